@@ -1,0 +1,51 @@
+# The front door. `make help` lists what there is.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# ID reaches a recipe through the environment only, letter for letter: neither make nor a shell ever expands it.
+override ID := $(value ID)
+export ID
+
+setup := iso/builder/setup-builder.sh
+bin := .venv/bin
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  make %-16s %s\n' "$$name" "$$what"; done
+
+.PHONY: iso
+iso: ## build dist/bee-<version>-<suite>-amd64.iso (settings: make iso ARGS='nvidia=none')
+	@/usr/bin/python3 -m iso.preflight iso
+	@$(setup) iso
+	@$(bin)/doit iso $(ARGS)
+
+.PHONY: test
+test: ## set up and run the tests
+	@$(setup) test
+	@$(bin)/pytest -m 'not acceptance' $(ARGS)
+
+.PHONY: acceptance
+acceptance: ## build the ISO, boot it, audit it; boot real nodes, prepare, harden and verify them
+	@/usr/bin/python3 -m iso.preflight acceptance
+	@$(setup) iso test acceptance
+	@$(bin)/pytest -m acceptance $(ARGS)
+
+.PHONY: audit
+audit: ## this machine's hardware, as a table
+	@$(setup) python
+	@$(bin)/bee audit --output - | $(bin)/bee report -
+
+.PHONY: node-bootstrap node-status node-harden node-verify
+node-bootstrap: ## prepare the node ID=<id> of BUS_NODE_TARGETS_FILE
+node-status: ## what the node ID=<id> is and runs
+node-harden: ## sshd and firewall policy of the node ID=<id>
+node-verify: ## check listeners and services of the node ID=<id>
+node-bootstrap node-status node-harden node-verify:
+	@test -n "$$ID" || { echo "say which node: make $@ ID=proxy" >&2; exit 2; }
+	@$(setup) python
+	@$(bin)/bus operator node $(@:node-%=%) --id="$$ID"
+
+.PHONY: lock
+lock: ## choose the Python dependencies' versions again (needs uv)
+	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --extra iso --extra dev pyproject.toml -o requirements.lock

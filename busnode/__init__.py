@@ -1,0 +1,1 @@
+"""Prepare Debian nodes over SSH: bootstrap, status, harden, verify."""

@@ -1,0 +1,53 @@
+#!/bin/sh
+# Install what a task needs on this Debian machine: build tools with apt, Python dependencies into .venv.
+#   iso/builder/setup-builder.sh TASK...     TASK: python, iso, test, acceptance (one list each in host-packages/)
+# Runs apt only for what is missing; as a user without root rights it asks sudo.
+set -eu
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+root=$(CDPATH='' cd -- "$here/../.." && pwd)
+
+die() { echo "setup-builder.sh: $*" >&2; exit 2; }
+
+[ $# -gt 0 ] || die "name a task: $(cd "$here/host-packages" && echo *)"
+
+wanted=
+for task in python "$@"; do
+    list=$here/host-packages/$task
+    [ -f "$list" ] || die "no task '$task'; there are: $(cd "$here/host-packages" && echo *)"
+    wanted="$wanted $(sed 's/#.*//' "$list" | tr '\n' ' ')"
+done
+
+missing=
+for package in $wanted; do
+    state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$state" = installed ] || missing="$missing $package"
+done
+
+if [ -n "$missing" ]; then
+    as_root=
+    if [ "$(id -u)" -ne 0 ]; then
+        sudo -n true 2>/dev/null || [ -t 0 ] || die "root or sudo is needed to install:$missing"
+        as_root=sudo
+    fi
+    echo "installing:$missing"
+    apt="env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -q -o Acquire::Retries=5 -o DPkg::Lock::Timeout=600"
+    log=$(mktemp)
+    trap 'rm -f "$log"' EXIT
+    # shellcheck disable=SC2086 # a list of words on purpose
+    { $as_root $apt update && $as_root $apt install -y --no-install-recommends $missing; } </dev/null >"$log" 2>&1 ||
+        { tail -n 20 "$log" >&2; die "apt could not install:$missing"; }
+fi
+
+lock=$root/requirements.lock
+stamp=$root/.venv/.locked
+digest=$(cat "$lock" "$root/pyproject.toml" | sha256sum | cut -d ' ' -f 1)
+if [ "$(cat "$stamp" 2>/dev/null || true)" != "$digest" ]; then
+    echo "setting up .venv"
+    # The system's own interpreter: one in PATH may be a version manager's shim.
+    /usr/bin/python3 -m venv --clear "$root/.venv"
+    pip="$root/.venv/bin/python -m pip -qq --disable-pip-version-check --retries 5"
+    $pip install --require-hashes --only-binary :all: -r "$lock"
+    $pip install --no-deps --no-build-isolation -e "$root"
+    echo "$digest" >"$stamp"
+fi

@@ -1,0 +1,39 @@
+"""What holds for every test: derandomised properties in CI, and a skip there that nobody announced is a failure."""
+
+from __future__ import annotations
+
+import os
+
+import hypothesis
+import pytest
+
+# The only reasons for which a test may skip in CI, as the beginning of its reason.
+PERMITTED_SKIPS = ("BEE_CORPUS is not set",)
+
+IN_CI = os.environ.get("CI") == "true"
+
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.load_profile("ci" if IN_CI else "here")
+
+_unexpected: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if not report.skipped or hasattr(report, "wasxfail"):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if not reason.removeprefix("Skipped: ").startswith(PERMITTED_SKIPS):
+        _unexpected.append(f"{report.nodeid}: {reason}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if IN_CI and _unexpected and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if IN_CI and _unexpected:
+        terminalreporter.section("skips that CI does not permit", red=True)
+        for line in _unexpected:
+            terminalreporter.line(line)
