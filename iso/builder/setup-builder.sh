@@ -39,15 +39,20 @@ if [ -n "$missing" ]; then
         { tail -n 20 "$log" >&2; die "apt could not install:$missing"; }
 fi
 
-lock=$root/requirements.lock
-stamp=$root/.venv/.locked
-digest=$(cat "$lock" "$root/pyproject.toml" | sha256sum | cut -d ' ' -f 1)
-if [ "$(cat "$stamp" 2>/dev/null || true)" != "$digest" ]; then
+# The system's own interpreter: one in PATH may be a version manager's shim.
+python=/usr/bin/python3
+pip="$root/.venv/bin/python -m pip -qq --disable-pip-version-check --retries 5"
+digest() { cat "$@" | sha256sum | cut -d ' ' -f 1; }
+
+dependencies=$(digest "$root/requirements.lock")
+if [ "$(cat "$root/.venv/.locked" 2>/dev/null || true)" != "$dependencies" ]; then
     echo "setting up .venv"
-    # The system's own interpreter: one in PATH may be a version manager's shim.
-    /usr/bin/python3 -m venv --clear "$root/.venv"
-    pip="$root/.venv/bin/python -m pip -qq --disable-pip-version-check --retries 5"
-    $pip install --require-hashes --only-binary :all: -r "$lock"
+    $python -m venv --clear "$root/.venv"
+    $pip install --require-hashes --only-binary :all: -r "$root/requirements.lock"
+    echo "$dependencies" >"$root/.venv/.locked"
+fi
+project=$(digest "$root/pyproject.toml")
+if [ "$(cat "$root/.venv/.project" 2>/dev/null || true)" != "$project" ]; then
     $pip install --no-deps --no-build-isolation -e "$root"
-    echo "$digest" >"$stamp"
+    echo "$project" >"$root/.venv/.project"
 fi
