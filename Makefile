@@ -15,6 +15,7 @@ help: ## this list
 
 .PHONY: iso
 iso: ## build dist/bee-<version>-<suite>-amd64.iso (settings: make iso ARGS='nvidia=none')
+	@test -x /usr/bin/python3 || $(setup) python
 	@/usr/bin/python3 -m iso.preflight iso
 	@$(setup) iso
 	@$(bin)/doit iso $(ARGS)
@@ -26,6 +27,7 @@ test: ## set up and run the tests
 
 .PHONY: acceptance
 acceptance: ## build the ISO, boot it, audit it; boot real nodes, prepare, harden and verify them
+	@test -x /usr/bin/python3 || $(setup) python
 	@/usr/bin/python3 -m iso.preflight acceptance
 	@$(setup) iso test acceptance
 	@$(bin)/pytest -m acceptance $(ARGS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from types import FrameType
 
 import hypothesis
 import pytest
@@ -17,6 +19,15 @@ hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.load_profile("ci" if IN_CI else "here")
 
 _unexpected: list[str] = []
+
+
+def pytest_configure() -> None:
+    # A time limit outside ends a run with TERM: fixtures must still take down what they started.
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
