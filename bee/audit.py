@@ -1,0 +1,153 @@
+"""The flow: seven collectors in the document's order → one Audit → one file, written whole or not at all."""
+
+# ruff: noqa: PTH105, PTH108, PTH112, PTH116, PTH120 - pathlib's import alone costs a tenth of an audit's start
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from bee import __version__
+from bee.collectors import board, cpu, host, memory, nvidia, pcie, psu, storage
+from bee.collectors.step import Step
+from bee.model import SCHEMA_VERSION, Audit, Collector, to_json
+
+if TYPE_CHECKING:
+    from bee.machine import Machine
+
+Part = TypeVar("Part")
+Log = Callable[[str, str], None]
+
+DEFAULT_PATH = "/var/log/bee-audit.json"
+# A machine whose battery is flat starts its clock at 1970 (or at its firmware's build date).
+_FIRST_PLAUSIBLE_TIME = 1_704_067_200  # 2024-01-01T00:00:00Z
+# What an audit holds (serials, UUIDs) the kernel shows to root alone.
+_MODE = 0o600
+
+
+class OutputError(Exception):
+    """The audit cannot be written where it was asked for; the text is one line that says where and why."""
+
+
+def collect(machine: Machine, log: Log) -> Audit:
+    """Run the seven steps on `machine`. A step that fails, for whatever reason, leaves None and its reason."""
+    now, begin = time.time(), time.monotonic()
+    steps: list[Collector] = []
+
+    def run(name: str, collector: Callable[[Step], Part | None]) -> Part | None:
+        step = Step(name, machine, log)
+        part = None
+        try:
+            part = collector(step)
+        except Exception as error:  # one collector's bug must not cost the other six their data
+            step.trouble(f"bee itself failed here: {type(error).__name__}: {error}")
+        steps.append(step.report(complete=part is not None))
+        return part
+
+    board_part = run("board", board.collect)
+    cpu_part = run("cpu", cpu.collect)
+    memory_part = run("memory", memory.collect)
+    storage_part = run("storage", storage.collect)
+    pcie_part = run("pcie", pcie.collect)
+    psu_part = run("psu", psu.collect)
+    nvidia_part = run("nvidia", lambda step: nvidia.collect(step, pcie_part))
+    return Audit(
+        schema_version=SCHEMA_VERSION,
+        bee_version=__version__,
+        started_at=_timestamp(now),
+        seconds=round(time.monotonic() - begin, 3),
+        notes=_clock_notes(now),
+        host=host.collect(machine),
+        board=board_part,
+        cpu=cpu_part,
+        memory=memory_part,
+        storage=storage_part,
+        pcie=nvidia.join(pcie_part, nvidia_part),
+        psu=psu_part,
+        nvidia=nvidia_part,
+        collectors=tuple(steps),
+    )
+
+
+def _timestamp(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _clock_notes(now: float) -> tuple[str, ...]:
+    if now >= _FIRST_PLAUSIBLE_TIME:
+        return ()
+    return (f"the machine's clock says {_timestamp(now)}, which cannot be: its battery may be flat",)
+
+
+def serialise(audit: Audit) -> bytes:
+    """The audit as the bytes of its file: UTF-8 JSON, two spaces of indent, a newline at the end."""
+    return (json.dumps(to_json(audit), ensure_ascii=False, allow_nan=False, indent=2) + "\n").encode()
+
+
+def check_writable(path: str) -> None:
+    """Refuse a path that cannot take the audit, before any tool is run.
+
+    Raises:
+        OutputError: the folder is missing or not writable, or the path is something else than a plain file.
+    """
+    target = os.path.realpath(path)
+    folder = os.path.dirname(target)
+    try:
+        mode = os.stat(target).st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+    except (OSError, ValueError) as error:
+        raise OutputError(f"cannot write {path}: {_reason(error)}") from None
+    if not stat.S_ISREG(mode):
+        raise OutputError(f"cannot write {path}: it is not a plain file; give --output a file's path, or - for stdout")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        exists = os.path.isdir(folder)
+        reason = "you may not write there" if exists else "there is no such folder"
+        raise OutputError(f"cannot write {path}: {folder}: {reason}; give --output another path, or - for stdout")
+
+
+def write(path: str, content: bytes) -> None:
+    """Put `content` at `path` in one step: whoever reads it sees the audit before or this one, never half of one.
+
+    Raises:
+        OutputError: it could not be written; what was at `path` is untouched.
+    """
+    target = os.path.realpath(path)
+    folder, name = os.path.split(target)
+    temporary = ""
+    try:
+        unique = f"{folder}/.{name}.{os.getpid()}"
+        descriptor = os.open(unique, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
+        temporary = unique
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+        temporary = ""
+        _sync_folder(folder)
+    except (OSError, ValueError) as error:
+        raise OutputError(f"cannot write {path}: {_reason(error)}") from None
+    finally:
+        if temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def _sync_folder(folder: str) -> None:
+    """Make the rename itself survive a power cut, where the file system can sync a folder."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

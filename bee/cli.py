@@ -1,0 +1,95 @@
+"""bee's command line. `--version` answers before anything else is imported: at boot and in scripts start-up counts."""
+
+# ruff: noqa: PLC0415, PTH123 - each command imports what it alone needs, and no pathlib: start-up counts
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from bee import __version__
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+OK, INVALID, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+
+_EXIT_CODES = """\
+exit codes:
+  0    audit: an audit was written, whatever could not be seen; validate: the audit is valid
+  1    validate: the audit breaks the schema, each error on its own line
+  2    wrong usage, a file that is no audit, a place that cannot be written, a missing jsonschema
+  130  interrupted
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `bee` with `arguments` (sys.argv's by default); returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words in (["--version"], ["-V"]):
+        print(f"bee {__version__}")
+        return OK
+    from bee.commands import BadInput
+
+    try:
+        parsed = _parser().parse_args(words)
+        code: int = parsed.command(parsed)
+        sys.stdout.flush()
+    except BadInput as error:
+        print(f"bee: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print("bee: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        _silence_stdout()
+        return BROKEN_PIPE
+    return code
+
+
+def _silence_stdout() -> None:
+    """Whoever read our output has gone; the interpreter would complain once more when it flushes at exit."""
+    import os
+
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def _parser() -> argparse.ArgumentParser:
+    import argparse
+
+    from bee import commands
+    from bee.audit import DEFAULT_PATH
+
+    parser = argparse.ArgumentParser(
+        prog="bee",
+        description="Audit the hardware of the machine this runs on.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"bee {__version__}")
+    commands_of = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    audit = commands_of.add_parser(
+        "audit", help="see what hardware is in this machine and write it as JSON", allow_abbrev=False
+    )
+    audit.add_argument(
+        "--output", metavar="PATH", default=DEFAULT_PATH, help="where to write it, - for stdout (default: %(default)s)"
+    )
+    audit.add_argument("--verbose", action="store_true", help="say on stderr which tool ran and how long it took")
+    audit.set_defaults(command=commands.audit)
+
+    report = commands_of.add_parser("report", help="show an audit as a table", allow_abbrev=False)
+    report.add_argument("file", metavar="FILE", help="an audit, - for stdin")
+    report.set_defaults(command=commands.report)
+
+    validate = commands_of.add_parser("validate", help="check an audit against its schema", allow_abbrev=False)
+    validate.add_argument("file", metavar="FILE", help="an audit, - for stdin")
+    validate.set_defaults(command=commands.validate)
+
+    qr = commands_of.add_parser("qr", help="show an audit's summary as a QR code", allow_abbrev=False)
+    qr.add_argument("file", metavar="FILE", help="an audit, - for stdin")
+    qr.set_defaults(command=commands.qr)
+    return parser

@@ -1,0 +1,141 @@
+"""Step 7: NVIDIA GPUs as their driver sees them (nvidia-smi), joined to the PCI devices by address."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bee.collectors.step import Step, bounded
+from bee.model import Gpu, GpuEcc, GpuLink, Nvidia, Pcie
+from bee.parsers import nvidia_smi
+from bee.parsers.lspci import normalise
+from bee.placeholders import known
+from bee.quantities import number, size_bytes, whole
+
+# Eight GPUs without the persistence daemon take some seconds each to wake.
+NVIDIA_SMI_SECONDS = 120.0
+VENDOR_ID = "10de"
+# Display controllers and processing accelerators; the sound function of a graphics card is none.
+_GPU_CLASSES = ("03", "12")
+
+
+def collect(step: Step, pcie: Pcie | None) -> Nvidia | None:
+    """Skipped where nvidia-smi is absent or the driver not loaded; a GPU on the bus without a driver is always said."""
+    on_bus = {d.address: d for d in (pcie.devices if pcie else ()) if _is_gpu(d.vendor_id, d.class_id)}
+    for device in on_bus.values():
+        if device.driver is None:
+            step.trouble(
+                f"{device.address} ({device.device_name or f'NVIDIA device {device.device_id}'}) has no driver"
+            )
+    if not step.machine.has_tool("nvidia-smi"):
+        step.absent("nvidia-smi is not installed", silent=not on_bus)
+        return None
+    if step.machine.resolve("/sys/module/nvidia") is None:
+        step.absent("the nvidia driver is not loaded", silent=not on_bus)
+        return None
+    output = step.run("nvidia-smi", "-q", "-x", limit=NVIDIA_SMI_SECONDS)
+    if output is None:
+        return None
+    report = nvidia_smi.parse(output)
+    for note in report.notes:
+        step.trouble(f"nvidia-smi: {note}")
+    if not report.gpus and not report.driver_version:
+        return None
+    notes: list[str] = []
+    gpus = tuple(_gpu(element, frozenset(on_bus)) for element in report.gpus)
+    for address in sorted(set(on_bus) - {gpu.pci_address for gpu in gpus}):
+        step.trouble(f"{address} is on the bus and nvidia-smi does not show it")
+    return Nvidia(
+        driver_version=known("driver_version", report.driver_version, notes),
+        cuda_version=known("cuda_version", report.cuda_version, notes),
+        gpus=gpus,
+        notes=bounded(notes),
+    )
+
+
+def join(pcie: Pcie | None, nvidia: Nvidia | None) -> Pcie | None:
+    """`pcie` with the GPU's UUID on each device that nvidia-smi shows."""
+    if pcie is None or nvidia is None:
+        return pcie
+    uuids = {gpu.pci_address: gpu.uuid for gpu in nvidia.gpus}
+    return replace(pcie, devices=tuple(replace(d, gpu_uuid=uuids.get(d.address)) for d in pcie.devices))
+
+
+def _is_gpu(vendor_id: str | None, class_id: str | None) -> bool:
+    return vendor_id == VENDOR_ID and (class_id or "").startswith(_GPU_CLASSES)
+
+
+def _gpu(element: nvidia_smi.Element, addresses: frozenset[str]) -> Gpu:
+    notes: list[str] = []
+
+    def text(name: str, *paths: str) -> str | None:
+        return known(name, element.value(*paths), notes)
+
+    address = normalise(element.attributes.get("id", "")) or normalise(element.value("pci/pci_bus_id"))
+    power = ("gpu_power_readings", "module_power_readings", "power_readings")
+    return Gpu(
+        pci_address=address,
+        on_bus=address in addresses,
+        name=text("name", "product_name"),
+        uuid=text("uuid", "uuid"),
+        serial=text("serial", "serial"),
+        part_number=text("part_number", "board_part_number", "gpu_part_number"),
+        vbios=text("vbios", "vbios_version"),
+        architecture=text("architecture", "product_architecture"),
+        memory_bytes=size_bytes(element.value("fb_memory_usage/total")),
+        memory_used_bytes=size_bytes(element.value("fb_memory_usage/used")),
+        temperature_celsius=whole(element.value("temperature/gpu_temp"), "C"),
+        power_draw_watts=_watts(
+            element, *(f"{p}/{n}" for p in power for n in ("instant_power_draw", "power_draw", "average_power_draw"))
+        ),
+        power_limit_watts=_watts(element, *(f"{p}/{n}" for p in power for n in ("current_power_limit", "power_limit"))),
+        performance_state=text("performance_state", "performance_state"),
+        persistence_mode=_enabled(element.value("persistence_mode")),
+        mig_enabled=_enabled(element.value("mig_mode/current_mig")),
+        ecc=_ecc(element),
+        link=_link(element),
+        notes=tuple(notes),
+    )
+
+
+def _watts(element: nvidia_smi.Element, *paths: str) -> float | None:
+    """The first of `paths` with a number of watts in it: which of them holds it depends on the driver."""
+    return next((w for path in paths if (w := number(element.value(path), "W")) is not None and w >= 0), None)
+
+
+def _enabled(text: str) -> bool | None:
+    return {"Enabled": True, "Disabled": False}.get(text)
+
+
+def _ecc(element: nvidia_smi.Element) -> GpuEcc:
+    return GpuEcc(
+        enabled=_enabled(element.value("ecc_mode/current_ecc")),
+        volatile_corrected=_errors(element, "volatile", corrected=True),
+        volatile_uncorrected=_errors(element, "volatile", corrected=False),
+        aggregate_corrected=_errors(element, "aggregate", corrected=True),
+        aggregate_uncorrected=_errors(element, "aggregate", corrected=False),
+    )
+
+
+def _errors(element: nvidia_smi.Element, span: str, *, corrected: bool) -> int | None:
+    """The sum over SRAM and DRAM. Before Turing there are totals (`single_bit/total`); later SRAM's kinds are split."""
+    total = whole(element.value(f"ecc_errors/{span}/{'single_bit' if corrected else 'double_bit'}/total"), "")
+    if total is not None:
+        return total
+    span_element = element.find(f"ecc_errors/{span}")
+    kind = "_correctable" if corrected else "_uncorrectable"
+    counts = [
+        count
+        for child in (span_element.children if span_element else [])
+        if child.tag.startswith(("sram" + kind, "dram" + kind)) and (count := whole(child.text, "")) is not None
+    ]
+    return sum(counts) if counts else None
+
+
+def _link(element: nvidia_smi.Element) -> GpuLink:
+    at = "pci/pci_gpu_link_info"
+    return GpuLink(
+        width=whole(element.value(f"{at}/link_widths/current_link_width"), "x"),
+        max_width=whole(element.value(f"{at}/link_widths/max_link_width"), "x"),
+        generation=whole(element.value(f"{at}/pcie_gen/current_link_gen"), ""),
+        max_generation=whole(element.value(f"{at}/pcie_gen/max_link_gen"), ""),
+    )

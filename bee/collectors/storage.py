@@ -1,0 +1,161 @@
+"""Step 4: disks (lsblk -J), their health (smartctl -j), NVMe controllers (nvme id-ctrl, nvme smart-log)."""
+
+from __future__ import annotations
+
+import re
+
+from bee.collectors.step import Step, bounded
+from bee.model import Disk, Nvme, Smart, Storage
+from bee.parsers import lsblk, nvme, smartctl
+from bee.parsers.lspci import normalise
+from bee.placeholders import known
+
+LSBLK_SECONDS = 20.0
+# A disk that spins up or retries a bad sector takes its time.
+SMARTCTL_SECONDS = 30.0
+NVME_SECONDS = 20.0
+
+# Block devices of type `disk` that are no hardware, or no medium of their own (an eMMC's boot areas).
+_NO_DISK = re.compile(
+    r"(?:zram|ram|loop|nbd|rbd|drbd|fd|md|dm-|zd|nullb|pmem|mtdblock)[0-9].*|mmcblk[0-9]+(?:rpmb|boot[0-9])", re.ASCII
+)
+_NVME = re.compile(r"(nvme[0-9]+)(?:c[0-9]+)?n[0-9]+", re.ASCII)
+_DEVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9!._-]{0,63}", re.ASCII)
+_PCI_IN_PATH = re.compile(r"/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=/)", re.ASCII)
+
+
+def collect(step: Step) -> Storage | None:
+    """One record a disk, in lsblk's order of names."""
+    output = step.run("lsblk", "-J", "-b", "-O", limit=LSBLK_SECONDS)
+    if output is None:
+        return None
+    found = lsblk.parse(output)
+    for note in found.notes:
+        step.trouble(f"lsblk: {note}")
+    if not found.devices and found.notes:
+        return None
+    devices = {d.name: d for d in found.devices if d.type == "disk" and not _NO_DISK.fullmatch(d.name)}
+    controllers: dict[str, Nvme | None] = {}
+    disks = tuple(_disk(step, devices[name], controllers) for name in sorted(devices))
+    return Storage(disks=disks, notes=bounded(found.notes))
+
+
+def _disk(step: Step, device: lsblk.BlockDevice, controllers: dict[str, Nvme | None]) -> Disk:
+    notes: list[str] = []
+    smart = smartctl.Smart()
+    controller = None
+    if _DEVICE_NAME.fullmatch(device.name):
+        smart = _smart(step, device.name, notes)
+        controller = _controller(step, device.name, controllers)
+    else:
+        notes.append("its name is not one that the kernel gives; no tool was run on it")
+    return Disk(
+        name=device.name,
+        model=_first(notes, "model", smart.model, controller.model if controller else None, device.model),
+        vendor=_first(notes, "vendor", smart.vendor, device.vendor),
+        serial=_first(notes, "serial", smart.serial, controller.serial if controller else None, device.serial),
+        wwn=_first(notes, "wwn", device.wwn, smart.wwn),
+        # lsblk's REV is cut to SCSI's four characters.
+        firmware=_first(
+            notes, "firmware", smart.firmware, controller.firmware if controller else None, device.revision
+        ),
+        size_bytes=device.size_bytes if device.size_bytes is not None else smart.size_bytes,
+        logical_sector_bytes=device.logical_sector_bytes,
+        physical_sector_bytes=device.physical_sector_bytes,
+        rotational=device.rotational,
+        removable=device.removable,
+        transport=device.transport or None,
+        hctl=device.hctl or None,
+        pci_address=_pci_address(step, device.name),
+        smart=None if smart.exit_status is None or smart.exit_status & smartctl.NO_DATA_BITS else _health(smart),
+        nvme=controller,
+        notes=bounded(notes),
+    )
+
+
+def _first(notes: list[str], name: str, *raws: str | None) -> str | None:
+    """The first of `raws` that says something."""
+    return next((text for raw in raws if (text := known(name, raw, notes)) is not None), None)
+
+
+def _smart(step: Step, name: str, notes: list[str]) -> smartctl.Smart:
+    # Every exit code is good: it is a mask that describes the disk, and the JSON holds it.
+    output = step.run("smartctl", "-j", "-x", f"/dev/{name}", limit=SMARTCTL_SECONDS, good_exits=range(256))
+    if output is None:
+        return smartctl.Smart()
+    smart = smartctl.parse(output)
+    notes.extend(f"smartctl: {note}" for note in smart.notes)
+    return smart
+
+
+def _health(smart: smartctl.Smart) -> Smart:
+    return Smart(
+        protocol=smart.protocol,
+        passed=smart.passed,
+        exit_status=smart.exit_status,
+        temperature_celsius=smart.temperature_celsius,
+        power_on_hours=smart.power_on_hours,
+        power_cycles=smart.power_cycles,
+        wear_percent=smart.wear_percent,
+        reallocated_sectors=smart.reallocated_sectors,
+        pending_sectors=smart.pending_sectors,
+        offline_uncorrectable_sectors=smart.offline_uncorrectable_sectors,
+        media_errors=smart.media_errors,
+        crc_errors=smart.crc_errors,
+        grown_defects=smart.grown_defects,
+        error_log_entries=smart.error_log_entries,
+        read_bytes=smart.read_bytes,
+        written_bytes=smart.written_bytes,
+        rotation_rpm=smart.rotation_rpm,
+        interface_speed_gbps=smart.interface_speed_gbps,
+    )
+
+
+def _controller(step: Step, name: str, known_controllers: dict[str, Nvme | None]) -> Nvme | None:
+    """The NVMe controller of the namespace `name`, asked once however many namespaces it has."""
+    match = _NVME.fullmatch(name)
+    if match is None:
+        return None
+    if match[1] not in known_controllers:
+        known_controllers[match[1]] = _ask_controller(step, match[1])
+    return known_controllers[match[1]]
+
+
+def _ask_controller(step: Step, name: str) -> Nvme | None:
+    identity_output = step.run("nvme", "id-ctrl", "-o", "json", f"/dev/{name}", limit=NVME_SECONDS)
+    if identity_output is None:
+        return None
+    log_output = step.run("nvme", "smart-log", "-o", "json", f"/dev/{name}", limit=NVME_SECONDS)
+    identity, log = nvme.parse(identity_output), nvme.parse_smart_log(log_output or b"")
+    for note in (*identity.notes, *log.notes):
+        step.trouble(f"nvme on {name}: {note}")
+    if identity.model is None and identity.serial is None and log.power_on_hours is None:
+        return None
+    return Nvme(
+        controller=name,
+        model=identity.model,
+        serial=identity.serial,
+        firmware=identity.firmware,
+        vendor_id=identity.vendor_id,
+        nvme_version=identity.nvme_version,
+        capacity_bytes=identity.capacity_bytes,
+        critical_warning=log.critical_warning,
+        temperature_celsius=log.temperature_celsius,
+        available_spare_percent=log.available_spare_percent,
+        spare_threshold_percent=log.spare_threshold_percent,
+        wear_percent=log.wear_percent,
+        power_on_hours=log.power_on_hours,
+        power_cycles=log.power_cycles,
+        unsafe_shutdowns=log.unsafe_shutdowns,
+        media_errors=log.media_errors,
+        error_log_entries=log.error_log_entries,
+        read_bytes=log.read_bytes,
+        written_bytes=log.written_bytes,
+    )
+
+
+def _pci_address(step: Step, name: str) -> str | None:
+    """The PCI function nearest to the disk on its path below /sys/devices."""
+    path = step.machine.resolve(f"/sys/block/{name.replace('/', '!')}")
+    addresses = _PCI_IN_PATH.findall(path or "")
+    return normalise(addresses[-1]) if addresses else None

@@ -1,0 +1,51 @@
+"""Numbers with units as the tools print them, turned into one unit each; None where there is no such number."""
+
+from __future__ import annotations
+
+import re
+
+_SIZE = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*(bytes?|B|[kKMGTPE]i?B)\s*", re.ASCII)
+_NUMBER = re.compile(r"\s*(-?[0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([^0-9\s].*)?", re.ASCII | re.DOTALL)
+_FACTORS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50, "e": 1 << 60}
+
+
+def size_bytes(text: str) -> int | None:
+    """`8192 MB`, `16 GB`, `64 GiB`, `1024 kB` in bytes; k, M, G and T are powers of 1024, as in all these tools."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        return None
+    factor = _FACTORS.get(match[2][0].lower(), 1)
+    whole, _, decimals = match[1].partition(".")
+    if not decimals:
+        return int(whole) * factor
+    return int(whole + decimals) * factor // int(f"1{'0' * len(decimals)}")
+
+
+def number(text: str, *units: str) -> float | None:
+    """The number that `text` begins with when one of `units` follows it (the empty unit: nothing follows)."""
+    match = _NUMBER.fullmatch(text)
+    if match is None or (match[2] or "").strip() not in units:
+        return None
+    return float(match[1])
+
+
+def whole(text: str, *units: str) -> int | None:
+    """As `number`, for what can only be a whole number of zero or more."""
+    value = number(text, *units)
+    if value is None or value < 0 or not value.is_integer():
+        return None
+    return int(value)
+
+
+def count(value: object) -> int | None:
+    """A JSON value as a whole number of zero or more: tools have printed such numbers as 3, 3.0, "3" and "3,000"."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        digits = value.strip().replace(",", "")
+        return int(digits) if len(digits) < 40 and digits.isascii() and digits.isdigit() else None
+    if isinstance(value, int):
+        return value if 0 <= value < 10**39 else None
+    if isinstance(value, float):
+        return int(value) if 0 <= value < 1e39 and value.is_integer() else None
+    return None

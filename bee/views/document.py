@@ -1,0 +1,59 @@
+"""Reading an audit's JSON for a view: it may be hand-edited or hostile, so nothing in it is taken for granted."""
+
+from __future__ import annotations
+
+from bee.model import printable
+
+
+def part(document: object, *keys: str) -> dict[str, object]:
+    """The object at `keys`; empty where there is none."""
+    here = document
+    for key in keys:
+        here = here.get(key) if isinstance(here, dict) else None
+    return here if isinstance(here, dict) else {}
+
+
+def rows(record: dict[str, object], name: str) -> list[dict[str, object]]:
+    """The objects in the list `name`."""
+    value = record.get(name)
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def text(record: dict[str, object], name: str, missing: str = "-") -> str:
+    """The value `name`, fit for a terminal; `missing` where it is null."""
+    value = record.get(name)
+    if value is None or isinstance(value, dict | list):
+        return missing
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return printable(str(value)) or missing
+
+
+def integer(record: dict[str, object], name: str) -> int | None:
+    """The value `name` if it is a whole number."""
+    value = record.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def strings(record: dict[str, object], name: str) -> list[str]:
+    """The strings in the list `name`, fit for a terminal."""
+    value = record.get(name)
+    return [printable(item) for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def size(number: int | None, *, decimal: bool = False, missing: str = "-") -> str:
+    """Bytes as people say them: memory in powers of 1024 (`64 GiB`), disks in powers of 1000 (`3.84 TB`)."""
+    if number is None:
+        return missing
+    base, names = (
+        (1000, ("B", "kB", "MB", "GB", "TB", "PB", "EB"))
+        if decimal
+        else (1024, ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"))
+    )
+    for power, name in enumerate(names):
+        # The rounding must not give 1000 GB where 1 TB is meant.
+        if number < base ** (power + 1) * 0.9995 or power == len(names) - 1:
+            value = min(number, base**10) / base**power
+            shown = f"{value:.0f}" if power == 0 or value >= 100 else f"{value:.3g}"
+            return f"{shown} {name}"
+    return missing

@@ -1,0 +1,278 @@
+"""An audit for a terminal of 80 columns: the whole as a table, and the few lines of a summary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bee.views.document import integer, part, rows, size, strings, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+WIDTH = 80
+_GAP = 2
+
+
+def table(document: dict[str, object]) -> str:
+    """The whole audit, one section a part, a part that is null with its reason."""
+    sections = (
+        ("board", _board),
+        ("cpu", _cpu),
+        ("memory", _memory),
+        ("storage", _storage),
+        ("pcie", _pcie),
+        ("psu", _psu),
+        ("nvidia", _nvidia),
+    )
+    lines = [*_header(document)]
+    for name, section in sections:
+        lines += ["", name.upper()]
+        lines += section(part(document, name)) if part(document, name) else [f"  {_why_not(document, name)}"]
+        lines += [f"  note: {note}" for note in strings(part(document, name), "notes")]
+    lines += ["", "COLLECTORS", *_collectors(document)]
+    return "\n".join(piece for line in lines for piece in _wrap(line))
+
+
+def summary(document: dict[str, object]) -> str:
+    """A few lines: what the machine is, how much of everything, what could not be seen."""
+    lines = [_title(document), *_counts(document)]
+    gaps = [c for c in rows(document, "collectors") if text(c, "status") in {"failed", "partial"}]
+    if gaps:
+        lines.append(
+            f"Gaps    {', '.join(text(c, 'name') + ' ' + text(c, 'status') for c in gaps)}; bee report says why"
+        )
+    return "\n".join(piece for line in lines for piece in _wrap(line))
+
+
+def _title(document: dict[str, object]) -> str:
+    system = part(document, "board", "system")
+    name = " ".join(word for key in ("manufacturer", "product") if (word := text(system, key, "")))
+    return f"{name or 'Unknown system'}, serial {text(system, 'serial', 'not known')}"
+
+
+def _counts(document: dict[str, object]) -> Iterator[str]:
+    cpu, memory, storage = part(document, "cpu"), part(document, "memory"), part(document, "storage")
+    if cpu:
+        models = {text(s, "model", "unknown model") for s in rows(cpu, "sockets") if s.get("populated")}
+        yield (
+            f"CPU     {text(cpu, 'populated')} x {' / '.join(sorted(models)) or '-'}, "
+            f"{text(cpu, 'cores')} cores, {text(cpu, 'threads')} threads"
+        )
+    if memory:
+        yield f"Memory  {_fill(memory)}"
+    if storage:
+        disks = rows(storage, "disks")
+        yield f"Disks   {len(disks)}, {size(sum(integer(d, 'size_bytes') or 0 for d in disks), decimal=True)}"
+    pcie, psu, nvidia = part(document, "pcie"), part(document, "psu"), part(document, "nvidia")
+    if pcie:
+        yield f"PCI     {len(rows(pcie, 'devices'))} functions"
+    if psu:
+        supplies = rows(psu, "supplies")
+        yield f"PSU     {sum(1 for s in supplies if s.get('present'))} of {len(supplies)} present"
+    if nvidia:
+        yield f"GPU     {len(rows(nvidia, 'gpus'))}, driver {text(nvidia, 'driver_version')}"
+
+
+def _header(document: dict[str, object]) -> Iterator[str]:
+    host = part(document, "host")
+    yield (
+        f"{text(host, 'hostname')}, Linux {text(host, 'kernel')}, {text(host, 'boot_mode')} boot, "
+        f"{text(host, 'logical_cpus')} CPUs, {size(integer(host, 'memory_bytes'))} usable memory"
+    )
+    by = "root" if host.get("root") else "a user who is not root"
+    yield f"{text(document, 'started_at')}, bee {text(document, 'bee_version')} as {by}, {text(document, 'seconds')} s"
+    yield from strings(document, "notes")
+
+
+def _why_not(document: dict[str, object], name: str) -> str:
+    collector = next((c for c in rows(document, "collectors") if text(c, "name") == name), {})
+    return (
+        f"{text(collector, 'status', 'not audited')}: {'; '.join(strings(collector, 'reasons')) or 'no reason given'}"
+    )
+
+
+def _board(board: dict[str, object]) -> Iterator[str]:
+    bios, system = part(board, "bios"), part(board, "system")
+    yield _fact("System", system, "manufacturer", "product", "version")
+    yield _fact("  serial", system, "serial") + f"   uuid {text(system, 'uuid')}   sku {text(system, 'sku')}"
+    for baseboard in rows(board, "baseboards"):
+        yield _fact("Baseboard", baseboard, "manufacturer", "product", "version")
+        yield _fact("  serial", baseboard, "serial")
+    for chassis in rows(board, "chassis"):
+        yield _fact("Chassis", chassis, "manufacturer", "type")
+        yield _fact("  serial", chassis, "serial") + f"   asset tag {text(chassis, 'asset_tag')}"
+    yield _fact("BIOS", bios, "vendor", "version", "release_date")
+
+
+def _fact(label: str, record: dict[str, object], *names: str) -> str:
+    return f"  {label:<11}" + (" ".join(word for name in names if (word := text(record, name, ""))) or "-")
+
+
+def _cpu(cpu: dict[str, object]) -> Iterator[str]:
+    yield from _columns(
+        ("Socket", "Model", "Cores", "Threads", "MHz", "State"),
+        [
+            (
+                text(s, "socket"),
+                text(s, "model"),
+                text(s, "cores"),
+                text(s, "threads"),
+                text(s, "max_speed_mhz"),
+                text(s, "status"),
+            )
+            for s in rows(cpu, "sockets")
+        ],
+    )
+
+
+def _fill(memory: dict[str, object]) -> str:
+    total = size(integer(memory, "total_bytes"))
+    return f"{total} in {text(memory, 'populated')} of {len(rows(memory, 'slots'))} slots"
+
+
+def _memory(memory: dict[str, object]) -> Iterator[str]:
+    yield f"  {_fill(memory)}"
+    yield from _columns(
+        ("Slot", "Bank", "Size", "Type", "MT/s", "Manufacturer", "Part", "Serial"),
+        [
+            (
+                text(s, "locator"),
+                text(s, "bank"),
+                "empty" if s.get("populated") is False else size(integer(s, "size_bytes")),
+                text(s, "type"),
+                text(s, "configured_speed_mts", text(s, "speed_mts")),
+                text(s, "manufacturer"),
+                text(s, "part_number"),
+                text(s, "serial"),
+            )
+            for s in rows(memory, "slots")
+        ],
+    )
+
+
+def _storage(storage: dict[str, object]) -> Iterator[str]:
+    yield from _columns(
+        ("Disk", "Model", "Serial", "Size", "Bus", "Firmware", "Health", "Wear", "Hours"),
+        [
+            (
+                text(d, "name"),
+                text(d, "model"),
+                text(d, "serial"),
+                size(integer(d, "size_bytes"), decimal=True),
+                text(d, "transport"),
+                text(d, "firmware"),
+                _verdict(part(d, "smart")),
+                _first(d, "wear_percent", "%"),
+                _first(d, "power_on_hours", ""),
+            )
+            for d in rows(storage, "disks")
+        ],
+    )
+
+
+def _verdict(smart: dict[str, object]) -> str:
+    passed = smart.get("passed")
+    return "-" if passed is None else "passed" if passed else "FAILING"
+
+
+def _first(disk: dict[str, object], name: str, unit: str) -> str:
+    value = text(part(disk, "nvme"), name, text(part(disk, "smart"), name))
+    return value if value == "-" else value + unit
+
+
+def _pcie(pcie: dict[str, object]) -> Iterator[str]:
+    yield from _columns(
+        ("Address", "Device", "Driver", "Link", "Can"),
+        [
+            (
+                text(d, "address"),
+                f"{text(d, 'vendor_name', text(d, 'vendor_id'))} {text(d, 'device_name', text(d, 'device_id'))}",
+                text(d, "driver"),
+                _link(part(d, "link"), "width", "speed_gts"),
+                _link(part(d, "link"), "max_width", "max_speed_gts"),
+            )
+            for d in rows(pcie, "devices")
+        ],
+    )
+
+
+def _link(link: dict[str, object], width: str, speed: str) -> str:
+    return f"x{text(link, width)} {text(link, speed)}" if link else "-"
+
+
+def _psu(psu: dict[str, object]) -> Iterator[str]:
+    yield from _columns(
+        ("Supply", "Present", "Manufacturer", "Model", "Serial", "Watts"),
+        [
+            (
+                text(s, "name"),
+                text(s, "present"),
+                text(s, "manufacturer"),
+                text(s, "model"),
+                text(s, "serial"),
+                text(s, "capacity_watts"),
+            )
+            for s in rows(psu, "supplies")
+        ],
+    )
+    yield f"  {len(rows(psu, 'frus'))} FRU records: {', '.join(text(f, 'description') for f in rows(psu, 'frus'))}"
+
+
+def _nvidia(nvidia: dict[str, object]) -> Iterator[str]:
+    yield f"  driver {text(nvidia, 'driver_version')}, CUDA {text(nvidia, 'cuda_version')}"
+    yield from _columns(
+        ("Address", "Name", "Serial", "VBIOS", "Memory", "Link", "C", "ECC"),
+        [
+            (
+                text(g, "pci_address"),
+                text(g, "name"),
+                text(g, "serial"),
+                text(g, "vbios"),
+                size(integer(g, "memory_bytes")),
+                f"x{text(part(g, 'link'), 'width')}",
+                text(g, "temperature_celsius"),
+                text(part(g, "ecc"), "volatile_uncorrected"),
+            )
+            for g in rows(nvidia, "gpus")
+        ],
+    )
+
+
+def _collectors(document: dict[str, object]) -> Iterator[str]:
+    for collector in rows(document, "collectors"):
+        yield f"  {text(collector, 'name'):<8} {text(collector, 'status'):<8} {text(collector, 'seconds'):>7} s"
+        # A part that is null has said why in its own section.
+        if text(collector, "status") == "partial":
+            yield from (f"    {reason}" for reason in strings(collector, "reasons"))
+
+
+def _columns(head: Sequence[str], body: list[tuple[str, ...]]) -> Iterator[str]:
+    """A table that fits the width: the widest columns give way first, and what is cut ends in `~`."""
+    if not body:
+        yield "  none"
+        return
+    # A column that says nothing in any row is left out.
+    kept = [i for i in range(len(head)) if any(row[i] != "-" for row in body)]
+    lines = [tuple(head[i] for i in kept), *(tuple(row[i] for i in kept) for row in body)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(kept))]
+    while sum(widths) + _GAP * len(widths) > WIDTH and max(widths) > 4:
+        widths[widths.index(max(widths))] -= 1
+    for line in lines:
+        yield "".join(
+            " " * _GAP + _cut(cell, width).ljust(width) for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
+
+
+def _cut(cell: str, width: int) -> str:
+    return cell if len(cell) <= width else cell[: width - 1] + "~"
+
+
+def _wrap(line: str) -> Iterator[str]:
+    """Break at spaces; the rest of a line stands four columns deeper than its beginning."""
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    while len(line) > WIDTH:
+        at = line.rfind(" ", len(indent) + 1, WIDTH + 1)
+        at = at if at > 0 else WIDTH
+        yield line[:at].rstrip()
+        line = indent + line[at:].lstrip()
+    yield line
