@@ -1,0 +1,140 @@
+"""An operator's network: a namespace with a bridge, nodes attached to it by cables, nothing routed by the machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.nodes import process
+
+OPERATOR_ADDRESSES = ("10.0.0.1/24", "fd00:b05::1/64")
+
+# What the operator's namespace begins with: a home of its own, so that ~ is not the real user's.
+_ENTER = 'mount --bind "$1" /etc/passwd && ip link set lo up && echo ready && exec sleep infinity'
+
+# Connect as any client does; an answer is a connection, a refusal, or silence.
+_PROBE = """
+import json, socket, sys
+def probe(host, port):
+    try:
+        socket.create_connection((host, port), timeout=1.5).close()
+    except ConnectionRefusedError:
+        return "refused"
+    except OSError:
+        return "silent"
+    return "open"
+print(json.dumps([probe(host, port) for host, port in json.load(sys.stdin)]))
+"""
+
+
+def namespace(kind: str, pid: int) -> str:
+    """The identity of a process' namespace, such as `net:[4026531840]`; empty once the process is gone."""
+    try:
+        return str(Path(f"/proc/{pid}/ns/{kind}").readlink())
+    except OSError:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A workstation in namespaces of its own (network, mounts, processes), with a home that is `home`."""
+
+    home: Path
+    pid: int
+    _cables: list[str] = field(default_factory=list)
+
+    def command(self, *command: str, cwd: Path | None = None) -> list[str]:
+        """The command line that runs a command on the workstation, in the folder `cwd` (default: its home)."""
+        spaces = [f"--target={self.pid}", "--net", "--mount", "--pid", f"--wdns={cwd or self.home}"]
+        return ["nsenter", *spaces, "--", *command]
+
+    def run(
+        self,
+        *command: str,
+        stdin: str | None = None,
+        timeout: float = 60,
+        check: bool = True,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command on the workstation; `env` is added to a clean environment."""
+        line = self.command(*command, cwd=cwd)
+        return process.run(line, stdin=stdin, timeout=timeout, check=check, env=self.environment(env))
+
+    def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment of the workstation's user: nothing of this process' own but where programs are."""
+        path = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        return {"PATH": path, "HOME": str(self.home), "LANG": "C.UTF-8", **(extra or {})}
+
+    def attach(self, pid: int, *addresses: str) -> None:
+        """Lay a cable from the bridge to the namespace of process `pid`; its end there is eth0."""
+        cable = f"node{len(self._cables)}"
+        self._cables.append(cable)
+        self._ip("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
+        self._ip("link", "set", cable, "master", "bridge", "up")
+        inside = ["nsenter", f"--net=/proc/{pid}/ns/net", "--", "ip"]
+        for address in addresses:
+            process.run([*inside, "address", "add", address, "dev", "eth0", *_no_detection(address)])
+        process.run([*inside, "link", "set", "lo", "up"])
+        process.run([*inside, "link", "set", "eth0", "up"])
+
+    def probe(self, *ends: tuple[str, int]) -> dict[tuple[str, int], str]:
+        """What each (address, port) answers to a connection: open, refused or silent."""
+        out = self.run("/usr/bin/python3", "-I", "-c", _PROBE, stdin=json.dumps(ends), timeout=10 + 2 * len(ends))
+        return dict(zip(ends, json.loads(out.stdout), strict=True))
+
+    def _ip(self, *arguments: str) -> None:
+        process.run(["nsenter", f"--net=/proc/{self.pid}/ns/net", "--", "ip", *arguments])
+
+
+def _no_detection(address: str) -> list[str]:
+    # Duplicate address detection would hold an IPv6 address back for a second.
+    return ["nodad"] if ":" in address else []
+
+
+def _passwd(home: Path) -> str:
+    """The machine's accounts, with this user's home moved."""
+    lines = []
+    for line in Path("/etc/passwd").read_text().splitlines():
+        fields = line.split(":")
+        if fields[2] == str(os.getuid()):
+            fields[5] = str(home)
+        lines.append(":".join(fields))
+    return "\n".join(lines) + "\n"
+
+
+@contextlib.contextmanager
+def operator(home: Path) -> Iterator[Operator]:
+    """A workstation with an empty home and a network that ends at its bridge; gone with everything that it runs."""
+    (home / ".ssh").mkdir(mode=0o700, parents=True)
+    passwd = home.parent / f"{home.name}.passwd"
+    passwd.write_text(_passwd(home))
+    apart = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
+    holder = process.start([*apart, "sh", "-c", _ENTER, "sh", str(passwd)], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"ready\n", "no namespaces: are you root?"
+        station = Operator(home, first_of_namespace(holder.pid))
+        station._ip("link", "add", "bridge", "type", "bridge", "forward_delay", "0")
+        for address in OPERATOR_ADDRESSES:
+            station._ip("address", "add", address, "dev", "bridge", *_no_detection(address))
+        station._ip("link", "set", "bridge", "up")
+        yield station
+    finally:
+        process.kill(holder)
+
+
+def first_of_namespace(parent: int) -> int:
+    """The child of process `parent` that is process 1 of a namespace."""
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):
+            fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
+            if fields["PPid"] == str(parent) and fields["NSpid"].split()[-1] == "1":
+                return int(status.parent.name)
+    return 0
