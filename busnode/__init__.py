@@ -1,1 +1,62 @@
-"""Prepare Debian nodes over SSH: bootstrap, status, harden, verify."""
+"""Prepare Debian nodes over SSH: bootstrap, status, harden, verify.
+
+>>> from busnode import Inventory
+>>> inventory = Inventory.from_document({"proxy": {"host": "10.0.0.10", "user": "bus"}})
+>>> [target.id for target in inventory]
+['proxy']
+"""
+
+from __future__ import annotations
+
+from busnode.contract import (
+    ApplyFailedError,
+    AuthFailedError,
+    BadRequestError,
+    BusnodeError,
+    Check,
+    ConfirmationRequiredError,
+    ConflictError,
+    HostKeyMismatchError,
+    LockoutRiskError,
+    Operation,
+    OperationTimeoutError,
+    Response,
+    RolledBackError,
+    StepResult,
+    StepStatus,
+    SudoRequiredError,
+    UnauthorizedError,
+    UnreachableError,
+    VerifyFailedError,
+)
+from busnode.inventory import Inventory, Target
+from busnode.node import Node
+from busnode.operations import bootstrap, status, verify
+
+__all__ = [
+    "ApplyFailedError",
+    "AuthFailedError",
+    "BadRequestError",
+    "BusnodeError",
+    "Check",
+    "ConfirmationRequiredError",
+    "ConflictError",
+    "HostKeyMismatchError",
+    "Inventory",
+    "LockoutRiskError",
+    "Node",
+    "Operation",
+    "OperationTimeoutError",
+    "Response",
+    "RolledBackError",
+    "StepResult",
+    "StepStatus",
+    "SudoRequiredError",
+    "Target",
+    "UnauthorizedError",
+    "UnreachableError",
+    "VerifyFailedError",
+    "bootstrap",
+    "status",
+    "verify",
+]

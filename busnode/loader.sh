@@ -1,0 +1,64 @@
+# The constant remote command. Standard input carries one header line and then, end to end, what it gives lengths of:
+#   busnode1 SECONDS SCRIPT PASSWORD [BLOB...]
+# Nothing of that ever stands in an argument list or in the environment.
+umask 077
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+export PATH LC_ALL
+refuse() {
+    printf '{"error":"%s","detail":"%s"}\n' "$1" "$2"
+    exit 1
+}
+box=
+trap 'rm -rf -- "$box"' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 141' PIPE
+trap 'exit 143' TERM
+for base in /run "${XDG_RUNTIME_DIR:-}" /dev/shm /tmp; do
+    if [ -n "$base" ] && [ -d "$base" ] && [ -w "$base" ]; then
+        box=$(mktemp -d "$base/busnode.XXXXXXXX" 2>/dev/null) && break
+    fi
+done
+[ -n "$box" ] || refuse apply_failed "no folder for temporary files can be made: /run, /dev/shm and /tmp are full or read-only"
+cat >"$box/bundle" || refuse apply_failed "what was sent does not fit into $base"
+IFS= read -r header <"$box/bundle"
+# The header holds digits and one word.
+# shellcheck disable=SC2086
+set -- $header
+[ "${1:-}" = busnode1 ] && [ "$#" -ge 4 ] || refuse apply_failed "what was sent is no bundle"
+limit=$2
+shift 2
+at=$((${#header} + 2))
+number=-2
+for length do
+    case $number in
+        -2) part=script ;;
+        -1) part=password ;;
+        *) part=blob.$number ;;
+    esac
+    tail -c "+$at" "$box/bundle" | head -c "$length" >"$box/$part"
+    at=$((at + length))
+    number=$((number + 1))
+done
+[ "$(wc -c <"$box/bundle")" -eq $((at - 1)) ] || refuse apply_failed "what was sent arrived incomplete"
+rm -f "$box/bundle"
+# Where sudo keeps SSH_CONNECTION from the script, the script still has to know which port this log-in came through.
+set -- timeout -k 10 "$limit" sh "$box/script" "$box" "${SSH_CONNECTION:-}" "$(id -un)"
+if [ "$(id -u)" -eq 0 ]; then
+    "$@" </dev/null
+elif ! command -v sudo >/dev/null 2>&1; then
+    refuse sudo_required "there is no sudo; install it, or log in as root"
+elif sudo -n true </dev/null >/dev/null 2>&1; then
+    sudo -n -- "$@" </dev/null
+elif [ -s "$box/password" ]; then
+    # sudo reads the password alone, once, from a pipe of its own; the script gets nothing of it.
+    # shellcheck disable=SC2016
+    cat "$box/password" | sudo -k -S -p '' -- sh -c 'exec "$@" </dev/null' sh "$@"
+else
+    refuse sudo_required "sudo asks for a password; set become.password, or allow the user sudo without one"
+fi
+code=$?
+[ "$code" -ne 124 ] && [ "$code" -ne 137 ] || refuse timeout "the node stopped the operation after $limit s"
+[ -e "$box/begun" ] || refuse sudo_required "sudo does not let the user run a shell as root; correct become.password or sudoers"
+exit "$code"

@@ -1,0 +1,138 @@
+"""A node: a target of the inventory together with the way to it."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from busnode.contract import (
+    ERRORS,
+    ApplyFailedError,
+    BusnodeError,
+    Response,
+    StepResult,
+    StepStatus,
+    UnreachableError,
+)
+from busnode.script import Plan, Report, compile_script, pack, parse_report
+from busnode.secrets import Secret, require_private, resolve
+from busnode.transport.openssh import OpenSsh, public_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from busnode.inventory import Target
+    from busnode.transport import Transport
+
+# How much longer this side waits than the node lets the script run: connecting, and the node's own clean-up.
+_GRACE_SECONDS = 20
+
+
+def whoami() -> str:
+    """The operator as the node's lock and records name it: user@host."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One target and how it is reached.
+
+    `operator_key` gives the public half of the operator's key when a step wants it; `secrets_dir` is where
+    `secret://deployment/<name>` leads; `by` is how the operator is named on the node.
+    """
+
+    target: Target
+    transport: Transport
+    operator_key: Callable[[], str | None] = lambda: None
+    secrets_dir: Path | None = None
+    by: str = field(default_factory=whoami)
+
+    @classmethod
+    def over_ssh(
+        cls,
+        target: Target,
+        private_key: Path | str,
+        *,
+        known_hosts: Path | str | None = None,
+        trust_on_first_use: bool = False,
+        secrets_dir: Path | str | None = None,
+    ) -> Node:
+        """A node behind OpenSSH. No connection is made yet.
+
+        Raises BadRequestError where the key file is missing or can be read by others.
+        """
+        key = Path(private_key)
+        require_private(key)
+        transport = OpenSsh(target, key, Path(known_hosts) if known_hosts else None, trust_on_first_use)
+        return cls(target, transport, lambda: public_key(key), Path(secrets_dir) if secrets_dir else None)
+
+    def secret(self, reference: str) -> Secret:
+        """What a reference of the inventory leads to, read now, on this side."""
+        return resolve(reference, self.target.base, self.secrets_dir)
+
+    def run(self, plan: Plan, time_limit: float, *, operation_id: str | None = None) -> Report:
+        """Compile `plan`, send it over one connection, read its report; `time_limit` in seconds.
+
+        Raises a BusnodeError, with the response so far, where the node refused, a step failed or the report is cut.
+        Failed checks raise nothing.
+        """
+        reference = self.target.become_password
+        password = None if reference is None else self.secret(reference)
+        script = compile_script(plan, operation_id=operation_id or new_operation_id(), by=self.by)
+        bundle = pack(script, time_limit=time_limit, password=password, blobs=plan.blobs)
+        try:
+            completed = self.transport.run(bundle, time_limit=time_limit + _GRACE_SECONDS)
+        except BusnodeError as error:
+            error.response = self.response(plan, parse_report(error.output), error)
+            raise
+        report = parse_report(completed.stdout)
+        self._require_whole(plan, report, completed.stderr)
+        return report
+
+    def response(self, plan: Plan, report: Report, error: BusnodeError | None = None) -> Response:
+        """The response document's record of a report; steps that the node never came to are skipped ones."""
+        told = {step.name for step in report.steps}
+        missing = (
+            StepResult(step.name, StepStatus.SKIPPED, "not reached", 0.0)
+            for step in plan.steps
+            if step.name not in told
+        )
+        return Response(
+            ok=error is None,
+            node_id=self.target.id,
+            operation=plan.operation,
+            dry_run=plan.dry_run,
+            actions=plan.actions,
+            diagnostics=((str(error),) if error else ()) + self.transport.notes,
+            steps=(*report.steps, *missing),
+            error_class=error.error_class if error else None,
+        )
+
+    def _require_whole(self, plan: Plan, report: Report, stderr: bytes) -> None:
+        error: BusnodeError | None = None
+        failure = next((step for step in report.steps if step.status is StepStatus.FAILED), None)
+        if report.error is not None:
+            name, why = report.error
+            error = ERRORS.get(name, ApplyFailedError)(f"{self.target.id}: {why}")
+        elif report.ended is None:
+            last = report.steps[-1].name if report.steps else "its first step"
+            said = stderr.decode("utf-8", "replace").strip()[-500:]
+            error = UnreachableError(f"{self.target.id}: the report ends after {last}{': ' if said else ''}{said}")
+        elif failure is not None and not _is_check(plan, failure):
+            error = ApplyFailedError(f"{self.target.id}: {failure.name}: {failure.detail}")
+        if error is not None:
+            error.response = self.response(plan, report, error)
+            raise error
+
+
+def new_operation_id() -> str:
+    """A fresh id for one run of one operation."""
+    return uuid.uuid4().hex
+
+
+def _is_check(plan: Plan, result: StepResult) -> bool:
+    return any(step.check for step in plan.steps if step.name == result.name)

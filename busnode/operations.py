@@ -1,0 +1,106 @@
+"""The operations: a node in, a plan compiled, one connection, a response out.
+
+Each returns its Response, or raises one BusnodeError whose `response` says as far as it went.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from busnode.contract import Check, Operation, Response, StepStatus, VerifyFailedError
+from busnode.script import Plan
+from busnode.steps import accounts, credentials, directories, facts, listeners, packages, services
+
+if TYPE_CHECKING:
+    from busnode.inventory import Target
+    from busnode.node import Node
+    from busnode.script import Report
+
+BOOTSTRAP_SECONDS = 1800.0
+LOOK_SECONDS = 60.0
+
+
+def bootstrap(node: Node, *, dry_run: bool = False, time_limit: float = BOOTSTRAP_SECONDS) -> Response:
+    """Packages, accounts, directories, credentials and services, only where they are not yet as wanted.
+
+    With `dry_run` the node is looked at and nothing is changed. `time_limit` in seconds.
+    """
+    plan = bootstrap_plan(node, dry_run=dry_run)
+    return node.response(plan, node.run(plan, time_limit))
+
+
+def bootstrap_plan(node: Node, *, dry_run: bool = False) -> Plan:
+    """What bootstrap does; reads the target's credentials on this side, and makes no connection."""
+    target = node.target
+    contents = tuple(node.secret(file.source) for file in target.credential_files)
+    key = node.operator_key() if target.authorize_operator else None
+    return Plan(
+        Operation.BOOTSTRAP,
+        (
+            facts.check_ssh(),
+            *packages.steps(target),
+            *accounts.steps(target),
+            *directories.steps(target),
+            *credentials.steps(target, contents, key),
+            *services.steps(target),
+        ),
+        # A dry run compares digests; no content is sent for it.
+        blobs=() if dry_run else contents,
+        dry_run=dry_run,
+        exclusive=True,
+    )
+
+
+def status(node: Node, *, time_limit: float = LOOK_SECONDS) -> Response:
+    """What the node is and runs: release, uptime, units, listeners, last operation, in the response's `facts`."""
+    plan = status_plan(node.target)
+    report = node.run(plan, time_limit)
+    return replace(node.response(plan, report), facts=facts.digest(report.facts))
+
+
+def status_plan(target: Target) -> Plan:
+    """What status reads."""
+    return Plan(Operation.STATUS, tuple(facts.steps(target)))
+
+
+def verify(node: Node, *, time_limit: float = LOOK_SECONDS) -> Response:
+    """Every listener and every service of the target, sshd's own and our firewall's always among them.
+
+    Raises VerifyFailedError naming the first that is not as it should be.
+    """
+    plan = verify_plan(node.target)
+    report = node.run(plan, time_limit)
+    checks = _checks(plan, report)
+    response = replace(node.response(plan, report), checks=checks)
+    wrong = [check for check in checks if not check.ok]
+    if not wrong:
+        return response
+    diagnostics = (*(check.diagnostic for check in wrong), *response.diagnostics)
+    response = replace(response, ok=False, error_class=VerifyFailedError.error_class, diagnostics=diagnostics)
+    raise VerifyFailedError(f"{node.target.id}: {wrong[0].diagnostic}", response=response)
+
+
+def verify_plan(target: Target) -> Plan:
+    """What verify checks."""
+    return Plan(
+        Operation.VERIFY,
+        (facts.check_ssh(), *listeners.checks(target), *services.checks(target)),
+        parts=("listeners", "services"),
+    )
+
+
+def _checks(plan: Plan, report: Report) -> tuple[Check, ...]:
+    """The check steps of a report; one that was never told of is a failed one."""
+    results = {step.name: step for step in report.steps}
+    found = []
+    for step in plan.steps:
+        if not step.check:
+            continue
+        result = results.get(step.name)
+        if result is None:
+            found.append(Check(step.name, ok=False, diagnostic=f"{step.name}: the node said nothing of it"))
+        elif result.status is not StepStatus.SKIPPED:
+            ok = result.status is StepStatus.OK
+            found.append(Check(step.name, ok, "" if ok else result.detail))
+    return tuple(found)

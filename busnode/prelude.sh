@@ -1,0 +1,127 @@
+# What every script begins with: how a step runs and how its end is told, one line of JSON a step.
+# The compiler puts operation, operation_id, by, dry_run and the paths before this text.
+set -u
+umask 022
+LC_ALL=C
+export PATH LC_ALL
+box=$1
+ssh_connection=$2
+login_user=$3
+broken='' wrong=
+log=$box/log
+# A lost connection must not stop a change half way.
+trap '' PIPE
+: >"$box/begun"
+
+# Any bytes, as the inside of a JSON string: as they are where nothing needs an escape, else every byte as \u00XX.
+json_text() {
+    case $1 in
+        *[!A-Za-z0-9\ _.,:\;/@=+%\(\)-]*) printf '%s' "$1" | od -An -v -tx1 | tr -d '\n' | sed 's/ /\\u00/g' ;;
+        *) printf '%s' "$1" ;;
+    esac
+}
+
+# Hundredths of a second, monotonic, without a process.
+clock() {
+    if IFS=' ' read -r now _ 2>/dev/null </proc/uptime; then now=${now%.*}${now#*.}; else now=0; fi
+}
+
+ok() { step_status=ok step_detail=${1-}; }
+changed() { step_status=changed step_detail=${1-}; }
+skipped() { step_status=skipped step_detail=${1-}; }
+failed() { step_status=failed step_detail=${1-}; }
+
+# `would "…" && return` stands before the first change of a step.
+would() {
+    [ "$dry_run" = 1 ] || return 1
+    step_status=would-change step_detail=$1
+}
+
+# Run a tool, silent unless it fails; then the step has failed with the tool's last words.
+run() {
+    "$@" </dev/null >"$log" 2>&1 9>&- && return
+    code=$?
+    failed "$1 ended with $code: $(tail -n 5 "$log" | tail -c 1200 | tr '\n' ' ')"
+    return 1
+}
+
+report() {
+    clock
+    spent=$((now - step_begin))
+    printf '{"name":"%s","status":"%s","detail":"%s","seconds":%d.%02d}\n' \
+        "$(json_text "$step_name")" "$step_status" "$(json_text "$step_detail")" $((spent / 100)) $((spent % 100))
+}
+
+# step NAME FUNCTION [ARGUMENT...]: after a failure the rest is skipped.
+step() {
+    step_name=$1
+    shift
+    clock
+    step_begin=$now
+    if [ -n "$broken" ]; then
+        skipped "after $broken"
+    else
+        step_status='' step_detail=
+        "$@"
+        [ -n "$step_status" ] || failed "$1 said nothing"
+        [ "$step_status" != failed ] || broken=$step_name
+    fi
+    report
+}
+
+# check NAME FUNCTION [ARGUMENT...]: a check that fails stops nothing.
+check() {
+    step "$@"
+    [ -z "$broken" ] || wrong=${wrong:-$broken}
+    broken=
+}
+
+# A finding for whoever asked: facts carry what is no step's end.
+fact() { printf '{"fact":"%s","value":"%s"}\n' "$1" "$(json_text "$2")"; }
+
+# fact_file NAME FILE: the same from a file, its first 64 KiB.
+fact_file() { fact "$1" "$(head -c 65536 "$2")"; }
+
+# refuse CLASS WHY: end before anything is touched.
+refuse() {
+    printf '{"error":"%s","detail":"%s"}\n' "$1" "$(json_text "$2")"
+    exit 1
+}
+
+# Bytes of standard input to a path, whole or not at all: write_beside PATH OWNER GROUP MODE
+write_beside() {
+    beside=$(mktemp "$1.XXXXXXXX") || return 1
+    if cat >"$beside" && chown "$2:$3" "$beside" && chmod "$4" "$beside" && sync "$beside" && mv -f -- "$beside" "$1"; then
+        sync "${1%/*}"
+        return 0
+    fi
+    rm -f -- "$beside"
+    return 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# One operation at a time: the lock dies with whoever holds it, so that none is ever stale.
+hold_node() {
+    mkdir -p -m 0700 -- "$run_dir" "$state_dir" || refuse apply_failed "$state_dir cannot be made"
+    exec 9>>"$run_dir/lock"
+    if ! flock -n 9; then
+        refuse conflict "the node is held by $(cat "$run_dir/holder" 2>/dev/null || echo another operation)"
+    fi
+    printf '%s of %s since %s UTC\n' "$operation" "$by" "$(date -u '+%Y-%m-%d %H:%M:%S')" >"$run_dir/holder"
+    echo $$ >"$run_dir/pid"
+    [ ! -d "$state_dir/pending" ] ||
+        refuse conflict "a change waits for its confirmation or its rollback: $(cat "$state_dir/pending/holder" 2>/dev/null)"
+}
+
+# The last line: how it ended, and the note of it that status reads later.
+finish() {
+    if [ -n "$broken$wrong" ]; then ended=failed; else ended=ok; fi
+    if [ "$operation" != status ] && [ "$operation" != verify ] && [ "$dry_run" = 0 ]; then
+        printf '{"operation":"%s","operation_id":"%s","by":"%s","at":%s,"ended":"%s"}\n' \
+            "$operation" "$operation_id" "$(json_text "$by")" "$(date +%s)" "$ended" |
+            write_beside "$state_dir/last-operation" root root 0600
+    fi
+    printf '{"end":"%s"}\n' "$ended"
+    [ "$ended" = ok ]
+}

@@ -1,0 +1,180 @@
+"""A plan of steps in, one POSIX sh script out; and what that script printed back into step results.
+
+The shell functions that steps call are files of this package (`prelude.sh`, `steps/*.sh`): the compiler only adds
+quoted calls, so nothing of an inventory is ever shell text. dash, bash and busybox sh run the result alike.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from busnode.contract import Operation, StepResult, StepStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from busnode.secrets import Secret
+
+MAGIC = "busnode1"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things lie on a node; the defaults are Debian's."""
+
+    state_dir: str = "/var/lib/busnode"
+    run_dir: str = "/run/busnode"
+    sshd_dropin: str = "/etc/ssh/sshd_config.d/00-busnode.conf"
+    firewall_rules: str = "/etc/busnode/firewall.nft"
+    unit_dir: str = "/etc/systemd/system"
+    path: str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+DEBIAN = Layout()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call of a shell function.
+
+    `action` is the contract's word for what the step belongs to, `part` the file of `steps/` that holds the function;
+    a `check` that fails stops nothing.
+    """
+
+    action: str
+    name: str
+    part: str
+    call: tuple[str, ...]
+    check: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an operation will do on one node."""
+
+    operation: Operation
+    steps: tuple[Step, ...]
+    blobs: tuple[Secret, ...] = ()
+    dry_run: bool = False
+    exclusive: bool = False
+    parts: tuple[str, ...] = ()
+    before: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The contract's actions of these steps, each once, in order."""
+        return tuple(dict.fromkeys(step.action for step in self.steps))
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a script said: `error` is (error class, why) where it refused; without its last line `ended` is None."""
+
+    steps: tuple[StepResult, ...] = ()
+    facts: dict[str, str] = field(default_factory=dict)
+    error: tuple[str, str] | None = None
+    ended: str | None = None
+
+    @property
+    def first_failure(self) -> StepResult | None:
+        """The first step that failed."""
+        return next((step for step in self.steps if step.status is StepStatus.FAILED), None)
+
+
+def compile_script(plan: Plan, *, operation_id: str, by: str, layout: Layout = DEBIAN) -> str:
+    """The whole script of a plan; the same arguments give the same bytes."""
+    settings = {
+        "operation": plan.operation.value,
+        "operation_id": operation_id,
+        "by": by,
+        "dry_run": "1" if plan.dry_run else "0",
+        "state_dir": layout.state_dir,
+        "run_dir": layout.run_dir,
+        "sshd_dropin": layout.sshd_dropin,
+        "firewall_rules": layout.firewall_rules,
+        "unit_dir": layout.unit_dir,
+        "PATH": layout.path,
+    }
+    parts = dict.fromkeys((*plan.parts, *(step.part for step in plan.steps)))
+    lines = [f"{name}={shlex.quote(value)}" for name, value in settings.items()]
+    lines += [shell_text("prelude.sh"), *(shell_text(f"steps/{part}.sh") for part in parts)]
+    if plan.exclusive and not plan.dry_run:
+        lines.append("hold_node")
+    lines += [shlex.join(call) for call in plan.before]
+    lines += [shlex.join(("check" if step.check else "step", step.name, *step.call)) for step in plan.steps]
+    lines.append("finish")
+    return "\n".join(lines) + "\n"
+
+
+@cache
+def shell_text(name: str) -> str:
+    """A shell file of this package, without its comment lines: less to send."""
+    text = resources.files("busnode").joinpath(name).read_text(encoding="utf-8")
+    return "\n".join(line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
+
+
+def loader() -> str:
+    """The constant remote command, for `sh -c`: takes what `pack` makes on standard input."""
+    return shell_text("loader.sh")
+
+
+def pack(script: str, *, time_limit: float, password: Secret | None = None, blobs: Iterable[Secret] = ()) -> bytes:
+    """The standard input of the loader: a header with lengths, the script, the sudo password, the blobs.
+
+    `time_limit` is in seconds; the node itself stops the script after it.
+    """
+    content = [script.encode(), b"" if password is None else password.reveal().rstrip(b"\r\n") + b"\n"]
+    content += [blob.reveal() for blob in blobs]
+    lengths = " ".join(str(len(part)) for part in content)
+    return f"{MAGIC} {max(1, round(time_limit))} {lengths}\n".encode() + b"".join(content)
+
+
+def parse_report(output: bytes) -> Report:
+    """What a script printed, as records; lines that are not of a script (a log-in shell's chatter) are left out.
+
+    Any bytes are taken: this is what a node says, and never raises.
+    """
+    report = Report()
+    for line in output.splitlines():
+        record = _record(line)
+        if record is not None:
+            report = _add(report, record)
+    return report
+
+
+def _record(line: bytes) -> dict[str, object] | None:
+    if not line.startswith(b'{"'):
+        return None
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _add(report: Report, record: dict[str, object]) -> Report:
+    match record:
+        case {"name": str(name), "status": str(status), "detail": str(detail), "seconds": int() | float() as seconds}:
+            if status in set(StepStatus):
+                result = StepResult(_bytes_text(name), StepStatus(status), _bytes_text(detail).strip(), float(seconds))
+                return replace(report, steps=(*report.steps, result))
+        case {"fact": str(name), "value": str(value)}:
+            return replace(report, facts={**report.facts, _bytes_text(name): _bytes_text(value)})
+        case {"error": str(error), "detail": str(detail)}:
+            return replace(report, error=report.error or (error, _bytes_text(detail)))
+        case {"end": ("ok" | "failed") as ended}:
+            return replace(report, ended=ended)
+    return report
+
+
+def _bytes_text(text: str) -> str:
+    """The script writes each byte as \\u00XX; bytes that are no UTF-8 are shown escaped."""
+    try:
+        return text.encode("latin-1").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")

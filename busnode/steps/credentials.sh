@@ -1,0 +1,80 @@
+# Credentials: content that came on standard input, and the operator's key for the account that logs in.
+
+# credential_placed BLOB SHA256 DESTINATION OWNER GROUP MODE
+credential_placed() {
+    if [ -L "$3" ] || [ -d "$3" ]; then
+        failed "a folder or a symbolic link is there; move it away"
+        return
+    fi
+    is=$(stat -c '%U:%G %a' -- "$3" 2>/dev/null)
+    digest=$(sha256sum -- "$3" 2>/dev/null)
+    # sha256sum marks a name that it had to escape with a backslash.
+    digest=${digest#\\}
+    digest=${digest%% *}
+    if [ "$digest" = "$2" ] && [ "$is" = "$4:$5 $6" ]; then
+        ok
+        return
+    fi
+    if [ "$digest" = "$2" ]; then
+        would "$is -> $4:$5 $6" && return
+        run chown -- "$4:$5" "$3" && run chmod -- "$6" "$3" && changed "$is -> $4:$5 $6"
+        return
+    fi
+    would "${is:+other content, }${is:-absent} -> $4:$5 $6" && return
+    if [ ! -d "${3%/*}/" ]; then
+        failed "the folder ${3%/*} does not exist; list it in directories"
+        return
+    fi
+    if ! write_beside "$3" "$4" "$5" "$6" <"$box/blob.$1" 2>"$log"; then
+        failed "not written: $(tail -n 1 "$log")"
+        return
+    fi
+    changed "${is:+other content, }${is:-absent} -> $4:$5 $6"
+}
+
+# Where sshd looks for the keys of a user: key_files USER
+key_files() {
+    [ -d /run/sshd ] || mkdir -m 0755 /run/sshd
+    home=$(getent passwd "$1" | cut -d: -f6)
+    names=$(sshd -T -C "user=$1,host=localhost,addr=127.0.0.1" 2>/dev/null | sed -n 's/^authorizedkeysfile //p')
+    for name in ${names:-.ssh/authorized_keys}; do
+        name=$(printf '%s' "$name" | sed "s|%h|$home|g; s|%u|$1|g; s|%%|%|g")
+        case $name in
+            none) ;;
+            /*) printf '%s\n' "$name" ;;
+            *) printf '%s/%s\n' "$home" "$name" ;;
+        esac
+    done
+}
+
+# key_known USER BLOB: whether sshd would find the key of base64 BLOB for USER
+key_known() {
+    key_files "$1" >"$box/key-files"
+    while IFS= read -r file; do
+        if [ -f "$file" ] && grep -v '^[[:space:]]*#' -- "$file" | grep -qF -- " $2"; then return 0; fi
+        # A line may begin with the type of the key, or with options before it.
+    done <"$box/key-files"
+    return 1
+}
+
+# authorized_key USER TYPE BLOB COMMENT: only ever added, never in place of another
+authorized_key() {
+    if key_known "$1" "$3"; then
+        ok "known to sshd for $1"
+        return
+    fi
+    file=$(head -n 1 "$box/key-files")
+    if [ -z "$file" ]; then
+        failed "sshd takes the keys of $1 from no file (AuthorizedKeysFile none)"
+        return
+    fi
+    would "add to $file" && return
+    # As the user, so that nothing the user planted there is followed with root's rights.
+    # shellcheck disable=SC2016
+    run runuser -u "$1" -- sh -c '
+        umask 077
+        mkdir -p -- "${1%/*}" || exit
+        [ ! -s "$1" ] || [ -z "$(tail -c 1 -- "$1")" ] || printf "\n" >>"$1" || exit
+        printf "%s\n" "$2" >>"$1"
+    ' sh "$file" "$2 $3 $4" && changed "added to $file"
+}

@@ -1,0 +1,25 @@
+"""The one edge that touches the world: run a bundle on a host, and give back what it printed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from busnode.transport.process import Completed
+
+
+class Transport(Protocol):
+    """A way to a node. It knows nothing of plans, steps or policy."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the operator should know about the way (a jump host, for instance)."""
+
+    def run(self, bundle: bytes, *, time_limit: float) -> Completed:
+        """Give `bundle` to the loader on the node, over a connection of its own; `time_limit` in seconds.
+
+        Raises UnreachableError, HostKeyMismatchError, AuthFailedError, OperationTimeoutError.
+        """
+
+    def probe(self, port: int, *, time_limit: float) -> bool | None:
+        """Whether `port` of the node answers from here, with SYN-ACK or RST; None where that cannot be asked."""

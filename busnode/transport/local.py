@@ -1,0 +1,29 @@
+"""This very machine as a node: the same loader, without ssh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from busnode.contract import OperationTimeoutError
+from busnode.script import loader
+from busnode.transport.process import Completed, exchange
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Runs bundles here; `shell` is the POSIX shell that plays the log-in's `sh`."""
+
+    shell: tuple[str, ...] = ("/bin/sh",)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
+    def run(self, bundle: bytes, *, time_limit: float) -> Completed:
+        completed = exchange((*self.shell, "-c", loader()), bundle, time_limit=time_limit)
+        if completed.exit_code is None:
+            raise OperationTimeoutError(f"not done after {time_limit:g} s", output=completed.stdout)
+        return completed
+
+    def probe(self, port: int, *, time_limit: float) -> bool | None:  # noqa: ARG002 - nothing is outside of this machine
+        return None

@@ -1,0 +1,237 @@
+"""OpenSSH's client as the way to a node: strict host keys, no prompt, no option from anybody's data, always bounded."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import hashlib
+import os
+import re
+import shlex
+import socket
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from busnode.contract import (
+    AuthFailedError,
+    BadRequestError,
+    BusnodeError,
+    HostKeyMismatchError,
+    OperationTimeoutError,
+    UnreachableError,
+)
+from busnode.script import loader
+from busnode.transport.process import Completed, exchange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from busnode.inventory import Target
+
+CONNECT_SECONDS = 10
+# ssh's own code for "no session"; the loader never ends with it.
+_SSH_FAILED = 255
+
+# A pinned fingerprint, checked by ssh itself on the very connection: %f, %H, %t, %K are the key that was presented.
+_PIN = """/bin/sh -c 'test "$1" != "$2" || echo "$3 $4 $5"' pin %f {fingerprint} %H %t %K"""
+
+_OPTIONS = (
+    "BatchMode=yes",
+    "IdentitiesOnly=yes",
+    "PreferredAuthentications=publickey",
+    "ControlMaster=no",
+    # A multiplexed connection still answers after a change that locks out new log-ins.
+    "ControlPath=none",
+    "ClearAllForwardings=yes",
+    "ForwardAgent=no",
+    "ForwardX11=no",
+    "PermitLocalCommand=no",
+    "RemoteCommand=none",
+    "RequestTTY=no",
+    "EscapeChar=none",
+    "UpdateHostKeys=no",
+    "LogLevel=ERROR",
+    "ServerAliveInterval=5",
+    "ServerAliveCountMax=6",
+    "ConnectionAttempts=1",
+)
+
+
+@dataclass(frozen=True)
+class OpenSsh:
+    """A target reached by the ssh program; the user's ~/.ssh/config is honoured, for jump hosts."""
+
+    target: Target
+    private_key: Path
+    known_hosts: Path | None = None
+    trust_on_first_use: bool = False
+    connect_seconds: int = CONNECT_SECONDS
+    program: str = "ssh"
+
+    def run(self, bundle: bytes, *, time_limit: float) -> Completed:
+        """One connection, one run of the loader; see Transport.run for what is raised."""
+        with self._host_key_options() as host_key_options:
+            argv = [*self._argv(host_key_options), f"exec sh -c {shlex.quote(loader())}"]
+            completed = self._exchange(argv, bundle, time_limit)
+        if completed.exit_code is None:
+            message = f"{self._name}: not done after {time_limit:g} s; give more with --timeout"
+            raise OperationTimeoutError(message, output=completed.stdout)
+        if completed.exit_code == _SSH_FAILED:
+            error = self._explain(completed.stderr.decode("utf-8", "replace"))
+            error.output = completed.stdout
+            raise error
+        return completed
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Says so where ~/.ssh/config leads through another host."""
+        jump = self._configuration.get("proxyjump") or self._configuration.get("proxycommand")
+        return (f"through {jump}, as ssh's configuration says",) if jump else ()
+
+    def probe(self, port: int, *, time_limit: float) -> bool | None:
+        """A bare TCP connect; never asked of sshd's own port, which counts such connects against their source."""
+        if self.notes:
+            return None
+        host = self._configuration.get("hostname", self.target.host)
+        try:
+            with socket.create_connection((host, port), timeout=time_limit):
+                return True
+        except ConnectionRefusedError:
+            return True
+        except TimeoutError:
+            return False
+        except OSError as error:
+            return False if error.errno in {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES} else None
+
+    @property
+    def _name(self) -> str:
+        host = f"[{self.target.host}]" if ":" in self.target.host else self.target.host
+        return f"{self.target.user}@{host}:{self.target.port}"
+
+    def _argv(self, options: list[str], key: bool = True) -> list[str]:
+        given = [*options, *_OPTIONS, f"ConnectTimeout={self.connect_seconds}"]
+        identity = ["-i", str(self.private_key.absolute())] if key else []
+        words = [word for option in given for word in ("-o", option)]
+        return [
+            self.program, "-T", "-x", "-a", *words, *identity,
+            "-p", str(self.target.port), "-l", self.target.user, "--", self.target.host,
+        ]  # fmt: skip
+
+    def _exchange(self, argv: list[str], stdin: bytes, time_limit: float) -> Completed:
+        try:
+            return exchange(argv, stdin, time_limit=time_limit)
+        except FileNotFoundError:
+            message = f"{self.program}: not installed here; run: apt-get install openssh-client"
+            raise BadRequestError(message) from None
+
+    @cached_property
+    def _configuration(self) -> dict[str, str]:
+        """What ssh -G says of this host, read only where the user has a configuration at all."""
+        if not any(path.exists() for path in (Path("~/.ssh/config").expanduser(), Path("/etc/ssh/ssh_config"))):
+            return {}
+        argv = [self.program, "-G", "-p", str(self.target.port), "-l", self.target.user, "--", self.target.host]
+        text = self._exchange(argv, b"", 10).stdout.decode("utf-8", "replace")
+        return dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
+
+    @contextmanager
+    def _host_key_options(self) -> Iterator[list[str]]:
+        """The first source there is decides: the target's host_key, the named file, the user's known_hosts."""
+        pinned = self.target.host_key
+        if pinned is not None and pinned.startswith("SHA256:"):
+            nothing = ["UserKnownHostsFile=/dev/null", "GlobalKnownHostsFile=/dev/null", "StrictHostKeyChecking=yes"]
+            yield [*nothing, f"KnownHostsCommand={_PIN.format(fingerprint=pinned)}"]
+        elif pinned is not None:
+            with tempfile.NamedTemporaryFile("w", prefix="busnode-", suffix=".known") as file:
+                file.write(known_hosts_line(pinned, self._known_as) + "\n")
+                file.flush()
+                yield [*self._known_hosts_file(Path(file.name)), "StrictHostKeyChecking=yes"]
+        else:
+            strict = "accept-new" if self.trust_on_first_use else "yes"
+            named = [] if self.known_hosts is None else self._known_hosts_file(self.known_hosts)
+            yield [*named, f"StrictHostKeyChecking={strict}"]
+
+    def _known_hosts_file(self, path: Path) -> list[str]:
+        # ssh splits this value at spaces, expands % and takes a quoted word whole.
+        quoted = str(path.absolute()).replace("%", "%%")
+        return [f'UserKnownHostsFile="{quoted}"', "GlobalKnownHostsFile=/dev/null", "KnownHostsCommand=none"]
+
+    @property
+    def _known_as(self) -> str:
+        return self.target.host if self.target.port == 22 else f"[{self.target.host}]:{self.target.port}"
+
+    def _explain(self, stderr: str) -> BusnodeError:
+        """Which of the ways to fail it was, from ssh's own words."""
+        said = " ".join(stderr.split())
+        if re.search(r"Host key verification failed|host key is known for|REMOTE HOST IDENTIFICATION", stderr):
+            return self._host_key_error("HAS CHANGED" in stderr or self.target.host_key is not None)
+        if re.search(r"Permission denied \(|Too many authentication failures", stderr):
+            return AuthFailedError(
+                f"{self._name}: the node does not accept {self.private_key}; put its public half into "
+                f"authorized_keys of {self.target.user}, or set BUS_SSH_PRIVATE_KEY_FILE to the right key ({said})"
+            )
+        last = stderr.strip().splitlines()[-1:] or ["the connection was closed"]
+        remedy = "see that the node is up, and that host and port are right"
+        return UnreachableError(f"{self._name}: {last[0].strip()}; {remedy}")
+
+    def _host_key_error(self, changed: bool) -> HostKeyMismatchError:
+        presented = self._presented_key()
+        if presented is None:
+            return HostKeyMismatchError(f"{self._name}: the host key is not the one that is known")
+        line, kind, mark = presented
+        where = self.known_hosts or Path("~/.ssh/known_hosts")
+        if changed:
+            source = "the target's host_key" if self.target.host_key is not None else str(where)
+            remedy = f"if the node was really set up anew, put the new key into {source}: {line}"
+            return HostKeyMismatchError(f"{self._name}: the host key is {kind} {mark}, not the known one; {remedy}")
+        remedy = f"if the node's console shows that fingerprint, add this line to {where}: {line}"
+        return HostKeyMismatchError(f"{self._name}: unknown host key {kind} {mark}; {remedy}")
+
+    def _presented_key(self) -> tuple[str, str, str] | None:
+        """(known_hosts line, type, fingerprint) of the key that the node shows, with no log-in tried."""
+        with tempfile.TemporaryDirectory(prefix="busnode-") as folder:
+            file = Path(folder) / "seen"
+            options = [*self._known_hosts_file(file), "StrictHostKeyChecking=accept-new", "HashKnownHosts=no"]
+            argv = self._argv(["PreferredAuthentications=none", *options], key=False)
+            self._exchange(argv, b"", self.connect_seconds + 5)
+            words = file.read_text().split() if file.exists() else []
+        if len(words) < 3:
+            return None
+        return " ".join(words[:3]), words[1], fingerprint(words[2])
+
+
+def known_hosts_line(pinned: str, known_as: str) -> str:
+    """A pinned key as a line of known_hosts: a whole line is kept, a bare key gets the host's name.
+
+    >>> known_hosts_line("ssh-ed25519 AAAA", "[10.0.0.10]:2222")
+    '[10.0.0.10]:2222 ssh-ed25519 AAAA'
+    """
+    words = pinned.split()
+    if re.match(r"(ssh|ecdsa|sk)-", words[0]):
+        return " ".join([known_as, *words[:2]])
+    return " ".join([known_as, *words[1:3]])
+
+
+def fingerprint(key: str) -> str:
+    """The SHA256 fingerprint of a base64 public key, as ssh-keygen -l prints it."""
+    digest = hashlib.sha256(base64.b64decode(key)).digest()
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+def public_key(private_key: Path) -> str:
+    """The public half of a private key file, `type base64 comment`.
+
+    Raises BadRequestError where ssh-keygen cannot read it without asking.
+    """
+    try:
+        done = exchange(["ssh-keygen", "-y", "-P", "", "-f", os.fspath(private_key.absolute())], time_limit=10)
+    except FileNotFoundError:
+        raise BadRequestError("ssh-keygen: not installed here; run: apt-get install openssh-client") from None
+    if done.exit_code != 0:
+        why = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no answer"]
+        message = f"{private_key}: {why[0]}; give an OpenSSH private key without a passphrase"
+        raise BadRequestError(message)
+    return done.stdout.decode().strip()

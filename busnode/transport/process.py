@@ -1,0 +1,115 @@
+"""One program, fed and read with a deadline and bounds, killed as a group."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_OUTPUT = 4_000_000
+_CHUNK = 65536
+_REAP_SECONDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a program ended; `exit_code` is None when its deadline passed and its group was killed."""
+
+    stdout: bytes
+    stderr: bytes
+    exit_code: int | None
+
+
+def exchange(argv: Sequence[str], stdin: bytes = b"", *, time_limit: float) -> Completed:
+    """Run `argv` in a process group of its own, write `stdin` to it and read what it prints, for `time_limit` seconds.
+
+    What is printed beyond MAX_OUTPUT bytes a stream is read and dropped. Nothing of `stdin` is kept or logged.
+    Raises OSError where the program cannot be started.
+    """
+    deadline = time.monotonic() + time_limit
+    pipe = subprocess.PIPE
+    # The environment goes as it is: ssh needs HOME and the agent's socket.
+    process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+    exchanged = _Exchange(process, stdin)
+    try:
+        exit_code = process.wait(max(0.0, deadline - time.monotonic())) if exchanged.pump(deadline) else None
+    except subprocess.TimeoutExpired:
+        exit_code = None
+    finally:
+        exchanged.close()
+        _kill_group(process)
+    return Completed(bytes(exchanged.stdout), bytes(exchanged.stderr), exit_code)
+
+
+class _Exchange:
+    """The three pipes of a process, moved without ever blocking on one of them."""
+
+    def __init__(self, process: subprocess.Popen[bytes], stdin: bytes) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._stdin, self._left = process.stdin, memoryview(stdin)
+        self.stdout, self.stderr = bytearray(), bytearray()
+        self._outputs = {process.stdout.fileno(): self.stdout, process.stderr.fileno(): self.stderr}
+        self._pipes = (process.stdin, process.stdout, process.stderr)
+        self._selector = selectors.DefaultSelector()
+        for pipe in self._pipes:
+            os.set_blocking(pipe.fileno(), False)
+        self._selector.register(self._stdin.fileno(), selectors.EVENT_WRITE)
+        for descriptor in self._outputs:
+            self._selector.register(descriptor, selectors.EVENT_READ)
+
+    def pump(self, deadline: float) -> bool:
+        """Move bytes until both outputs are at their end; False where the deadline came first."""
+        while self._outputs:
+            wait = deadline - time.monotonic()
+            if wait <= 0:
+                return False
+            for key, _ in self._selector.select(wait):
+                if key.fd in self._outputs:
+                    self._read(key.fd)
+                else:
+                    self._write(key.fd)
+        return True
+
+    def _read(self, descriptor: int) -> None:
+        chunk = os.read(descriptor, _CHUNK)
+        output = self._outputs[descriptor]
+        output += chunk[: max(0, MAX_OUTPUT - len(output))]
+        if not chunk:
+            self._selector.unregister(descriptor)
+            del self._outputs[descriptor]
+
+    def _write(self, descriptor: int) -> None:
+        try:
+            self._left = self._left[os.write(descriptor, self._left[:_CHUNK]) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            # Whoever reads has ended; its exit code and its last words say why.
+            self._left = self._left[:0]
+        if not self._left:
+            self._selector.unregister(descriptor)
+            self._stdin.close()
+
+    def close(self) -> None:
+        self._selector.close()
+        for pipe in self._pipes:
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """End whatever is left of the group (a jump host's ssh too); a bounded wait, for a child in D state ignores all."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_REAP_SECONDS)

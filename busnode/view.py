@@ -1,0 +1,71 @@
+"""Results for people: short tables, and no control character that a node could have put into its words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from busnode.contract import StepStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from busnode.contract import Response
+
+_COLORS = {
+    StepStatus.OK: "32",
+    StepStatus.CHANGED: "33",
+    StepStatus.WOULD_CHANGE: "36",
+    StepStatus.SKIPPED: "2",
+    StepStatus.FAILED: "31",
+}
+
+
+def printable(text: str) -> str:
+    """`text` without control characters, which a terminal would obey.
+
+    >>> printable("a\\x1b[2Jb")
+    'a?[2Jb'
+    """
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def response(answer: Response, color: bool) -> str:
+    """A response as a table of its steps and checks."""
+    lines = [f"{answer.node_id}: {answer.operation} {'ok' if answer.ok else answer.error_class}{_summary(answer)}"]
+    for step in answer.steps:
+        word = _painted(f"{step.status.value:<12}", _COLORS[step.status], color)
+        lines.append(f"  {word} {step.seconds:6.2f} s  {printable(step.name)}{_after(step.detail)}")
+    lines += [f"  check {'ok    ' if check.ok else 'failed'} {printable(check.name)}" for check in answer.checks]
+    for name in ("release", "kernel", "system", "pending", "running"):
+        if name in answer.facts:
+            lines.append(f"  {name}: {printable(str(answer.facts[name]))}")
+    return "\n".join(lines)
+
+
+def targets(rows: Iterable[dict[str, Any]]) -> str:
+    """The inventory, a line a target."""
+    return "\n".join(f"{row['node_id']:<24} {row['user']}@{row['host']} port {row['port']}" for row in rows)
+
+
+def plans(found: dict[str, Sequence[tuple[str, str]]] | dict[str, list[tuple[str, str]]]) -> str:
+    """The steps of each operation."""
+    lines = []
+    for operation, steps in found.items():
+        lines.append(f"{operation}:")
+        lines += [f"  {action:<20} {printable(name)}" for action, name in steps]
+    return "\n".join(lines)
+
+
+def _summary(answer: Response) -> str:
+    if answer.dry_run:
+        return " (dry run)"
+    changed = sum(step.status is StepStatus.CHANGED for step in answer.steps)
+    return f", {changed} changed" if changed else ", nothing changed"
+
+
+def _after(detail: str) -> str:
+    return f": {printable(detail)}" if detail else ""
+
+
+def _painted(text: str, code: str, color: bool) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if color else text
