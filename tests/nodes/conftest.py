@@ -14,7 +14,7 @@ import pytest
 
 from tests.nodes.deployment import Deployment, deployment
 from tests.nodes.leftovers import nothing_left
-from tests.nodes.tree import Tree, base_tree
+from tests.nodes.tree import Tree, base_tree, cache
 
 SUITES = ("bookworm", "trixie")
 TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter", "ip", "ssh", "ssh-keygen", "dpkg-scanpackages", "setpriv")
@@ -25,8 +25,8 @@ _seconds: defaultdict[str, float] = defaultdict(float)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _nothing_left_behind() -> Iterator[None]:
-    with nothing_left():
+def _nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with nothing_left(tmp_path_factory.getbasetemp(), cache()):
         yield
 
 

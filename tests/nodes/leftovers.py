@@ -60,14 +60,17 @@ def _sweep() -> None:
 
 
 @contextlib.contextmanager
-def nothing_left() -> Iterator[None]:
-    """Assert at the end that everything which was begun inside is gone."""
+def nothing_left(*folders: Path) -> Iterator[None]:
+    """Assert at the end that everything which was begun inside is gone; `folders` are those that it worked in."""
     _sweep()
     own = os.getpid()
     before = descendants(own)
     yield
     assert descendants(own) <= before, "processes are left"
     assert not cgroups(f"{CGROUP_PREFIX}{own}-"), "control groups are left"
-    of_ours = ("busnode", "nspawn", "/run/netns")
-    assert not [place for place in mounts() if any(word in place for word in of_ours)], "mounts are left"
-    assert not [file for file in loops() if any(word in file for word in of_ours)], "loop devices are left"
+    assert not {place for place in mounts() if _is_below(place, folders)}, "mounts are left"
+    assert not {file for file in loops() if _is_below(file, folders)}, "loop devices are left"
+
+
+def _is_below(path: str, folders: tuple[Path, ...]) -> bool:
+    return any(Path(path).is_relative_to(folder) for folder in folders)

@@ -1,0 +1,295 @@
+"""Hardening a real node: what it closes, when it refuses, and that it always comes back."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.nodes import process
+from tests.nodes.node import ADDRESS, ADDRESS_6
+from tests.nodes.tree import USER
+
+if TYPE_CHECKING:
+    from tests.nodes.conftest import Deploy
+    from tests.nodes.deployment import Answer, Deployment
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
+
+# How long after a change nobody confirmed the node has its old state again.
+ROLLBACK_SECONDS = 150
+
+# A change for the worse that no check of a configuration sees: sshd's reload closes the node to every user, and the
+# next reload opens it again. What is between the two is a lockout.
+LOCKOUT_HOOK = r"""#!/bin/sh
+if [ -e /etc/nologin ]; then rm /etc/nologin; else echo closed >/etc/nologin; fi
+: >/run/reloaded
+"""
+
+
+@pytest.fixture
+def node(prepared: Deploy, suite: str) -> Deployment:
+    """A bootstrapped node of each release, running."""
+    return _running(prepared(suite))
+
+
+@pytest.fixture
+def trixie(prepared: Deploy) -> Deployment:
+    """A bootstrapped node of the newer release, not running yet."""
+    return prepared("trixie")
+
+
+def _running(made: Deployment) -> Deployment:
+    made.node.start()
+    made.node.wait()
+    return made
+
+
+def _on_reload(made: Deployment, script: str) -> None:
+    """Let a running node run `script` as root whenever its sshd reloads."""
+    made.node.run("tee", "/usr/local/sbin/on-reload", stdin=script)
+    made.node.shell(
+        "chmod 755 /usr/local/sbin/on-reload; mkdir -p /etc/systemd/system/ssh.service.d;"
+        "printf '[Service]\\nExecReload=/usr/local/sbin/on-reload\\n' >/etc/systemd/system/ssh.service.d/site.conf;"
+        "systemctl daemon-reload"
+    )
+
+
+def _listen(made: Deployment, port: int) -> None:
+    """Let something on the node listen on a port, on every address."""
+    made.node.run(
+        "systemd-run",
+        "--quiet",
+        f"--unit=listener-{port}",
+        "systemd-socket-activate",
+        "--inetd",
+        "-a",
+        "-l",
+        str(port),
+        "cat",
+    )
+    process.wait_until(f"port {port}", lambda: f":{port} " in made.node.shell("ss -Hltn"), 10)
+
+
+def _refused(made: Deployment, answer: Answer, error_class: str, code: int = 1) -> None:
+    assert answer.code == code, answer
+    assert answer.document["ok"] is False
+    assert answer.document["error_class"] == error_class, answer.document
+    assert answer.errors.strip(), "stderr says why"
+
+
+# What it closes
+
+
+def test_an_allowed_port_answers_and_every_other_is_silent(node: Deployment) -> None:
+    _listen(node, 8080)
+    _listen(node, 9090)
+    assert node.operate("harden", "--confirm").code == 0
+    for address in (ADDRESS, ADDRESS_6):
+        ends = [(address, port) for port in (22, 80, 8080, 9090, 23)]
+        assert list(node.station.probe(*ends).values()) == ["open", "refused", "open", "silent", "silent"]
+
+
+def test_a_port_that_listens_is_dropped_only_when_that_is_meant(node: Deployment) -> None:
+    _listen(node, 9090)
+    before = node.node.state()
+    answer = node.operate("harden")
+    assert answer.code == 2, answer
+    assert "9090" in answer.errors
+    assert "--confirm" in answer.errors
+    assert node.node.state() == before
+    assert node.station.probe((ADDRESS, 9090)) == {(ADDRESS, 9090): "open"}
+
+
+def test_passwords_and_root_are_out_whatever_other_files_say(trixie: Deployment) -> None:
+    trixie.node.place("/etc/ssh/sshd_config.d/50-cloud-init.conf", "PasswordAuthentication yes\nPermitRootLogin yes\n")
+    _running(trixie)
+    key = (trixie.folder / "local/id_ed25519.pub").read_text()
+    trixie.node.run("sh", "-euc", "umask 077; mkdir -p /root/.ssh; cat >/root/.ssh/authorized_keys", stdin=key)
+    trixie.node.run("chpasswd", stdin=f"{USER}:correct horse\nroot:correct horse\n")
+    assert trixie.ssh("true", user="root").returncode == 0
+    assert "password" in _ways_in(trixie)
+    assert trixie.operate("harden").code == 0
+    assert trixie.ssh("true", user="root").returncode == 255
+    assert trixie.ssh("sudo", "-n", "true").returncode == 0
+    assert _ways_in(trixie) == {"publickey"}
+
+
+def _ways_in(made: Deployment) -> set[str]:
+    """The methods that sshd offers to somebody without a key."""
+    said = made.ssh("true", options=("-o", "PreferredAuthentications=none")).stderr
+    return set(said.rpartition("(")[2].partition(")")[0].split(","))
+
+
+def test_other_tables_survive(node: Deployment) -> None:
+    rules = "chain prerouting { type nat hook prerouting priority dstnat; } set s { type ipv4_addr; }"
+    rules = f"table ip docker {{ {rules} }}\nadd element ip docker s {{ 192.0.2.7 }}"
+    node.node.run("nft", "-f", "-", stdin=rules)
+    foreign = node.node.run("nft", "list", "table", "ip", "docker").stdout
+    first = node.operate("harden")
+    assert first.code == 0, first
+    assert node.node.run("nft", "list", "table", "ip", "docker").stdout == foreign
+    node.write_target(allowed_ports=[22, 443])
+    second = node.operate("harden")
+    assert second.code == 0, second
+    assert second.changed
+    assert node.node.run("nft", "list", "table", "ip", "docker").stdout == foreign
+    assert node.station.probe((ADDRESS, 8080), (ADDRESS, 443)) == {(ADDRESS, 8080): "silent", (ADDRESS, 443): "refused"}
+
+
+# When it refuses
+
+
+def test_a_policy_without_the_ssh_port_is_refused(node: Deployment) -> None:
+    node.write_target(allowed_ports=[80, 443])
+    before = node.node.state()
+    _refused(node, node.operate("harden", "--confirm"), "lockout_risk")
+    assert node.node.state() == before
+    assert node.ssh("true").returncode == 0
+
+
+def test_the_ssh_port_that_counts_is_the_live_one(trixie: Deployment) -> None:
+    trixie.node.place("/etc/ssh/sshd_config.d/10-port.conf", "Port 2222\n")
+    _running(trixie)
+    known = trixie.node.known_hosts().replace(f"{ADDRESS},", f"[{ADDRESS}]:2222,")
+    (trixie.station.home / ".ssh/known_hosts").write_text(known)
+    trixie.write_target(port=2222, allowed_ports=[22])
+    before = trixie.node.state()
+    _refused(trixie, trixie.operate("harden", "--confirm"), "lockout_risk")
+    assert trixie.node.state() == before
+
+
+def test_root_is_not_locked_out_of_its_own_session(trixie: Deployment) -> None:
+    _running(trixie)
+    key = (trixie.folder / "local/id_ed25519.pub").read_text()
+    trixie.node.run("sh", "-euc", "umask 077; mkdir -p /root/.ssh; cat >/root/.ssh/authorized_keys", stdin=key)
+    trixie.write_target(user="root")
+    before = trixie.node.state()
+    _refused(trixie, trixie.operate("harden"), "lockout_risk")
+    assert trixie.node.state() == before
+    trixie.write_target(ssh_policy={"allow_root_login": True})
+    allowed = trixie.operate("harden")
+    assert allowed.code == 0, allowed
+    assert trixie.ssh("true", user="root").returncode == 0
+    assert _ways_in(trixie) == {"publickey"}
+
+
+def test_a_user_without_sudo_is_told_so(trixie: Deployment) -> None:
+    trixie.node.place(f"/etc/sudoers.d/{USER}", "# nothing for anybody\n", mode=0o440)
+    _running(trixie)
+    before = trixie.node.state()
+    _refused(trixie, trixie.operate("harden"), "sudo_required")
+    assert trixie.node.state() == before
+
+
+def test_a_sudo_password_comes_from_a_file_and_shows_nowhere(trixie: Deployment) -> None:
+    trixie.node.place(f"/etc/sudoers.d/{USER}", f"{USER} ALL=(ALL:ALL) ALL\n", mode=0o440)
+    _running(trixie)
+    password = "correct horse battery"
+    trixie.node.run("chpasswd", stdin=f"{USER}:{password}\n")
+    secret = trixie.folder / "local/sudo"
+    secret.touch(mode=0o600)
+    secret.write_text(password + "\n")
+    trixie.write_target(become={"password": "../local/sudo"})
+    for operation in ("status", "harden", "verify"):
+        answer = trixie.operate(operation)
+        assert answer.code == 0, answer
+        assert password not in f"{answer.documents}{answer.errors}"
+    assert password not in trixie.node.shell("journalctl --no-pager; cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+    secret.write_text("wrong\n")
+    _refused(trixie, trixie.operate("status"), "sudo_required")
+
+
+# That it comes back
+
+
+def test_a_change_that_locks_out_is_rolled_back(node: Deployment) -> None:
+    _on_reload(node, LOCKOUT_HOOK)
+    before = node.node.state()
+    answer = node.operate("harden")
+    _refused(node, answer, "rolled_back", code=4)
+    process.wait_until("the old state", lambda: node.node.state() == before, ROLLBACK_SECONDS, pause=1)
+    assert node.ssh("sudo", "-n", "true").returncode == 0
+    assert list(node.station.probe((ADDRESS, 9090), (ADDRESS_6, 9090)).values()) == ["refused", "refused"]
+    again = node.operate("status")
+    assert again.code == 0, again
+
+
+def test_a_node_whose_operator_was_killed_comes_back_by_itself(node: Deployment) -> None:
+    _on_reload(node, LOCKOUT_HOOK)
+    before = node.node.state()
+    _kill_between_apply_and_confirm(node)
+    assert node.node.state() != before
+    process.wait_until("the old state", lambda: node.node.state() == before, ROLLBACK_SECONDS, pause=1)
+    assert node.ssh("sudo", "-n", "true").returncode == 0
+
+
+def _kill_between_apply_and_confirm(made: Deployment) -> None:
+    command = ("bus", "operator", "node", "harden", "--id", "proxy")
+    cli = process.start(
+        made.station.command(*command, cwd=made.folder),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=made.station.environment(made.environment),
+    )
+    try:
+        process.wait_until(
+            "the change", lambda: made.node.run("test", "-e", "/run/reloaded", check=False).returncode == 0, 60
+        )
+        assert cli.poll() is None
+    finally:
+        process.kill(cli)
+    assert cli.returncode == -signal.SIGKILL
+
+
+def test_a_power_cut_between_change_and_confirmation_undoes_the_change(trixie: Deployment) -> None:
+    # The hook's own mark lives in /run: after the power cut the site's reload must not close the node.
+    _running(trixie)
+    _on_reload(trixie, "#!/bin/sh\necho closed >/run/nologin\n: >/run/reloaded\n")
+    before = trixie.node.state()
+    _kill_between_apply_and_confirm(trixie)
+    trixie.node.power_cycle()
+    process.wait_until("the old state", lambda: trixie.node.state() == before, ROLLBACK_SECONDS, pause=1)
+    assert trixie.ssh("sudo", "-n", "true").returncode == 0
+
+
+# Beside others
+
+
+def test_of_two_operators_one_is_told_to_wait(trixie: Deployment) -> None:
+    _running(trixie)
+    _on_reload(trixie, "#!/bin/sh\n: >/run/reloaded\nsleep 6\n")
+    first = process.start(
+        trixie.station.command("bus", "operator", "node", "harden", "--id", "proxy", cwd=trixie.folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=trixie.station.environment(trixie.environment),
+    )
+    try:
+        process.wait_until(
+            "the first", lambda: trixie.node.run("test", "-e", "/run/reloaded", check=False).returncode == 0, 60
+        )
+        begin = time.monotonic()
+        second = trixie.operate("harden")
+        _refused(trixie, second, "conflict")
+        assert time.monotonic() - begin < 6, "it does not wait for the first"
+        out, err = first.communicate(timeout=120)
+        assert first.returncode == 0, (out, err)
+    finally:
+        process.kill(first)
+    assert trixie.operate("verify").code == 0
+
+
+def test_ufw_is_named_and_kept(trixie: Deployment) -> None:
+    _running(trixie)
+    trixie.node.shell(
+        "apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get install -qy ufw </dev/null", timeout=120
+    )
+    trixie.node.shell("sed -i 's/^ENABLED=.*/ENABLED=yes/' /etc/ufw/ufw.conf")
+    answer = trixie.operate("harden")
+    assert "ufw" in f"{answer.document}{answer.errors}", answer
+    assert "ENABLED=yes" in trixie.node.shell("cat /etc/ufw/ufw.conf")
+    assert trixie.ssh("true").returncode == 0

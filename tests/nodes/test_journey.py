@@ -1,0 +1,129 @@
+"""The operator's way with a node, from a Debian as installed to a verified Bus host, on both releases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.nodes.deployment import ALLOWED_PORTS, NODE_ID, OPERATION_SECONDS
+from tests.nodes.node import ADDRESS, ADDRESS_6
+
+if TYPE_CHECKING:
+    from tests.nodes.conftest import Deploy
+    from tests.nodes.deployment import Answer, Deployment
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
+
+ROOT = Path(__file__).resolve().parents[2]
+# The session that the operator's document prints, word for word.
+SESSION = Path(__file__).with_name("session.txt")
+
+OPERATIONS = ("bootstrap", "status", "harden", "verify")
+
+
+@pytest.fixture
+def node(bare: Deploy, suite: str) -> Deployment:
+    made = bare(suite)
+    made.node.start()
+    made.node.wait()
+    return made
+
+
+def test_the_session_of_the_document(node: Deployment) -> None:
+    key = node.folder / "local/id_ed25519"
+    empty = node.folder / "empty"
+    empty.mkdir()
+    ran = node.run("sh", "-e", str(SESSION), cwd=empty, env={"SSH_PRIVATE_KEY_SOURCE": str(key)}, timeout=300)
+    assert ran.code == 0, ran
+    assert [document["operation"] for document in ran.documents] == list(OPERATIONS)
+    assert all(document["ok"] and document["node_id"] == NODE_ID for document in ran.documents)
+    bootstrap, status, harden, verify = ran.documents
+    assert {"package", "directory", "credential"} <= _kinds(bootstrap["actions"])
+    assert {"ssh", "firewall"} <= _kinds(harden["actions"])
+    assert status["actions"]
+    assert {"listener", "service"} <= _kinds([check["name"] for check in verify["checks"]])
+    assert all(check["ok"] for check in verify["checks"])
+    _is_as_the_document_says(node)
+    _knows_what_it_did(node, ran)
+
+
+def _kinds(names: list[str]) -> set[str]:
+    """Which of the document's kinds these names are of."""
+    words = ("package", "directory", "credential", "ssh", "firewall", "listener", "service")
+    plurals = {"directories": "directory"}
+    return {word for name in names for part in name.lower().split("-") for word in words if part.startswith(word)} | {
+        plural for name in names for written, plural in plurals.items() if written in name
+    }
+
+
+def _is_as_the_document_says(node: Deployment) -> None:
+    """Look at the node itself, not at what was answered about it."""
+    machine = node.node
+    assert machine.run("dpkg-query", "-W", "-f", "${db:Status-Status}", "nftables").stdout == "installed"
+    for path in ("/etc/bus", "/var/lib/bus", "/var/log/bus"):
+        assert machine.run("stat", "-c", "%F", path).stdout == "directory\n"
+    effective = machine.shell("sshd -T -C user=bus,host=operator,addr=10.0.0.1").splitlines()
+    assert {"passwordauthentication no", "kbdinteractiveauthentication no", "permitrootlogin no"} <= set(effective)
+    ends = [(address, port) for address in (ADDRESS, ADDRESS_6) for port in (*ALLOWED_PORTS, 23, 81, 9090)]
+    seen = node.station.probe(*ends)
+    for (address, port), answer in seen.items():
+        expected = "open" if port == 22 else "refused" if port in ALLOWED_PORTS else "silent"
+        assert answer == expected, (address, port, answer)
+    assert node.station.run("ping", "-c", "1", "-W", "2", ADDRESS, check=False).returncode in {0, 127}
+
+
+def _knows_what_it_did(node: Deployment, first: Answer) -> None:
+    """The same four operations again: nothing to do, nothing done, and said so."""
+    before = node.node.state()
+    for operation in OPERATIONS:
+        again = node.run("make", "-s", "-C", str(ROOT), f"node-{operation}", f"ID={NODE_ID}", timeout=OPERATION_SECONDS)
+        assert again.code == 0, again
+        assert again.changed == [], operation
+        assert again.document["operation"] == operation
+        assert {step["status"] for step in again.document["steps"]} <= {"ok", "skipped"}, again.document["steps"]
+    assert node.node.state() == before
+    changed = [
+        step["name"] for document in first.documents for step in document["steps"] if step["status"] == "changed"
+    ]
+    assert changed, "the first round changed something"
+
+
+def test_a_dry_run_changes_nothing(node: Deployment) -> None:
+    before = node.node.state()
+    packages = node.node.run("dpkg-query", "-W").stdout
+    bootstrap = node.operate("bootstrap", "--dry-run")
+    assert bootstrap.code == 0, bootstrap
+    assert bootstrap.document["dry_run"] is True
+    assert "would-change" in {step["status"] for step in bootstrap.document["steps"]}
+    assert bootstrap.changed == []
+    assert node.node.state() == before
+    assert node.node.run("dpkg-query", "-W").stdout == packages
+
+
+def test_a_dry_harden_changes_nothing(prepared: Deploy, suite: str) -> None:
+    made = prepared(suite)
+    made.node.start()
+    made.node.wait()
+    before = made.node.state()
+    harden = made.operate("harden", "--dry-run")
+    assert harden.code == 0, harden
+    assert "would-change" in {step["status"] for step in harden.document["steps"]}
+    assert made.node.state() == before
+
+
+def test_what_harden_did_is_there_after_a_power_cut(prepared: Deploy, suite: str) -> None:
+    made = prepared(suite)
+    made.node.start()
+    made.node.wait()
+    assert made.operate("harden").code == 0
+    hardened = made.node.state()
+    made.node.power_cycle()
+    assert made.node.state() == hardened
+    assert made.station.probe((ADDRESS, 9090), (ADDRESS_6, 9090)) == {
+        (ADDRESS, 9090): "silent",
+        (ADDRESS_6, 9090): "silent",
+    }
+    verify = made.operate("verify")
+    assert verify.code == 0, verify

@@ -1,0 +1,66 @@
+"""Status and verify on a real node: what is there is said, what is missing is named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.nodes.conftest import Deploy
+    from tests.nodes.deployment import Deployment
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(200)]
+
+
+@pytest.fixture
+def node(prepared: Deploy, suite: str) -> Deployment:
+    made = prepared(suite)
+    made.node.start()
+    made.node.wait()
+    return made
+
+
+def test_status_reads_and_changes_nothing(node: Deployment) -> None:
+    before = node.node.state()
+    answer = node.operate("status")
+    assert answer.code == 0, answer
+    assert answer.document["ok"] is True
+    assert "check-ssh" in answer.document["actions"]
+    assert node.node.state() == before
+
+
+def test_a_missing_listener_is_named_and_a_present_one_is_not(node: Deployment) -> None:
+    assert node.operate("harden").code == 0
+    node.write_target(listeners=[{"address": "127.0.0.1", "port": 8080}])
+    missing = node.operate("verify")
+    assert missing.code == 1, missing
+    assert missing.document["error_class"] == "verify_failed"
+    assert "listener 127.0.0.1:8080 is not reachable" in missing.document["diagnostics"]
+    assert "listener 127.0.0.1:8080 is not reachable" in missing.errors
+    node.node.run("systemd-run", "--quiet", "systemd-socket-activate", "--inetd", "-a", "-l", "127.0.0.1:8080", "cat")
+    present = node.operate("verify")
+    assert present.code == 0, present
+    assert any("8080" in check["name"] and check["ok"] for check in present.document["checks"])
+
+
+def test_a_service_that_is_down_is_named(node: Deployment) -> None:
+    assert node.operate("harden").code == 0
+    node.node.run("tee", "/etc/systemd/system/site.service", stdin="[Service]\nExecStart=sleep infinity\n")
+    node.write_target(services=[{"unit": "site.service", "enabled": False, "running": True}])
+    down = node.operate("verify")
+    assert down.code == 1, down
+    assert "site.service" in " ".join(down.document["diagnostics"])
+    node.node.run("systemctl", "start", "site.service")
+    up = node.operate("verify")
+    assert up.code == 0, up
+
+
+def test_a_firewall_that_somebody_emptied_is_seen(node: Deployment) -> None:
+    assert node.operate("harden").code == 0
+    node.node.run("nft", "flush", "ruleset")
+    answer = node.operate("verify")
+    assert answer.code == 1, answer
+    assert answer.document["error_class"] == "verify_failed"
+    assert node.operate("harden").changed
+    assert node.operate("verify").code == 0
