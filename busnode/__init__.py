@@ -29,6 +29,7 @@ from busnode.contract import (
     UnreachableError,
     VerifyFailedError,
 )
+from busnode.hardening import harden
 from busnode.inventory import Inventory, Target
 from busnode.node import Node
 from busnode.operations import bootstrap, status, verify
@@ -57,6 +58,7 @@ __all__ = [
     "UnreachableError",
     "VerifyFailedError",
     "bootstrap",
+    "harden",
     "status",
     "verify",
 ]

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from busnode import operations, view
-from busnode.contract import BadRequestError, BusnodeError, Response
+from busnode import hardening, operations, view
+from busnode.contract import BadRequestError, BusnodeError, ConfirmationRequiredError, Response
 from busnode.inventory import Inventory
 from busnode.node import Node
 from busnode.settings import Settings
@@ -77,7 +77,7 @@ class Console:
         """The result, once, as the format wants it."""
         out = json.dumps(document, indent=2) if self.json else text
         if self.output is None:
-            print(out, file=self.results, flush=True)
+            _print(out, self.results)
             return
         beside = self.output.with_name(f".{self.output.name}.{os.getpid()}")
         try:
@@ -85,6 +85,14 @@ class Console:
             beside.replace(self.output)
         except OSError as error:
             raise BadRequestError(f"{self.output}: {error.strerror}; give another --output") from error
+
+
+def _print(text: str, stream: TextIO) -> None:
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        # Whoever read has had enough; the exit code still says how it went.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def bus() -> NoReturn:
@@ -272,6 +280,24 @@ def _verify(command: argparse.Namespace, settings: Settings, console: Console) -
     return _show(operations.verify(_node(command, settings), **_limits(command)), console)
 
 
+def _harden(command: argparse.Namespace, settings: Settings, console: Console) -> int:
+    node = _node(command, settings)
+    options = _limits(command)
+    if command.rollback_after is not None:
+        options["rollback_after"] = command.rollback_after
+    try:
+        response = hardening.harden(node, dry_run=command.dry_run, confirm=command.confirm, **options)
+    except ConfirmationRequiredError as error:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise
+        console.complain(str(error))
+        print("Drop them? [yes/no] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() != "yes":
+            raise
+        response = hardening.harden(node, confirm=True, **options)
+    return _show(response, console)
+
+
 def _list(_: argparse.Namespace, settings: Settings, console: Console) -> int:
     inventory = Inventory.load(settings.require_targets_file())
     rows = [
@@ -296,12 +322,14 @@ def _plan(command: argparse.Namespace, settings: Settings, console: Console) -> 
 _PLANS: dict[str, Callable[[Node], Plan]] = {
     "bootstrap": operations.bootstrap_plan,
     "status": lambda node: operations.status_plan(node.target),
+    "harden": hardening.harden_plan,
     "verify": lambda node: operations.verify_plan(node.target),
 }
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Settings, Console], int]] = {
     "bootstrap": _bootstrap,
     "status": _status,
+    "harden": _harden,
     "verify": _verify,
     "list": _list,
     "plan": _plan,

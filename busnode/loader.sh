@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # The constant remote command. Standard input carries one header line and then, end to end, what it gives lengths of:
 #   busnode1 SECONDS SCRIPT PASSWORD [BLOB...]
 # Nothing of that ever stands in an argument list or in the environment.
@@ -26,7 +27,7 @@ IFS= read -r header <"$box/bundle"
 # The header holds digits and one word.
 # shellcheck disable=SC2086
 set -- $header
-[ "${1:-}" = busnode1 ] && [ "$#" -ge 4 ] || refuse apply_failed "what was sent is no bundle"
+if [ "${1:-}" != busnode1 ] || [ "$#" -lt 4 ]; then refuse apply_failed "what was sent is no bundle"; fi
 limit=$2
 shift 2
 at=$((${#header} + 2))
@@ -53,12 +54,12 @@ elif sudo -n true </dev/null >/dev/null 2>&1; then
     sudo -n -- "$@" </dev/null
 elif [ -s "$box/password" ]; then
     # sudo reads the password alone, once, from a pipe of its own; the script gets nothing of it.
-    # shellcheck disable=SC2016
+    # shellcheck disable=SC2002,SC2016
     cat "$box/password" | sudo -k -S -p '' -- sh -c 'exec "$@" </dev/null' sh "$@"
 else
     refuse sudo_required "sudo asks for a password; set become.password, or allow the user sudo without one"
 fi
 code=$?
-[ "$code" -ne 124 ] && [ "$code" -ne 137 ] || refuse timeout "the node stopped the operation after $limit s"
+case $code in 124 | 137) refuse timeout "the node stopped the operation after $limit s" ;; esac
 [ -e "$box/begun" ] || refuse sudo_required "sudo does not let the user run a shell as root; correct become.password or sudoers"
 exit "$code"

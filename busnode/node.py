@@ -13,6 +13,7 @@ from busnode.contract import (
     ERRORS,
     ApplyFailedError,
     BusnodeError,
+    ConfirmationRequiredError,
     Response,
     StepResult,
     StepStatus,
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 # How much longer this side waits than the node lets the script run: connecting, and the node's own clean-up.
 _GRACE_SECONDS = 20
+
+
+# What a script can refuse with: the contract's classes, and the one that only asks back.
+_REFUSALS: dict[str, type[BusnodeError]] = {**ERRORS, "confirmation_required": ConfirmationRequiredError}
 
 
 def whoami() -> str:
@@ -117,7 +122,7 @@ class Node:
         failure = next((step for step in report.steps if step.status is StepStatus.FAILED), None)
         if report.error is not None:
             name, why = report.error
-            error = ERRORS.get(name, ApplyFailedError)(f"{self.target.id}: {why}")
+            error = _REFUSALS.get(name, ApplyFailedError)(f"{self.target.id}: {why}")
         elif report.ended is None:
             last = report.steps[-1].name if report.steps else "its first step"
             said = stderr.decode("utf-8", "replace").strip()[-500:]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from busnode.contract import Check, Operation, Response, StepStatus, VerifyFailedError
 from busnode.script import Plan
-from busnode.steps import accounts, credentials, directories, facts, listeners, packages, services
+from busnode.steps import accounts, credentials, directories, facts, firewall, listeners, packages, services
 
 if TYPE_CHECKING:
     from busnode.inventory import Target
@@ -61,7 +61,7 @@ def status(node: Node, *, time_limit: float = LOOK_SECONDS) -> Response:
 
 def status_plan(target: Target) -> Plan:
     """What status reads."""
-    return Plan(Operation.STATUS, tuple(facts.steps(target)))
+    return Plan(Operation.STATUS, tuple(facts.steps(target)), parts=("services", "listeners"))
 
 
 def verify(node: Node, *, time_limit: float = LOOK_SECONDS) -> Response:
@@ -85,8 +85,8 @@ def verify_plan(target: Target) -> Plan:
     """What verify checks."""
     return Plan(
         Operation.VERIFY,
-        (facts.check_ssh(), *listeners.checks(target), *services.checks(target)),
-        parts=("listeners", "services"),
+        (facts.check_ssh(), *listeners.checks(target), *services.checks(target), firewall.check()),
+        parts=("sshd",),
     )
 
 

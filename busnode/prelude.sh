@@ -1,3 +1,5 @@
+# The compiler puts the parts of a script together, so variables come from and go to other files.
+# shellcheck shell=sh disable=SC2034,SC2154
 # What every script begins with: how a step runs and how its end is told, one line of JSON a step.
 # The compiler puts operation, operation_id, by, dry_run and the paths before this text.
 set -u
@@ -30,6 +32,12 @@ ok() { step_status=ok step_detail=${1-}; }
 changed() { step_status=changed step_detail=${1-}; }
 skipped() { step_status=skipped step_detail=${1-}; }
 failed() { step_status=failed step_detail=${1-}; }
+
+# failed_as CLASS WHY: a failure that has a class of its own
+failed_as() {
+    printf '{"error":"%s","detail":"%s"}\n' "$1" "$(json_text "$2")"
+    failed "$2"
+}
 
 # `would "…" && return` stands before the first change of a step.
 would() {
@@ -64,7 +72,7 @@ step() {
         step_status='' step_detail=
         "$@"
         [ -n "$step_status" ] || failed "$1 said nothing"
-        [ "$step_status" != failed ] || broken=$step_name
+        [ "$step_status" != failed ] || broken=$step_name broken_detail=$step_detail
     fi
     report
 }
@@ -103,7 +111,7 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 # One operation at a time: the lock dies with whoever holds it, so that none is ever stale.
 hold_node() {
-    mkdir -p -m 0700 -- "$run_dir" "$state_dir" || refuse apply_failed "$state_dir cannot be made"
+    (umask 077 && mkdir -p -- "$run_dir" "$state_dir") || refuse apply_failed "$state_dir cannot be made"
     exec 9>>"$run_dir/lock"
     if ! flock -n 9; then
         refuse conflict "the node is held by $(cat "$run_dir/holder" 2>/dev/null || echo another operation)"
@@ -119,7 +127,7 @@ finish() {
     if [ -n "$broken$wrong" ]; then ended=failed; else ended=ok; fi
     if [ "$operation" != status ] && [ "$operation" != verify ] && [ "$dry_run" = 0 ]; then
         printf '{"operation":"%s","operation_id":"%s","by":"%s","at":%s,"ended":"%s"}\n' \
-            "$operation" "$operation_id" "$(json_text "$by")" "$(date +%s)" "$ended" |
+            "$operation" "$operation_id" "$(json_text "$by")" "$(date +%s)" "${ended_as:-$ended}" |
             write_beside "$state_dir/last-operation" root root 0600
     fi
     printf '{"end":"%s"}\n' "$ended"

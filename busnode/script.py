@@ -55,7 +55,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an operation will do on one node."""
+    """What an operation will do on one node.
+
+    An `exclusive` plan holds the node's lock; `parts` are files of `steps/` that its functions call beside their own;
+    `before` and `after` are calls that are no steps.
+    """
 
     operation: Operation
     steps: tuple[Step, ...]
@@ -64,6 +68,7 @@ class Plan:
     exclusive: bool = False
     parts: tuple[str, ...] = ()
     before: tuple[tuple[str, ...], ...] = ()
+    after: tuple[tuple[str, ...], ...] = ()
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -107,6 +112,7 @@ def compile_script(plan: Plan, *, operation_id: str, by: str, layout: Layout = D
         lines.append("hold_node")
     lines += [shlex.join(call) for call in plan.before]
     lines += [shlex.join(("check" if step.check else "step", step.name, *step.call)) for step in plan.steps]
+    lines += [shlex.join(call) for call in plan.after]
     lines.append("finish")
     return "\n".join(lines) + "\n"
 

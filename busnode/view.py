@@ -64,7 +64,11 @@ def _summary(answer: Response) -> str:
 
 
 def _after(detail: str) -> str:
-    return f": {printable(detail)}" if detail else ""
+    """A detail of one line follows its step; a longer one, a diff for instance, stands below it."""
+    lines = [printable(line) for line in detail.splitlines()]
+    if len(lines) <= 1:
+        return f": {lines[0]}" if lines else ""
+    return "".join(f"\n      {line}" for line in lines)
 
 
 def _painted(text: str, code: str, color: bool) -> str:

@@ -1,3 +1,5 @@
+# The compiler puts the parts of a script together, so variables come from and go to other files.
+# shellcheck shell=sh disable=SC2034,SC2154
 # Service accounts: system accounts without password or log-in shell.
 
 # service_account NAME HOME

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING
 
 from busnode.script import Step
@@ -47,3 +48,12 @@ def authorized_key(user: str, key: str, whose: str = "operator") -> Step:
     kind, blob, *comment = key.split(maxsplit=2)
     call = ("authorized_key", user, kind, blob, " ".join(comment))
     return Step("place-credentials", f"authorized key of the {whose} for {user}", "credentials", call)
+
+
+def is_public_key(line: str) -> bool:
+    """Whether a line is a plain public key: type, base64, at most a comment.
+
+    >>> is_public_key("ssh-ed25519 AAAAC3Nz name"), is_public_key('command="x" ssh-ed25519 AAAA')
+    (True, False)
+    """
+    return re.fullmatch(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}( [ -~]*)?", line) is not None

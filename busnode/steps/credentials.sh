@@ -1,3 +1,5 @@
+# The compiler puts the parts of a script together, so variables come from and go to other files.
+# shellcheck shell=sh disable=SC2034,SC2154
 # Credentials: content that came on standard input, and the operator's key for the account that logs in.
 
 # credential_placed BLOB SHA256 DESTINATION OWNER GROUP MODE

@@ -1,3 +1,5 @@
+# The compiler puts the parts of a script together, so variables come from and go to other files.
+# shellcheck shell=sh disable=SC2034,SC2154
 # Directories with owner, group and mode.
 
 # directory_present PATH OWNER GROUP MODE

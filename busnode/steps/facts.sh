@@ -1,7 +1,10 @@
+# The compiler puts the parts of a script together, so variables come from and go to other files.
+# shellcheck shell=sh disable=SC2034,SC2154
 # What status reads. Each answers with facts; a step here changes nothing.
 
 read_ssh() {
     # client address, client port, server address, server port
+    # shellcheck disable=SC2086
     set -- $ssh_connection
     fact ssh_port "${4:-}"
     ok "logged in as $login_user${4:+ through port $4}, root through $([ "$login_user" = root ] && echo log-in || echo sudo)"

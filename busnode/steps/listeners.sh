@@ -1,3 +1,5 @@
+# The compiler puts the parts of a script together, so variables come from and go to other files.
+# shellcheck shell=sh disable=SC2034,SC2154
 # Who listens where. ss is asked once; addresses as ss writes them: 0.0.0.0:22, [::]:22, 127.0.0.53%lo:53, *:80
 
 sockets() {

@@ -1,3 +1,5 @@
+# The compiler puts the parts of a script together, so variables come from and go to other files.
+# shellcheck shell=sh disable=SC2034,SC2154
 # Packages: asked of dpkg, installed by apt only where something is missing.
 
 # Wait for cloud-init, which runs apt and writes sshd's configuration itself: cloud_init_done SECONDS

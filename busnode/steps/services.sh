@@ -1,3 +1,5 @@
+# The compiler puts the parts of a script together, so variables come from and go to other files.
+# shellcheck shell=sh disable=SC2034,SC2154
 # systemd units: enabled, running, and whether they are.
 
 # Debian's sshd may be started by its socket instead: either way ssh is served.

@@ -1,0 +1,60 @@
+"""Commit-confirm: the guards before a change, the saved state, the armed rollback, and the confirmation."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from busnode.script import DEBIAN, Layout, Step, shell_text
+from busnode.steps import firewall, sshd
+
+if TYPE_CHECKING:
+    from busnode.inventory import FirewallPolicy, Target
+
+
+def wanted(target: Target, policy: FirewallPolicy, key: str | None, layout: Layout = DEBIAN) -> tuple[str, ...]:
+    """The call that tells the script what to compare with and what to write; `key` is one more authorized key."""
+    blob = key.split()[1] if key else ""
+    texts = (sshd.dropin(target), firewall.rules(policy), firewall.unit(layout), rollback_script(layout))
+    return ("wanted", *texts, blob, *sshd.effective(target))
+
+
+def guard(target: Target, policy: FirewallPolicy, operator_key: str | None) -> Step:
+    """Refuse what could lock the operator out."""
+    ports = tuple(map(str, policy.allowed_ports)) if policy.default_deny_inbound else ("any",)
+    flags = (
+        "1" if target.ssh_policy.allow_root_login else "0",
+        "1" if target.ssh_policy.disable_password_auth else "0",
+    )
+    blob = operator_key.split()[1] if operator_key else ""
+    return Step("check-lockout", "lockout guards", "confirm", ("lockout_guarded", *flags, blob, *ports))
+
+
+def compare() -> Step:
+    """Whether there is anything to do."""
+    return Step("compare", "difference to the policy", "confirm", ("compared",))
+
+
+def arm(seconds: float) -> list[Step]:
+    """Save the old state and arm the rollback, in `seconds` from then."""
+    return [
+        Step("save-state", "old state", "confirm", ("state_saved",)),
+        Step("arm-rollback", "rollback", "confirm", ("rollback_armed", f"{seconds:g}")),
+    ]
+
+
+def confirm(operation_id: str) -> Step:
+    """Disarm the rollback; the run of this step is the fresh log-in itself."""
+    return Step("confirm", "confirmation", "confirm", ("change_confirmed", operation_id))
+
+
+def give_up(operation_id: str) -> Step:
+    """Take the change back now, or learn how it went."""
+    return Step("roll-back", "roll back", "confirm", ("change_given_up", operation_id))
+
+
+def rollback_script(layout: Layout = DEBIAN) -> str:
+    """The program that the node keeps and runs by itself."""
+    names = ("state_dir", "run_dir", "unit_dir", "sshd_dropin")
+    settings = "".join(f"{name}={shlex.quote(getattr(layout, name))}\n" for name in names)
+    return f"#!/bin/sh\n{settings}{shell_text('rollback.sh')}\n"

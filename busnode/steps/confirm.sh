@@ -1,0 +1,205 @@
+# The compiler puts the parts of a script together, so variables come from and go to other files.
+# shellcheck shell=sh disable=SC2034,SC2154
+# Commit-confirm: what harden manages is saved and a rollback armed before anything changes.
+
+# wanted DROPIN RULES UNIT ROLLBACK KEY SETTING...: what the following steps compare with and write
+wanted() {
+    dropin_text=$1 rules_text=$2 unit_text=$3 rollback_text=$4 key_blob=$5
+    shift 5
+    printf '%s\n' "$@" >"$box/settings"
+    armed=''
+}
+
+# lockout_guarded ROOT_ALLOWED(0|1) PASSWORDS_OFF(0|1) OPERATOR_KEY PORT...
+lockout_guarded() {
+    root_allowed=$1 passwords_off=$2 operator_key=$3
+    shift 3
+    risks=
+    # client address, client port, server address, server port
+    port=${ssh_connection##* }
+    case " $* " in
+        *" any "* | *" ${port:-none} "*) ;;
+        *) risks="$risks; this log-in came through port ${port:-unknown}, which is not in allowed_ports: add it" ;;
+    esac
+    if [ "$login_user" = root ] && [ "$root_allowed" = 0 ]; then
+        risks="$risks; root is the account that logs in, and the policy ends its log-in: use another user, or set ssh_policy.allow_root_login"
+    fi
+    if [ "$passwords_off" = 1 ] && [ -n "$operator_key" ] && ! key_known "$login_user" "$operator_key" && ! keys_elsewhere; then
+        risks="$risks; sshd finds no key of the operator for $login_user: run bootstrap first"
+    fi
+    if [ -n "$risks" ]; then
+        failed_as lockout_risk "refused, nothing was changed: ${risks#; }"
+        return
+    fi
+    if [ ! -d /run/systemd/system ]; then
+        failed "systemd does not run here, and nothing else could take the change back"
+    elif ! have nft; then
+        failed "nft is not installed; run bootstrap first"
+    elif ! sshd_says "$login_user" >"$box/sshd"; then
+        failed "sshd's present configuration is not valid: $(tail -n 1 "$log"); correct it first"
+    else
+        ok "port ${port:-any} stays open, $login_user keeps a key and root"
+    fi
+}
+
+# Whether sshd takes keys from more than files: a command, or certificates.
+keys_elsewhere() {
+    sshd_says "$login_user" >"$box/sshd"
+    grep -Eq '^(authorizedkeyscommand|trustedusercakeys) ' "$box/sshd" &&
+        grep -E '^(authorizedkeyscommand|trustedusercakeys) ' "$box/sshd" | grep -qv ' none$'
+}
+
+compared() {
+    ssh_needed='' firewall_needed='' key_needed=''
+    if differs_from "$sshd_dropin" "$dropin_text" || sshd_differs; then ssh_needed=1; fi
+    if firewall_differs; then firewall_needed=1; fi
+    if [ -n "$key_blob" ] && ! key_known "$login_user" "$key_blob"; then key_needed=1; fi
+    needed=$ssh_needed$firewall_needed$key_needed
+    ok "${ssh_needed:+sshd differs }${firewall_needed:+firewall differs }${key_needed:+key is missing}"
+}
+
+# The old state, complete and on the disk before it is relied on.
+state_saved() {
+    if [ -z "$needed" ]; then
+        ok "nothing to change"
+        return
+    fi
+    would "save the old state, arm the rollback" && return
+    saved=$state_dir/preparing
+    rm -rf -- "$saved"
+    set -- "$sshd_dropin" "$firewall_rules" "$unit_dir/busnode-firewall.service" "$state_dir/firewall.live" \
+        "$unit_dir/sysinit.target.wants/busnode-firewall.service" "$unit_dir/nftables.service.wants/busnode-firewall.service"
+    if [ -n "$key_needed" ]; then set -- "$@" "$(head -n 1 "$box/key-files")"; fi
+    run mkdir -m 0700 -- "$saved" "$saved/files" || return
+    : >"$saved/paths"
+    : >"$saved/new-folders"
+    number=0
+    for path do
+        number=$((number + 1))
+        printf '%s\n' "$path" >>"$saved/paths"
+        if [ -e "$path" ] || [ -L "$path" ]; then
+            run cp -a -- "$path" "$saved/files/$number" || return
+        fi
+        folder=${path%/*}
+        while [ ! -d "$folder" ]; do
+            printf '%s\n' "$folder" >>"$saved/new-folders"
+            folder=${folder%/*}
+        done
+    done
+    nft list table inet busnode >"$saved/table" 2>/dev/null || rm -f "$saved/table"
+    systemctl is-active busnode-firewall.service >"$saved/firewall-active" 2>/dev/null
+    printf '%s\n' "$operation_id" >"$saved/id"
+    printf '%s\n' "$by" >"$saved/by"
+    cp "$run_dir/holder" "$saved/holder"
+    printf '%s' "$rollback_text" | write_beside "$state_dir/rollback.sh" root root 0700 || {
+        failed "$state_dir/rollback.sh cannot be written"
+        return
+    }
+    run sync -f "$state_dir" && ok "saved in $state_dir"
+}
+
+# rollback_armed SECONDS
+rollback_armed() {
+    if [ -z "$needed" ]; then
+        ok "nothing to take back"
+        return
+    fi
+    would "after $1 s" && return
+    # Also after a reboot, before ssh and the firewall start.
+    write_beside "$unit_dir/busnode-rollback.service" root root 0644 <<END || return
+[Unit]
+Description=Take back the unconfirmed change of this Bus host
+DefaultDependencies=no
+RequiresMountsFor=$state_dir
+ConditionPathExists=|$state_dir/pending
+ConditionPathExists=|$state_dir/rolling-back
+After=local-fs.target
+Before=busnode-firewall.service nftables.service network-pre.target ssh.service ssh.socket
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh $state_dir/rollback.sh
+END
+    write_beside "$unit_dir/busnode-rollback.timer" root root 0644 <<END || return
+[Unit]
+Description=Take back the change of this Bus host unless it is confirmed
+DefaultDependencies=no
+
+[Timer]
+OnActiveSec=$1
+AccuracySec=50ms
+RemainAfterElapse=no
+END
+    mkdir -p -- "$unit_dir/sysinit.target.wants"
+    run ln -sf ../busnode-rollback.service "$unit_dir/sysinit.target.wants/busnode-rollback.service" || return
+    : >"$run_dir/armed"
+    run systemctl daemon-reload && run mv -T -- "$state_dir/preparing" "$state_dir/pending" || return
+    armed=1
+    run sync -f "$state_dir" && run sync -f "$unit_dir" && run systemctl start busnode-rollback.timer || return
+    if ! systemctl is-active -q busnode-rollback.timer; then
+        failed "the timer does not run"
+        return
+    fi
+    fact armed "$operation_id"
+    ok "after $1 s, or at the next start of the node"
+}
+
+# Where a step failed with the rollback armed, there is nothing to wait for.
+rolled_back_if_broken() {
+    [ -n "$armed" ] && [ -n "$broken" ] || return 0
+    failing="$broken: $broken_detail"
+    broken=
+    step "roll back" taken_back
+    if [ -z "$broken" ]; then
+        ended_as=rolled-back
+        printf '{"error":"rolled_back","detail":"%s"}\n' "$(json_text "$failing; the node is back in its old state")"
+    fi
+    broken=$failing
+}
+
+taken_back() {
+    run sh "$state_dir/rollback.sh" held || return
+    if [ -d "$state_dir/rolled-back" ]; then changed "back in the old state"; else failed "not taken back"; fi
+}
+
+# change_confirmed ID: one rename, under the node's lock, decides against the rollback.
+change_confirmed() {
+    if [ "$(cat "$state_dir/confirmed/id" 2>/dev/null)" = "$1" ]; then
+        ok "confirmed before"
+        return
+    fi
+    if [ "$(cat "$state_dir/pending/id" 2>/dev/null)" != "$1" ]; then
+        failed_as rolled_back "the node had taken the change back before it was confirmed"
+        return
+    fi
+    rm -rf -- "$state_dir/confirmed"
+    run mv -T -- "$state_dir/pending" "$state_dir/confirmed" || return
+    run sync -f "$state_dir"
+    systemctl stop busnode-rollback.timer >/dev/null 2>&1
+    rm -f -- "$unit_dir/busnode-rollback.timer" "$unit_dir/busnode-rollback.service" \
+        "$unit_dir/sysinit.target.wants/busnode-rollback.service" "$run_dir/armed"
+    run systemctl daemon-reload && changed "confirmed by a fresh log-in"
+}
+
+# change_given_up ID: take it back now, or say how it went.
+change_given_up() {
+    if [ "$(cat "$state_dir/confirmed/id" 2>/dev/null)" = "$1" ]; then
+        fact outcome confirmed
+        ok "it was confirmed"
+        return
+    fi
+    if [ "$(cat "$state_dir/pending/id" 2>/dev/null)" = "$1" ]; then run sh "$state_dir/rollback.sh" held || return; fi
+    if [ "$(cat "$state_dir/rolled-back/id" 2>/dev/null)" = "$1" ]; then
+        fact outcome rolled_back
+        changed "back in the old state"
+    else
+        failed "the change is neither pending, confirmed nor rolled back"
+    fi
+}
+
+# The lock of hold_node, waited for: whoever has it is about to end.
+hold_node_waiting() {
+    (umask 077 && mkdir -p -- "$run_dir" "$state_dir") || refuse apply_failed "$state_dir cannot be made"
+    exec 9>>"$run_dir/lock"
+    flock -w 15 9 || refuse conflict "the node is held by $(cat "$run_dir/holder" 2>/dev/null || echo another operation)"
+}

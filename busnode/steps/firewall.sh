@@ -1,0 +1,103 @@
+# The compiler puts the parts of a script together, so variables come from and go to other files.
+# shellcheck shell=sh disable=SC2034,SC2154
+# The firewall: a table of our own, loaded in one transaction, kept by a unit of our own.
+
+table='inet busnode'
+# Without counters, in numbers: the same rules are the same text.
+# shellcheck disable=SC2086
+live_rules() { nft -s -n list table $table; }
+
+firewall_differs() {
+    differs_from "$firewall_rules" "$rules_text" && return 0
+    differs_from "$unit_dir/busnode-firewall.service" "$unit_text" && return 0
+    [ "$(systemctl is-enabled busnode-firewall.service 2>/dev/null)" = enabled ] || return 0
+    systemctl is-active -q busnode-firewall.service || return 0
+    live_rules 2>/dev/null | cmp -s - "$state_dir/firewall.live" && return 1
+    return 0
+}
+
+# A check.
+rules_in_force() {
+    if [ ! -e "$state_dir/firewall.live" ]; then
+        failed "no firewall policy of ours is loaded; run harden"
+    elif ! live_rules >"$box/live" 2>/dev/null; then
+        failed "the firewall's table $table is not loaded; run harden"
+    elif ! cmp -s "$box/live" "$state_dir/firewall.live"; then
+        failed "the firewall's table $table is not as harden loaded it; run harden"
+    else
+        ok "as loaded"
+    fi
+}
+
+firewall_loaded() {
+    if [ -z "$firewall_needed" ]; then
+        ok
+        return
+    fi
+    would "$(difference "$firewall_rules" "$rules_text")" && return
+    printf '%s' "$rules_text" >"$box/rules"
+    run nft -c -f "$box/rules" || return
+    mkdir -p "${firewall_rules%/*}"
+    if ! write_beside "$firewall_rules" root root 0644 <"$box/rules" 2>"$log" ||
+        ! printf '%s' "$unit_text" | write_beside "$unit_dir/busnode-firewall.service" root root 0644 2>"$log"; then
+        failed "not written: $(tail -n 1 "$log")"
+        return
+    fi
+    run systemctl daemon-reload && run systemctl -q enable busnode-firewall.service || return
+    # Start and reload both are that one nft -f.
+    run systemctl reload-or-restart busnode-firewall.service || return
+    if ! live_rules >"$box/live" 2>"$log"; then
+        failed "the table is not there after loading: $(tail -n 1 "$log")"
+        return
+    fi
+    write_beside "$state_dir/firewall.live" root root 0600 <"$box/live" && changed "loaded"
+}
+
+# Others that filter on this node, by name; what they drop stays dropped, whatever we let in.
+other_firewalls() {
+    others=
+    if grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf; then others=' ufw'; fi
+    for unit in ufw firewalld fail2ban netfilter-persistent docker; do
+        systemctl is-active -q "$unit.service" 2>/dev/null || continue
+        case " $others " in *" $unit "*) ;; *) others="$others $unit" ;; esac
+    done
+    if [ "$(systemctl is-enabled nftables.service 2>/dev/null)" = enabled ]; then others="$others nftables.service"; fi
+    others=${others# }
+    case " $others " in
+        *" docker "*) fact notice.docker "docker is active: published container ports bypass the input chain, and so allowed_ports" ;;
+    esac
+    case " $others " in
+        *" ufw "* | *" firewalld "*) fact notice.others "$others is active: a packet must pass its rules and ours" ;;
+    esac
+    ok "${others:-none}"
+}
+
+# listening_kept CONFIRMED(0|1) PORT...: refuse to drop what listens now, unless that is meant
+listening_kept() {
+    confirmed=$1
+    shift
+    dropped=
+    # The ports of DHCP's own answers stay open.
+    ss -H -tulnp </dev/null 2>"$log" >"$box/listening"
+    while read -r protocol _ _ _ local _ users; do
+        port=${local##*:}
+        address=${local%:*}
+        case $address in 127.* | '[::1]' | '[::ffff:127.'*) continue ;; esac
+        case $protocol:$port in udp:68 | udp:546) continue ;; esac
+        case " $* " in *" $port "*) [ "$protocol" = udp ] || continue ;; esac
+        users=${users#*\"}
+        case " $dropped " in *" $protocol/$port "*) ;; *) dropped="$dropped $protocol/$port (${users%%\"*})," ;; esac
+    done <"$box/listening"
+    dropped=${dropped# }
+    dropped=${dropped%,}
+    if [ -z "$dropped" ]; then
+        ok "nothing that listens now is dropped"
+    elif [ -z "$firewall_needed" ]; then
+        ok "dropped already: $dropped"
+    elif [ "$confirmed" = 1 ] || [ "$dry_run" = 1 ]; then
+        fact notice.dropped "the policy drops what listens now: $dropped"
+        ok "drops $dropped"
+    else
+        failed_as confirmation_required "the firewall would drop what listens now: $dropped; add the ports to allowed_ports, or repeat with --confirm"
+    fi
+}
