@@ -24,8 +24,8 @@ def files() -> tuple[Path, ...]:
 
 
 def shell_scripts() -> list[Path]:
-    """Scripts for a POSIX shell or bash, by their ending or their first line."""
-    return [path for path in files() if path.suffix == ".sh" or _first_line(path) in _SHELLS]
+    """Scripts for a POSIX shell or bash, by their first line; busnode's fragments are judged as the scripts they become."""
+    return [path for path in files() if _first_line(path) in _SHELLS]
 
 
 _SHELLS = (b"#!/bin/sh", b"#!/bin/sh -e", b"#!/bin/sh -eu", b"#!/bin/bash", b"#!/usr/bin/env bash")
