@@ -132,20 +132,21 @@ class Live:
             )
         except OSError as error:
             return Run(args=args, outcome="unstartable", stderr=os.fsencode(error.strerror or "cannot be started"))
-        streams = _Streams(cast("IO[bytes]", process.stdout), cast("IO[bytes]", process.stderr))
+        watch = _Watch(process)
+        outcome, ended = "timeout", False
         try:
-            outcome = streams.read_until_end(process, begin + limit)
+            outcome = watch.read_until_end(begin + limit)
         finally:
             # Always: the tool may have ended and left children; also on Ctrl-C.
-            ended = _end_group(process)
-            streams.close()
+            ended = watch.end()
+        code = process.returncode if outcome == "exited" and process.returncode is not None else 0
         return Run(
             args=args,
-            outcome=_name_outcome(outcome, process.returncode),
-            stdout=bytes(streams.stdout),
-            stderr=bytes(streams.stderr),
-            exit_code=process.returncode if outcome == "exited" and (process.returncode or 0) >= 0 else None,
-            signal=-process.returncode if outcome == "exited" and (process.returncode or 0) < 0 else None,
+            outcome="killed" if code < 0 else outcome,
+            stdout=bytes(watch.stdout),
+            stderr=bytes(watch.stderr),
+            exit_code=code if outcome == "exited" and code >= 0 else None,
+            signal=-code if code < 0 else None,
             seconds=time.monotonic() - begin,
             left_behind=not ended,
         )
@@ -192,58 +193,57 @@ def _read_in_pieces(file: IO[bytes]) -> bytes:
     return bytes(content)
 
 
-def _name_outcome(outcome: str, returncode: int | None) -> str:
-    return "killed" if outcome == "exited" and returncode is not None and returncode < 0 else outcome
+class _Watch:
+    """One process and both its streams, read side by side so that neither pipe fills up, each bounded in size."""
 
-
-class _Streams:
-    """Both output streams of one process, read side by side so that neither pipe fills up, each bounded in size."""
-
-    def __init__(self, stdout: IO[bytes], stderr: IO[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.stdout = bytearray()
         self.stderr = bytearray()
-        self._pipes = (stdout, stderr)
+        self._process = process
+        self._pipes = (cast("IO[bytes]", process.stdout), cast("IO[bytes]", process.stderr))
+        # Readable when the process has ended; unlike wait() it does not reap, so the group's number stays ours.
+        self._ended = os.pidfd_open(process.pid)
         self._selector = selectors.DefaultSelector()
-        self._selector.register(stdout, selectors.EVENT_READ, self.stdout)
-        self._selector.register(stderr, selectors.EVENT_READ, self.stderr)
+        self._selector.register(self._pipes[0], selectors.EVENT_READ, self.stdout)
+        self._selector.register(self._pipes[1], selectors.EVENT_READ, self.stderr)
+        self._selector.register(self._ended, selectors.EVENT_READ, None)
 
-    def read_until_end(self, process: subprocess.Popen[bytes], deadline: float) -> str:
-        """Read until both streams end and the process did; say how that came: exited, timeout or flooded."""
+    def read_until_end(self, deadline: float) -> str:
+        """Read until the process and both streams end; say how that came: exited, timeout or flooded."""
+        ended = False
         while self._selector.get_map():
             left = deadline - time.monotonic()
             if left <= 0:
-                return "timeout"
-            # The short wait notices a process that ended while a grandchild holds its output open.
-            ready = self._selector.select(min(left, DRAIN_SECONDS))
-            if not ready and process.poll() is not None:
-                return "exited"
-            for key, _ in ready:
-                chunk = os.read(key.fd, 65536)
-                if not chunk:
+                # A grandchild that still holds the output is no reason to call its parent late.
+                return "exited" if ended else "timeout"
+            for key, _ in self._selector.select(left):
+                if key.data is None:
                     self._selector.unregister(key.fileobj)
-                    continue
-                key.data.extend(chunk)
-                if len(key.data) > MAX_OUTPUT_BYTES:
+                    ended = True
+                    deadline = min(deadline, time.monotonic() + DRAIN_SECONDS)
+                elif not self._read(key.fd, key.data):
+                    self._selector.unregister(key.fileobj)
+                elif len(key.data) > MAX_OUTPUT_BYTES:
                     del key.data[MAX_OUTPUT_BYTES:]
                     return "flooded"
-        try:
-            process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            return "timeout"
         return "exited"
 
-    def close(self) -> None:
+    @staticmethod
+    def _read(descriptor: int, buffer: bytearray) -> bool:
+        chunk = os.read(descriptor, 65536)
+        buffer += chunk
+        return bool(chunk)
+
+    def end(self) -> bool:
+        """Kill whatever is left of the group and reap the process; False when it does not die in time."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._selector.close()
+        os.close(self._ended)
         for pipe in self._pipes:
             pipe.close()
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> bool:
-    """Kill whatever is left of the process's group and reap the process; False when it does not die in time."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    try:
-        process.wait(REAP_SECONDS)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
+        try:
+            self._process.wait(REAP_SECONDS)
+        except subprocess.TimeoutExpired:
+            return False
+        return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _SIZE = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*(bytes?|B|[kKMGTPE]i?B)\s*", re.ASCII)
-_NUMBER = re.compile(r"\s*(-?[0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([^0-9\s].*)?", re.ASCII | re.DOTALL)
+_NUMBER = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([^0-9\s].*)?", re.ASCII | re.DOTALL)
 _FACTORS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50, "e": 1 << 60}
 
 
@@ -22,7 +22,7 @@ def size_bytes(text: str) -> int | None:
 
 
 def number(text: str, *units: str) -> float | None:
-    """The number that `text` begins with when one of `units` follows it (the empty unit: nothing follows)."""
+    """The number of zero or more that `text` begins with, when one of `units` follows it (empty: nothing follows)."""
     match = _NUMBER.fullmatch(text)
     if match is None or (match[2] or "").strip() not in units:
         return None
@@ -30,9 +30,9 @@ def number(text: str, *units: str) -> float | None:
 
 
 def whole(text: str, *units: str) -> int | None:
-    """As `number`, for what can only be a whole number of zero or more."""
+    """As `number`, for what can only be a whole number."""
     value = number(text, *units)
-    if value is None or value < 0 or not value.is_integer():
+    if value is None or not value.is_integer():
         return None
     return int(value)
 

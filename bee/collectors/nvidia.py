@@ -99,7 +99,7 @@ def _gpu(element: nvidia_smi.Element, addresses: frozenset[str]) -> Gpu:
 
 def _watts(element: nvidia_smi.Element, *paths: str) -> float | None:
     """The first of `paths` with a number of watts in it: which of them holds it depends on the driver."""
-    return next((w for path in paths if (w := number(element.value(path), "W")) is not None and w >= 0), None)
+    return next((w for path in paths if (w := number(element.value(path), "W")) is not None), None)
 
 
 def _enabled(text: str) -> bool | None:

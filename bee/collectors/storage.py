@@ -37,6 +37,8 @@ def collect(step: Step) -> Storage | None:
     devices = {d.name: d for d in found.devices if d.type == "disk" and not _NO_DISK.fullmatch(d.name)}
     controllers: dict[str, Nvme | None] = {}
     disks = tuple(_disk(step, devices[name], controllers) for name in sorted(devices))
+    if disks and not step.machine.is_root():
+        step.trouble("reading the health of disks needs root")
     return Storage(disks=disks, notes=bounded(found.notes))
 
 

@@ -58,7 +58,9 @@ def parse(data: bytes) -> Table:
                 structures.append(_structure(block))
             block = [line]
         elif line.strip() and line[0] not in " \t" and _TROUBLE.search(line):
-            notes.append(line.strip())
+            # `Invalid entry length (16). Fixed up to 11.`: dmidecode mended it, nothing is lost.
+            if "Fixed up" not in line:
+                notes.append(line.strip())
         elif block:
             block.append(line)
     return Table(tuple(s for s in structures if s.title or s.fields), tuple(notes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_SLOT = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}:[0-9a-f]{2}\.[0-7])", re.ASCII | re.IGNORECASE)
+_SLOT = re.compile(r"(?:([0-9a-f]{1,8}):)?([0-9a-f]{2}:[0-9a-f]{2}\.[0-7])", re.ASCII | re.IGNORECASE)
 _NAME_AND_ID = re.compile(r"(?:(.*?)\s*)?\[([0-9a-f]{4})\]", re.ASCII | re.IGNORECASE | re.DOTALL)
 _BARE_ID = re.compile(r"[0-9a-f]{4}", re.ASCII)
 # What pci.ids' absence makes lspci print in place of a name.

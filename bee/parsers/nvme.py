@@ -103,7 +103,7 @@ def _values(data: bytes) -> tuple[dict[str, object], tuple[str, ...]]:
         match = _LINE.fullmatch(line)
         if match is not None:
             values.setdefault(_TEXT_NAMES.get(match[1], match[1]), match[2])
-    return values, ()
+    return values, () if values or not data.strip() else ("no field was found in the output",)
 
 
 def _text(value: object) -> str | None:

@@ -1,0 +1,329 @@
+"""Every step on a recorded server whose every fact is known."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bee.audit import collect
+from bee.collectors import memory
+from bee.machine import Recorded, Run
+from tests.bee.recorded import LINKS, SYS_FILES, audit, exited, runs, server, without
+
+if TYPE_CHECKING:
+    from bee.model import Audit, Collector
+
+SDA = ("smartctl", "-j", "-x", "/dev/sda")
+
+
+@pytest.fixture(scope="module")
+def seen() -> Audit:
+    return audit(server())
+
+
+def collector(found: Audit, name: str) -> Collector:
+    return next(entry for entry in found.collectors if entry.name == name)
+
+
+def with_run(args: tuple[str, ...], stdout: bytes, code: int = 0, stderr: bytes = b"") -> Recorded:
+    return Recorded({**runs(), args: exited(args, stdout, code=code, stderr=stderr)}, SYS_FILES, LINKS)
+
+
+def test_steps_run_in_the_documents_order_and_all_succeed(seen: Audit) -> None:
+    assert [c.name for c in seen.collectors] == ["board", "cpu", "memory", "storage", "pcie", "psu", "nvidia"]
+    assert {c.name: (c.status, c.reasons) for c in seen.collectors if c.status != "ok"} == {}
+
+
+def test_board(seen: Audit) -> None:
+    board = seen.board
+    assert board is not None
+    assert board.bios is not None
+    assert board.system is not None
+    assert (board.bios.vendor, board.bios.version, board.bios.release_date) == (
+        "American Megatrends Inc.",
+        "3.4",
+        "10/30/2020",
+    )
+    assert (board.bios.revision, board.bios.rom_size_bytes) == ("5.14", 32 * 2**20)
+    assert (board.system.manufacturer, board.system.product, board.system.serial) == (
+        "Example Systems",
+        "ES-2100",
+        "SYS-4711",
+    )
+    assert board.system.uuid == "00112233-4455-6677-8899-aabbccddeeff"
+    assert [(b.product, b.serial, b.location, b.asset_tag) for b in board.baseboards] == [
+        ("X99-EX", "BRD-0815", "Node 1", None)
+    ]
+    assert [(c.manufacturer, c.type, c.serial, c.asset_tag, c.sku) for c in board.chassis] == [
+        ("Example Metal", "Rack Mount Chassis", "CHS-1234", "RACK-7", "CH-2U")
+    ]
+
+
+def test_placeholders_become_null_and_stay_readable_in_the_notes(seen: Audit) -> None:
+    assert seen.board is not None
+    assert seen.board.system is not None
+    assert (seen.board.system.version, seen.board.system.sku) == (None, None)
+    assert "system Version is '0123456789'" in seen.board.notes
+    assert "system SKU Number is 'To be filled by O.E.M.'" in seen.board.notes
+    assert "baseboard Asset Tag is 'Default string'" in seen.board.notes
+
+
+def test_cpu_sockets_populated_disabled_and_empty(seen: Audit) -> None:
+    assert seen.cpu is not None
+    first, disabled, empty = seen.cpu.sockets
+    assert (first.socket, first.populated, first.enabled, first.cores, first.threads) == ("CPU1", True, True, 18, 36)
+    assert first.model == "Intel(R) Xeon(R) Gold 6240 CPU @ 2.60GHz"
+    assert (first.max_speed_mhz, first.current_speed_mhz, first.external_clock_mhz) == (4500, 2600, 100)
+    assert (first.voltage_volts, first.serial, first.asset_tag) == (1.6, "CPU-SER-1", None)
+    assert (disabled.populated, disabled.enabled, disabled.cores_enabled) == (True, False, None)
+    assert (empty.socket, empty.populated, empty.enabled, empty.model) == ("CPU3", False, False, None)
+    assert empty.notes == ()
+    assert (seen.cpu.populated, seen.cpu.cores, seen.cpu.threads) == (2, 36, 72)
+
+
+def test_memory_slots_sizes_speeds_and_empty_ones(seen: Audit) -> None:
+    assert seen.memory is not None
+    a1, a2, b1, b1_again = seen.memory.slots
+    assert (a1.locator, a1.bank, a1.size_bytes) == ("DIMM_A1", "P0_Node0_Channel0_Dimm0", 32 * 2**30)
+    assert (a1.speed_mts, a1.configured_speed_mts, a1.ranks, a1.ecc) == (3200, 2933, 2, True)
+    assert (a1.manufacturer, a1.serial, a1.part_number) == ("Samsung", "40A1B2C3", "M393A4K40DB3-CWE")
+    assert (a2.size_bytes, a2.speed_mts, a2.configured_speed_mts) == (16 * 2**30, 2666, 2400)
+    assert "Asset Tag is 'A1_AssetTagNum1'" in a2.notes
+    # A locator may stand on two slots: both are kept.
+    assert [b1.locator, b1_again.locator] == ["DIMM_B1", "DIMM_B1"]
+    assert (b1.populated, b1.size_bytes, b1.type, b1.manufacturer, b1.notes) == (False, None, None, None, ())
+    assert (seen.memory.total_bytes, seen.memory.populated) == (48 * 2**30, 2)
+
+
+def test_a_flash_chip_is_no_dimm(seen: Audit) -> None:
+    assert seen.memory is not None
+    assert "SYSTEM ROM" not in [slot.locator for slot in seen.memory.slots]
+    assert seen.memory.notes == ("SYSTEM ROM is a flash chip of 16384 kB, not a DIMM",)
+    assert [(a.error_correction, a.max_capacity_bytes, a.slots) for a in seen.memory.arrays] == [
+        ("Multi-bit ECC", 2 * 2**40, 4)
+    ]
+
+
+def test_disks_are_hardware_only_with_identity_and_health(seen: Audit) -> None:
+    assert seen.storage is not None
+    assert [disk.name for disk in seen.storage.disks] == ["nvme0n1", "nvme0n2", "sda"]
+    sda = seen.storage.disks[2]
+    assert (sda.model, sda.serial, sda.firmware) == ("SAMSUNG MZ7LH480HAHQ-00005", "S45PNA0M000001", "HXT7404Q")
+    assert (sda.size_bytes, sda.transport, sda.hctl, sda.pci_address) == (
+        480103981056,
+        "sata",
+        "0:0:0:0",
+        "0000:00:17.0",
+    )
+    assert sda.smart is not None
+    assert (sda.smart.passed, sda.smart.exit_status, sda.smart.reallocated_sectors, sda.smart.pending_sectors) == (
+        True,
+        64,
+        3,
+        1,
+    )
+    assert (sda.smart.crc_errors, sda.smart.wear_percent, sda.smart.error_log_entries) == (7, 4, 2)
+    assert (sda.smart.interface_speed_gbps, sda.smart.rotation_rpm, sda.smart.power_on_hours) == (6.0, 0, 12345)
+    assert sda.notes == ("smartctl: Warning: This result is based on an Attribute check.",)
+
+
+def test_an_nvme_controller_is_asked_once_however_many_namespaces_it_has(seen: Audit) -> None:
+    assert seen.storage is not None
+    first, second = seen.storage.disks[0].nvme, seen.storage.disks[1].nvme
+    assert first is not None
+    assert first == second
+    assert (first.controller, first.serial, first.nvme_version) == ("nvme0", "S64HNE0R000001", "1.4.0")
+    assert (first.temperature_celsius, first.available_spare_percent, first.unsafe_shutdowns) == (35, 100, 3)
+    assert first.written_bytes == 2000 * 512_000
+    assert sum(tool.args[0] == "nvme" for tool in collector(seen, "storage").tools) == 2
+
+
+def test_pcie_names_ids_driver_link_and_place(seen: Audit) -> None:
+    assert seen.pcie is not None
+    gpu = next(d for d in seen.pcie.devices if d.address == "0000:01:00.0")
+    assert (gpu.device_name, gpu.device_id, gpu.vendor_id, gpu.class_id) == (
+        "GA100 [A100 PCIe 40GB]",
+        "20f1",
+        "10de",
+        "0302",
+    )
+    assert (gpu.driver, gpu.numa_node, gpu.physical_slot, gpu.upstream_port) == ("nvidia", 1, "3", "0000:00:01.0")
+    assert gpu.link is not None
+    assert (gpu.link.width, gpu.link.max_width, gpu.link.speed_gts, gpu.link.max_speed_gts) == (8, 16, 2.5, 16.0)
+    sata = next(d for d in seen.pcie.devices if d.address == "0000:00:17.0")
+    assert (sata.numa_node, sata.link, sata.driver, sata.subsystem_name) == (None, None, "ahci", None)
+
+
+def test_a_function_that_lspci_did_not_print_is_taken_from_sys(seen: Audit) -> None:
+    assert seen.pcie is not None
+    hidden = next(d for d in seen.pcie.devices if d.address == "0000:00:1f.5")
+    assert (hidden.vendor_id, hidden.device_id, hidden.class_id, hidden.device_name) == ("8086", "a1a4", "0c80", None)
+
+
+def test_psu_keeps_every_fru_and_lists_the_supplies(seen: Audit) -> None:
+    assert seen.psu is not None
+    assert [(f.id, f.present, f.power_supply) for f in seen.psu.frus] == [
+        (0, True, False),
+        (1, True, True),
+        (2, False, True),
+        (3, True, True),
+    ]
+    builtin = seen.psu.frus[0]
+    assert builtin.product is not None
+    assert builtin.chassis is not None
+    assert (builtin.product.serial, builtin.product.asset_tag, builtin.chassis.serial) == ("SYS-4711", None, "CH-SN-1")
+    assert [(o.name, o.value) for o in builtin.other] == [("Board Extra", "rev B"), ("Board Extra", "site 4")]
+    first, absent, third = seen.psu.supplies
+    assert (first.name, first.serial, first.capacity_watts) == ("PS1", "PSU-SN-1", 495)
+    assert (absent.present, absent.serial) == (False, None)
+    assert (third.manufacturer, third.model, third.capacity_watts) == ("OTHER", "PSU-TYPE-3", 750)
+
+
+def test_nvidia_is_joined_to_the_pci_device(seen: Audit) -> None:
+    assert seen.nvidia is not None
+    assert seen.pcie is not None
+    (gpu,) = seen.nvidia.gpus
+    assert (seen.nvidia.driver_version, gpu.pci_address, gpu.on_bus) == ("550.163.01", "0000:01:00.0", True)
+    assert (gpu.name, gpu.serial, gpu.vbios) == ("NVIDIA A100-PCIE-40GB", "1562620014321", "92.00.25.00.08")
+    assert (gpu.memory_bytes, gpu.power_draw_watts, gpu.power_limit_watts) == (40 * 2**30, 35.12, 250.0)
+    assert (gpu.ecc.volatile_corrected, gpu.ecc.volatile_uncorrected) == (3, 4)
+    assert (gpu.ecc.aggregate_corrected, gpu.ecc.aggregate_uncorrected) == (11, 7)
+    assert (gpu.link.width, gpu.link.max_width, gpu.link.generation, gpu.link.max_generation) == (8, 16, 1, 4)
+    joined = {d.address: d.gpu_uuid for d in seen.pcie.devices if d.gpu_uuid}
+    assert joined == {"0000:01:00.0": gpu.uuid}
+
+
+def test_host_is_read_without_any_tool(seen: Audit) -> None:
+    host = audit(Recorded(files=SYS_FILES, links=LINKS)).host
+    assert (host.hostname, host.boot_mode, host.logical_cpus, host.memory_bytes) == (
+        "rack7",
+        "uefi",
+        2,
+        49152000 * 1024,
+    )
+    assert host == seen.host
+
+
+@pytest.mark.parametrize(
+    ("tool", "parts"),
+    [
+        ("dmidecode", ("board", "cpu", "memory")),
+        ("lsblk", ("storage",)),
+        ("lspci", ("pcie",)),
+        ("ipmitool", ("psu",)),
+        ("nvidia-smi", ("nvidia",)),
+    ],
+)
+def test_a_missing_tool_leaves_null_for_its_part_and_the_reason(tool: str, parts: tuple[str, ...]) -> None:
+    found = audit(without(tool))
+    nulls = {
+        name for name in ("board", "cpu", "memory", "storage", "pcie", "psu", "nvidia") if not getattr(found, name)
+    }
+    assert nulls == set(parts)
+    for part in parts:
+        assert collector(found, part).status == "skipped"
+        assert collector(found, part).reasons == (f"{tool} is not installed",)
+
+
+def test_without_smartctl_and_nvme_disks_keep_what_lsblk_knows() -> None:
+    found = audit(without("smartctl", "nvme"))
+    assert found.storage is not None
+    assert collector(found, "storage").status == "partial"
+    assert collector(found, "storage").reasons == ("smartctl is not installed", "nvme is not installed")
+    sda = found.storage.disks[2]
+    assert (sda.model, sda.serial, sda.smart, sda.firmware) == ("SAMSUNG MZ7LH480", "S45PNA0M000001", None, "404Q")
+
+
+def test_psu_is_silent_without_a_bmc() -> None:
+    said: list[tuple[str, str]] = []
+    files = {path: text for path, text in SYS_FILES.items() if not path.startswith("/dev/ipmi")}
+    found = collect(Recorded(runs(), files, LINKS), lambda level, text: said.append((level, text)))
+    assert found.psu is None
+    assert collector(found, "psu").status == "skipped"
+    assert collector(found, "psu").tools == ()
+    assert not [text for level, text in said if level == "error" and "psu" in text]
+
+
+def test_nvidia_says_which_was_missing_and_names_a_gpu_without_a_driver() -> None:
+    links = {path: to for path, to in LINKS.items() if "nvidia" not in to}
+    lspci = runs()["lspci", "-vmm", "-D", "-nn", "-k"]
+    bare = exited(lspci.args, lspci.stdout.replace(b"Driver:\tnvidia\n", b""))
+    found = audit(Recorded({**runs(), lspci.args: bare}, SYS_FILES, links))
+    assert found.nvidia is None
+    assert collector(found, "nvidia").reasons == (
+        "0000:01:00.0 (GA100 [A100 PCIe 40GB]) has no driver",
+        "the nvidia driver is not loaded",
+    )
+
+
+def test_a_gpu_that_nvidia_smi_does_not_show_is_said() -> None:
+    xml = runs()["nvidia-smi", "-q", "-x"].stdout.replace(b"01:00.0", b"05:00.0")
+    found = audit(with_run(("nvidia-smi", "-q", "-x"), xml))
+    assert found.nvidia is not None
+    assert [gpu.on_bus for gpu in found.nvidia.gpus] == [False]
+    assert collector(found, "nvidia").status == "partial"
+    assert "0000:01:00.0 is on the bus and nvidia-smi does not show it" in collector(found, "nvidia").reasons
+
+
+def test_a_table_that_is_broken_half_way_keeps_what_came_before() -> None:
+    args = ("dmidecode", "-t", "16,17")
+    whole = runs()[args].stdout
+    cut = whole[: whole.index(b"Handle 0x1102")] + b"Invalid entry length (0). DMI table is broken! Stop.\n"
+    found = audit(with_run(args, cut))
+    assert found.memory is not None
+    assert found.memory.total_bytes == 48 * 2**30
+    assert collector(found, "memory").status == "partial"
+    assert collector(found, "memory").reasons == ("dmidecode: Invalid entry length (0). DMI table is broken! Stop.",)
+
+
+def test_smartctl_that_cannot_open_a_disk_gives_no_health_and_says_so() -> None:
+    text = b'{"smartctl": {"exit_status": 2, "messages": [{"string": "open failed"}]}}'
+    found = audit(with_run(SDA, text, code=2))
+    assert found.storage is not None
+    assert (found.storage.disks[2].smart, found.storage.disks[2].notes) == (None, ("smartctl: open failed",))
+
+
+def test_without_root_the_steps_say_so() -> None:
+    args = ("dmidecode", "-t", "4")
+    denied = exited(args, b"# dmidecode 3.4\n", code=1, stderr=b"/dev/mem: Permission denied\n")
+    found = audit(Recorded({**runs(), args: denied}, SYS_FILES, LINKS, root=False))
+    assert found.cpu is None
+    assert collector(found, "cpu").status == "failed"
+    assert collector(found, "cpu").reasons == (
+        "dmidecode -t 4 ended with exit code 1: /dev/mem: Permission denied",
+        "reading the SMBIOS table needs root",
+    )
+    assert "reading the health of disks needs root" in collector(found, "storage").reasons
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (Run(args=(), outcome="timeout", seconds=30.0), "did not end within 30 s and was killed"),
+        (Run(args=(), outcome="timeout", left_behind=True), "could not be killed and was left behind"),
+        (Run(args=(), outcome="flooded", stdout=b"x"), "printed more than 16 MiB"),
+        (Run(args=(), outcome="killed", signal=9), "was killed by signal 9"),
+        (Run(args=(), outcome="unstartable", stderr=b"Exec format error"), "cannot be started: Exec format error"),
+        (Run(args=(), outcome="exited", exit_code=3, stderr=b"\nno such\n"), "ended with exit code 3: no such"),
+    ],
+)
+def test_every_way_for_a_tool_to_fail_is_said_and_costs_nothing_else(run: Run, said: str) -> None:
+    args = ("lspci", "-vmm", "-D", "-nn", "-k")
+    found = audit(Recorded({**runs(), args: replace(run, args=args)}, SYS_FILES, LINKS))
+    assert re.search(re.escape(said), collector(found, "pcie").reasons[0])
+    assert [c.status for c in found.collectors if c.name not in {"pcie", "nvidia"}] == ["ok"] * 5
+
+
+def test_a_bug_in_one_collector_costs_only_its_own_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(step: object) -> None:
+        raise KeyError("Size")
+
+    monkeypatch.setattr(memory, "collect", broken)
+    found = audit(server())
+    assert found.memory is None
+    assert collector(found, "memory").status == "failed"
+    assert collector(found, "memory").reasons == ("bee itself failed here: KeyError: 'Size'",)
+    assert found.storage is not None

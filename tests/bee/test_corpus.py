@@ -1,0 +1,145 @@
+"""Tool output of real machines that nobody here wrote: all of it is read, and what is in it is found."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bee.machine import Recorded
+from bee.parsers import dmidecode, ipmitool, lsblk, lspci, nvidia_smi, nvme, smartctl
+from tests.bee.recorded import audit, exited
+from tests.bee.test_audit import errors, serialise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.skipif("BEE_CORPUS" not in os.environ, reason="BEE_CORPUS is not set: no corpus to read")
+
+PARSERS: dict[str, Callable[[bytes], Any]] = {
+    "dmidecode": dmidecode.parse,
+    "ipmitool": ipmitool.parse,
+    "lsblk": lsblk.parse,
+    "lspci": lspci.parse,
+    "nvidia_smi": nvidia_smi.parse,
+    "nvme": nvme.parse,
+    "nvme smart-log": nvme.parse_smart_log,
+    "smartctl": smartctl.parse,
+}
+
+
+def corpus(*folders: str) -> list[Path]:
+    root = Path(os.environ["BEE_CORPUS"])
+    found = sorted(path for folder in folders for path in (root / folder).iterdir())
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_every_parser_reads_every_file_of_every_tool(name: str) -> None:
+    for path in sorted(Path(os.environ["BEE_CORPUS"]).rglob("*")):
+        if path.is_file():
+            # Whole for its own tool; of the others' the beginning is as good as all of it.
+            data = path.read_bytes()
+            PARSERS[name](data if path.parent.name.startswith(name[:4]) else data[:20_000])
+
+
+def test_dmidecode_gives_every_structure_that_was_printed() -> None:
+    total = 0
+    for path in corpus("dmidecode"):
+        data = path.read_bytes()
+        printed = data.count(b"\nHandle 0x") + data.startswith(b"Handle 0x")
+        table = dmidecode.parse(data)
+        # A handle without a body is what a cut or an inactive structure leaves.
+        assert printed - 3 <= len(table.structures) <= printed or printed <= 3, path.name
+        total += len(table.structures)
+    assert total > 20_000
+
+
+def test_dmidecode_modules_have_sizes_and_populated_slots_add_up() -> None:
+    modules = 0
+    for path in corpus("dmidecode"):
+        data = path.read_bytes()
+        found = audit(
+            Recorded(
+                {
+                    ("dmidecode", "-t", types): exited(("dmidecode", "-t", types), data)
+                    for types in ("0,1,2,3", "4", "16,17")
+                }
+            )
+        )
+        assert errors(serialise(found)) == [], path.name
+        assert not [r for c in found.collectors for r in c.reasons if "bee itself failed" in r], path.name
+        if found.memory is None:
+            continue
+        for slot in found.memory.slots:
+            # A module whose size cannot be read is a module lost from the total.
+            assert slot.populated is not True or slot.size_bytes, (path.name, slot)
+        modules += found.memory.populated
+    assert modules > 1500
+
+
+def test_smartctl_gives_identity_and_hours_of_every_drive() -> None:
+    drives = 0
+    for path in corpus("smartctl"):
+        drive = smartctl.parse(path.read_bytes())
+        if "scan" in path.name or (drive.exit_status or 0) & smartctl.NO_DATA_BITS:
+            continue
+        assert drive.model, path.name
+        assert drive.serial, path.name
+        drives += drive.power_on_hours is not None
+    assert drives > 130
+
+
+def test_lsblk_json_gives_devices_and_other_formats_are_noted() -> None:
+    for path in corpus("lsblk"):
+        found = lsblk.parse(path.read_bytes())
+        assert bool(found.devices) == (path.suffix == ".json"), path.name
+        assert bool(found.notes) == (path.suffix != ".json"), path.name
+
+
+def test_lspci_vmm_gives_every_slot() -> None:
+    for path in corpus("lspci_vmm"):
+        data = path.read_bytes()
+        found = lspci.parse(data)
+        assert len(found.functions) == data.count(b"Slot:\t"), path.name
+        assert found.notes == (), path.name
+        assert all(f.class_name or f.class_id for f in found.functions), path.name
+
+
+def test_ipmitool_gives_every_record() -> None:
+    for path in corpus("ipmitool_fru"):
+        data = path.read_bytes()
+        found = ipmitool.parse(data)
+        assert len(found.frus) == data.count(b"FRU Device Description"), path.name
+        assert any(fru.fields for fru in found.frus), path.name
+
+
+def test_nvme_gives_identity_or_health() -> None:
+    for path in corpus("nvme"):
+        data = path.read_bytes()
+        if "id-ctrl" in path.name or "Identify" in path.name:
+            assert nvme.parse(data).serial, path.name
+        if "smart-log" in path.name:
+            log = nvme.parse_smart_log(data)
+            assert log.temperature_celsius, path.name
+            assert 20 < log.temperature_celsius < 60, path.name
+            assert log.power_on_hours, path.name
+
+
+def test_nvidia_smi_gives_every_gpu_with_identity_and_memory() -> None:
+    for path in corpus("nvidia-smi"):
+        if not path.name.endswith(".xml"):
+            continue
+        data = path.read_bytes()
+        args = ("nvidia-smi", "-q", "-x")
+        found = audit(Recorded({args: exited(args, data)}, links={"/sys/module/nvidia": "/sys/module/nvidia"}))
+        assert found.nvidia is not None, path.name
+        assert len(found.nvidia.gpus) == data.count(b"<gpu id="), path.name
+        for gpu in found.nvidia.gpus:
+            assert gpu.pci_address, path.name
+            assert gpu.name, path.name
+            assert gpu.memory_bytes or b"<fb_memory_usage>" not in data, path.name
+        assert errors(serialise(found)) == [], path.name
