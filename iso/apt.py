@@ -1,0 +1,168 @@
+"""The CD release's package archive, asked with apt itself, in a folder of its own: this machine's apt is left alone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iso import shell
+from iso.errors import BuildError
+from iso.tree import digest, file_digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from iso.mirror import Mirror
+
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+COMPONENTS = "main contrib non-free non-free-firmware"
+# Of this machine's apt only how it reaches an archive.
+_CARRIED = ("Acquire::http::Proxy ", "Acquire::https::Proxy ", "Acquire::http::Timeout ")
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """apt for one release of Debian.
+
+    Args:
+        suite: the release.
+        mirror: where it comes from.
+        folder: apt's lists and settings, kept from one build to the next.
+        log: where apt's output goes.
+    """
+
+    suite: str
+    mirror: Mirror
+    folder: Path
+    log: Path
+
+    @classmethod
+    def of(cls, suite: str, mirror: Mirror, cache: Path, log: Path) -> Archive:
+        """The archive with its folder in the shared cache."""
+        name = f"apt-{suite}-{digest(mirror.archive, mirror.security)[:12]}"
+        return cls(suite, mirror, cache / name, log)
+
+    @property
+    def sources(self) -> str:
+        """What sources.list says."""
+        signed = f"[arch=amd64 signed-by={KEYRING}]"
+        return (
+            f"deb {signed} {self.mirror.archive} {self.suite} {COMPONENTS}\n"
+            f"deb {signed} {self.mirror.security} {self.suite}-security {COMPONENTS}\n"
+        )
+
+    def update(self) -> None:
+        """Fetch what the archive holds now.
+
+        Raises:
+            BuildError: it cannot be reached or is not signed by Debian.
+        """
+        for part in ("lists/partial", "cache/archives/partial", "etc/apt.conf.d", "etc/preferences.d"):
+            (self.folder / part).mkdir(parents=True, exist_ok=True)
+        (self.folder / "status").touch()
+        (self.folder / "etc/sources.list").write_text(self.sources)
+        (self.folder / "apt.conf").write_text(self._configuration())
+        shell.run(["apt-get", "-q", "update", "--error-on=any"], self.log, self._environment)
+
+    def _configuration(self) -> str:
+        carried = [line for line in shell.capture(["apt-config", "dump"]).splitlines() if line.startswith(_CARRIED)]
+        lines = [
+            f'Dir "{self.folder}/";',
+            f'Dir::State "{self.folder}/";',
+            'Dir::State::status "status";',
+            'Dir::State::lists "lists";',
+            'Dir::Cache "cache";',
+            'Dir::Etc "etc";',
+            'Dir::Etc::main "none";',
+            'APT::Architecture "amd64";',
+            'APT::Architectures { "amd64"; };',
+            'APT::Sandbox::User "";',
+            'Acquire::Languages "none";',
+            'Acquire::Retries "5";',
+            *carried,
+        ]
+        return "\n".join(lines) + "\n"
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {"APT_CONFIG": str(self.folder / "apt.conf")}
+
+    @property
+    def state(self) -> str:
+        """A digest that changes when the release does: a point release, or another mirror."""
+        (release,) = (path for path in (self.folder / "lists").glob(f"*_dists_{self.suite}_*Release") if path.is_file())
+        return digest(self.suite, self.mirror.archive, file_digest(release))
+
+    def kernels(self) -> list[str]:
+        """ABIs of the plain amd64 kernels there are."""
+        names = shell.capture(["apt-cache", "pkgnames", "linux-image-"], self._environment)
+        return parse_kernels(names)
+
+    def versions(self, package: str) -> list[str]:
+        """Versions there are of a package, newest first.
+
+        Args:
+            package: its name.
+        """
+        listing = shell.capture(["apt-cache", "madison", package], self._environment)
+        return [fields[1].strip() for line in listing.splitlines() if len(fields := line.split("|")) == 3]
+
+    def download(self, packages: list[str], folder: Path) -> None:
+        """Fetch packages, verified by apt, into a folder.
+
+        Args:
+            packages: names, with =VERSION where it matters.
+            folder: where the .deb files go.
+
+        Raises:
+            BuildError: one is not there or not what the archive signed.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        command = ["env", "-C", str(folder), "apt-get", "-q", "download", *packages]
+        shell.run(command, self.log, self._environment)
+
+
+def parse_kernels(names: str) -> list[str]:
+    """ABIs among package names: no rt, cloud, debug or unsigned kernels, no metapackages; oldest first.
+
+    Args:
+        names: one package name a line.
+    """
+    found = re.findall(r"^linux-image-([0-9][0-9A-Za-z.+~]*-amd64)$", names, re.MULTILINE)
+    return sorted(set(found), key=abi_order)
+
+
+def abi_order(abi: str) -> tuple[tuple[int, ...], str]:
+    """By what kernel ABIs are compared: their numbers, one after the other.
+
+    Args:
+        abi: such as 6.12.107+deb13-amd64.
+    """
+    return tuple(int(number) for number in re.findall(r"[0-9]+", abi.rpartition("-")[0])), abi
+
+
+def choose_kernel(pinned: str, available: list[str], *, newest_allowed: bool) -> tuple[str, str | None]:
+    """The kernel to build with, and what to say about it if anything.
+
+    Args:
+        pinned: ABI that VERSIONS or the command line names.
+        available: what the archive has, oldest first.
+        newest_allowed: take the newest where the pinned one is gone.
+
+    Raises:
+        BuildError: the pinned one is gone; with the newest one and how to take it.
+    """
+    if pinned in available:
+        return pinned, None
+    if not available:
+        raise BuildError("the mirror has no kernel of that release at all: is it complete?")
+    newest = available[-1]
+    if newest_allowed:
+        return newest, f"STALE PIN: the mirror no longer has kernel {pinned}; building with {newest}"
+    raise BuildError(
+        f"the mirror, its security archive included, no longer has kernel {pinned}\n"
+        f"  the newest it has: {newest}\n"
+        f"  for one build:     doit iso abi={newest}\n"
+        f"  from now on:       DEBIAN_KERNEL_ABI={newest} in iso/builder/VERSIONS"
+    )

@@ -1,0 +1,104 @@
+"""Systems of the CD's own release to compile in: made by mmdebstrap(1), kept as tar files, entered as fresh copies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from iso import cache, shell
+from iso.isolation import owner
+from iso.tree import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from iso.apt import Archive
+    from iso.paths import Paths
+
+# Changes when what goes into the system does.
+_RECIPE = ("minbase", "python3")
+_TAR = "system.tar"
+
+
+def bootstrap(archive: Archive, paths: Paths) -> Path:
+    """The tar file of a minimal system of the CD's release with its Python: what the CD starts from, and compiles bee.
+
+    Args:
+        archive: an updated package archive.
+        paths: where it is kept.
+    """
+    key = digest(archive.state, _RECIPE)
+    entry = paths.cache / f"bootstrap-{archive.suite}-{key[:12]}"
+    if not cache.is_complete(entry, key):
+        cache.store(entry, key, lambda folder: make(archive, folder / _TAR, "minbase", ["python3"], "main"))
+    return entry / _TAR
+
+
+def make(archive: Archive, tar: Path, variant: str, packages: Sequence[str], components: str) -> None:
+    """Make a system with mmdebstrap(1).
+
+    Args:
+        archive: where packages come from.
+        tar: the file to write.
+        variant: mmdebstrap's.
+        packages: to install beside the variant's own.
+        components: areas of the archive, separated by commas.
+
+    Raises:
+        BuildError: mmdebstrap failed.
+    """
+    security = (
+        f"deb {archive.mirror.security} {archive.suite}-security {components.replace(',', ' ')}" if packages else ""
+    )
+    main = f"deb {archive.mirror.archive} {archive.suite} {components.replace(',', ' ')}"
+    make_it = [
+        "mmdebstrap",
+        f"--variant={variant}",
+        f"--components={components}",
+        f"--include={','.join(packages)}",
+        "--architectures=amd64",
+        "--skip=check/empty",
+        '--aptopt=Acquire::Retries "5"',
+        archive.suite,
+        str(tar),
+        main,
+        security,
+    ]
+    script = '"$@" && chown "$OWNER" "$TAR"'
+    environment = {"OWNER": owner(), "TAR": str(tar)}
+    shell.run_isolated(["/bin/sh", "-c", script, "mmdebstrap", *make_it], archive.log, environment)
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A folder that a command in a build root sees.
+
+    Args:
+        source: folder of this machine.
+        target: where it is seen.
+        writable: whether the command may write there.
+    """
+
+    source: Path
+    target: str
+    writable: bool = False
+
+
+def run(tar: Path, mountpoint: Path, binds: Sequence[Bind], command: Sequence[str], log: Path) -> None:
+    """Run a command as root in a fresh copy of a system, which is gone afterwards.
+
+    Args:
+        tar: the system.
+        mountpoint: a folder to mount it at.
+        binds: folders of this machine to show to it; what is written there belongs to the caller in the end.
+        command: program and arguments.
+        log: where its output goes.
+
+    Raises:
+        BuildError: the command failed.
+    """
+    mountpoint.mkdir(parents=True, exist_ok=True)
+    script = Path(__file__).with_name("builder") / "in-build-root.sh"
+    shown = [f"{'rw' if bind.writable else 'ro'}:{bind.source}:{bind.target}" for bind in binds]
+    shell.run_isolated(["/bin/sh", str(script), owner(), str(tar), str(mountpoint), *shown, "--", *command], log)

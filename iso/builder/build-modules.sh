@@ -1,0 +1,18 @@
+#!/bin/sh
+# Stage 6d, in a build root of the CD's release: compile NVIDIA's modules against the headers of one kernel.
+#   build-modules.sh ABI SOURCE RESULT SOURCE_DATE_EPOCH
+set -eu
+
+abi=$1 source=$2 result=$3
+export SOURCE_DATE_EPOCH="$4"
+export KBUILD_BUILD_USER=bee KBUILD_BUILD_HOST=bee
+KBUILD_BUILD_TIMESTAMP=$(date -u -d "@$4")
+export KBUILD_BUILD_TIMESTAMP
+
+cp -a "$source" /tmp/nvidia
+cd /tmp/nvidia
+# nvidia-peermem wants a vendor's InfiniBand stack that Debian's kernel does not have.
+make -j "$(nproc)" modules NV_EXCLUDE_KERNEL_MODULES=nvidia-peermem \
+    SYSSRC="/lib/modules/$abi/source" SYSOUT="/lib/modules/$abi/build" KERNEL_UNAME="$abi"
+strip --strip-debug ./*.ko
+cp ./*.ko "$result/"

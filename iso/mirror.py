@@ -1,0 +1,75 @@
+"""Which Debian archive to build from: the one that this machine's own apt uses, unless another is named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iso import shell
+from iso.errors import BuildError
+
+if TYPE_CHECKING:
+    from iso.versions import Config
+
+_FORMAT = "$(RELEASE) $(COMPONENT) $(REPO_URI)"
+# The names under which a sources.list may call a release of Debian.
+RELEASES = ("bookworm", "trixie", "forky", "sid", "oldstable", "stable", "testing", "unstable")
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """URLs of the archive and of its security archive."""
+
+    archive: str
+    security: str
+
+
+def parse_index_targets(listing: str) -> tuple[str | None, str | None]:
+    """Archive and security archive among apt's sources.
+
+    Args:
+        listing: lines of release, component and URL, as `apt-get indextargets` prints them.
+    """
+    archive = security = None
+    for line in listing.splitlines():
+        words = line.split()
+        if len(words) != 3 or words[1] != "main":
+            continue
+        release, _, url = words
+        base, _, part = release.partition("-")
+        if base not in RELEASES:
+            continue
+        if part == "security":
+            security = security or url
+        elif not part:
+            archive = archive or url
+    return archive, security
+
+
+def find(config: Config) -> Mirror:
+    """The archives that a build uses.
+
+    Raises:
+        BuildError: this machine's apt has none and no setting names one.
+    """
+    archive, security = config.mirror, config.security_mirror
+    if not (archive and security):
+        here = parse_index_targets(
+            shell.capture(["apt-get", "indextargets", "--format", _FORMAT, "Created-By: Packages"])
+        )
+        # A named archive brings its own security archive; only without a name are both this machine's.
+        security = security or (_security_beside(archive) if archive else here[1])
+        archive = archive or here[0]
+    if not archive:
+        raise BuildError("this machine's apt has no Debian archive: name one, doit iso mirror=URL")
+    if not security:
+        raise BuildError("no Debian security archive is known: name one, doit iso security_mirror=URL")
+    if "@" in archive + security:
+        raise BuildError("apt's sources have a password in a URL, which logs would show: apt_auth.conf(5) is its place")
+    return Mirror(archive, security)
+
+
+def _security_beside(archive: str) -> str | None:
+    """Where mirrors have the security archive: beside the archive, with its usual name."""
+    stem = archive.rstrip("/")
+    return f"{stem}-security" if stem.endswith("/debian") else None

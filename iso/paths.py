@@ -1,0 +1,103 @@
+"""Where things are: in the checkout, in dist/ and in the user's own folders."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+PRODUCT = "bee-iso"
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """All folders of one checkout's build.
+
+    Args:
+        root: the checkout.
+        cache: what other clones of this user may use again: build roots, packages, driver modules.
+        private: secrets that must survive a clean clone; 0700.
+    """
+
+    root: Path
+    cache: Path
+    private: Path
+
+    @classmethod
+    def of(cls, root: Path) -> Paths:
+        """The paths of a checkout, with the user's folders as the XDG base directory specification has them."""
+        home = Path.home()
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+        config = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
+        return cls(root=root, cache=cache / PRODUCT, private=config / PRODUCT)
+
+    # sources, never written
+    @property
+    def bee(self) -> Path:
+        return self.root / "bee"
+
+    @property
+    def schemas(self) -> Path:
+        return self.root / "schemas"
+
+    @property
+    def source_overlay(self) -> Path:
+        return self.root / "iso/overlay"
+
+    @property
+    def builder(self) -> Path:
+        return self.root / "iso/builder"
+
+    @property
+    def vendor(self) -> Path:
+        return self.root / "iso/vendor"
+
+    @property
+    def versions(self) -> Path:
+        return self.builder / "VERSIONS"
+
+    # results
+    @property
+    def dist(self) -> Path:
+        return self.root / "dist"
+
+    @property
+    def logs(self) -> Path:
+        return self.dist / "logs"
+
+    @property
+    def kernel_abi(self) -> Path:
+        """The kernel that this build settled on, one line."""
+        return self.dist / "kernel-abi"
+
+    @property
+    def program(self) -> Path:
+        return self.dist / "bee"
+
+    @property
+    def overlay(self) -> Path:
+        """The staged overlay."""
+        return self.dist / "overlay"
+
+    @property
+    def workdir(self) -> Path:
+        """live-build's disposable work folder, as prepared."""
+        return self.dist / "live-build"
+
+    @property
+    def chroot(self) -> Path:
+        """An empty folder in which namespaces of one command mount what they work on."""
+        return self.dist / "mnt"
+
+    def nvidia(self, version: str, kernel: str) -> Path:
+        """Where a driver built for one kernel is kept."""
+        return self.dist / f"nvidia-{version}-{kernel}"
+
+    def image(self, bee: str, suite: str) -> Path:
+        """The ISO."""
+        return self.dist / f"bee-{bee}-{suite}-amd64.iso"
+
+    @property
+    def fallback_password(self) -> Path:
+        """The generated password of images without keys, with its salt; 0600."""
+        return self.private / "fallback-password.json"

@@ -1,0 +1,118 @@
+"""The facts of one build that the image carries: versions, commit, kernel, driver, date."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import time
+from typing import TYPE_CHECKING
+
+from iso import shell
+from iso.errors import BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from iso.paths import Paths
+    from iso.versions import Config
+
+_VERSION = re.compile(r'^__version__\s*=\s*"([^"]+)"', re.MULTILINE)
+
+
+def bee_version(paths: Paths) -> str:
+    """The audit program's version, read from its text: the builder never imports it.
+
+    Raises:
+        BuildError: there is none to read.
+    """
+    source = paths.bee / "__init__.py"
+    try:
+        match = _VERSION.search(source.read_text())
+    except OSError as error:
+        raise BuildError(f"{source}: {error.strerror}") from None
+    if not match:
+        raise BuildError(f'{source}: no line __version__ = "…"')
+    return match[1]
+
+
+def git_commit(root: Path) -> str:
+    """The checkout's commit, with -dirty when tracked files differ from it; `unknown` outside git.
+
+    Args:
+        root: the checkout.
+    """
+    try:
+        return _git(root, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    except BuildError:
+        return "unknown"
+
+
+def source_date(paths: Paths) -> int:
+    """Seconds since 1970 that all times in the image are cut down to: SOURCE_DATE_EPOCH, or when the commit was made.
+
+    Raises:
+        BuildError: SOURCE_DATE_EPOCH is no number.
+    """
+    given = os.environ.get("SOURCE_DATE_EPOCH")
+    if given:
+        if not re.fullmatch(r"[0-9]{1,11}", given):
+            raise BuildError(f"SOURCE_DATE_EPOCH={given[:40]}: not a number of seconds since 1970")
+        return int(given)
+    try:
+        return int(_git(paths.root, "log", "-1", "--format=%ct"))
+    except (BuildError, ValueError):
+        return int(paths.versions.stat().st_mtime)
+
+
+def _git(root: Path, *arguments: str) -> str:
+    # The checkout may be another user's: root builds in a user's clone.
+    return shell.capture(["git", "-c", f"safe.directory={root}", "-C", str(root), *arguments]).strip()
+
+
+def facts(config: Config, paths: Paths, kernel_abi: str) -> dict[str, str]:
+    """What /etc/bee-release says.
+
+    Args:
+        config: the build as asked for.
+        paths: the checkout.
+        kernel_abi: the kernel that the build settled on.
+    """
+    date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(source_date(paths)))
+    return {
+        "BEE_VERSION": bee_version(paths),
+        "GIT_COMMIT": git_commit(paths.root),
+        "SUITE": config.suite,
+        "KERNEL_ABI": kernel_abi,
+        "NVIDIA_SOURCE": config.nvidia_source,
+        "NVIDIA_VERSION": config.nvidia_version if config.with_nvidia else "none",
+        "BUILD_DATE": date,
+    }
+
+
+def shell_lines(values: Mapping[str, str]) -> str:
+    """KEY=value lines that a shell can source, whatever the values are.
+
+    Args:
+        values: names and values.
+    """
+    return "".join(f"{key}={shlex.quote(value)}\n" for key, value in values.items())
+
+
+def fill_in(template: str, values: Mapping[str, str]) -> str:
+    """A text with each @KEY@ replaced by its value.
+
+    Args:
+        template: the text.
+        values: what the keys stand for.
+
+    Raises:
+        BuildError: it has a key that is not there.
+    """
+    unknown = sorted({key for key in re.findall(r"@([A-Z][A-Z0-9_]*)@", template) if key not in values})
+    if unknown:
+        raise BuildError(
+            f"motd: no value for {', '.join(f'@{key}@' for key in unknown)}; there are: {', '.join(values)}"
+        )
+    return re.sub(r"@([A-Z][A-Z0-9_]*)@", lambda match: values[match[1]], template)

@@ -1,0 +1,77 @@
+"""Before the first stage: which kernel the mirror lets the build have."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import TYPE_CHECKING
+
+from iso import mirror
+from iso.apt import Archive, choose_kernel
+from iso.errors import BuildError
+from iso.stage import Job, Stage
+from iso.tree import digest
+
+if TYPE_CHECKING:
+    from iso.paths import Paths
+    from iso.versions import Config
+
+
+@functools.cache
+def _updated(config: Config, paths: Paths) -> Archive:
+    archive = Archive.of(config.suite, mirror.find(config), paths.cache, paths.logs / "apt.log")
+    archive.update()
+    return archive
+
+
+def archive_of(job: Job) -> Archive:
+    """The CD release's package archive, updated once in a build.
+
+    Args:
+        job: the stage that asks; what it asks is in its log.
+    """
+    return dataclasses.replace(_updated(job.config, job.paths), log=job.log)
+
+
+def kernel_abi(paths: Paths) -> str:
+    """The kernel that this build settled on.
+
+    Raises:
+        BuildError: none was chosen yet.
+    """
+    try:
+        return paths.kernel_abi.read_text().strip()
+    except OSError:
+        raise BuildError(f"{paths.kernel_abi}: no kernel was chosen yet: run doit iso") from None
+
+
+def _choose(job: Job) -> None:
+    available = archive_of(job).kernels()
+    chosen, remark = choose_kernel(job.config.kernel_abi, available, newest_allowed=job.config.newest_allowed)
+    if remark:
+        print(remark)
+    job.paths.kernel_abi.write_text(f"{chosen}\n")
+
+
+def require_kernel(job: Job) -> str:
+    """The chosen kernel, which the mirror still has.
+
+    Raises:
+        BuildError: it has gone since it was chosen.
+    """
+    abi = kernel_abi(job.paths)
+    choose_kernel(abi, archive_of(job).kernels(), newest_allowed=False)
+    return abi
+
+
+def _key(job: Job) -> str:
+    config = job.config
+    return digest(config.suite, config.kernel_abi, config.newest_allowed, config.mirror, config.security_mirror)
+
+
+KERNEL = Stage(
+    name="_kernel",
+    run=_choose,
+    key=_key,
+    outputs=lambda job: [job.paths.kernel_abi],
+)

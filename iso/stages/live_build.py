@@ -1,0 +1,122 @@
+"""Stages 12 to 14: live-build's disposable work folder, and `lb config && lb build` in it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from iso import build_root, mirror, release, shell
+from iso.isolation import owner
+from iso.mounts import remove_tree
+from iso.stage import Job, Stage
+from iso.stages import overlay
+from iso.stages.kernel import archive_of, kernel_abi, require_kernel
+from iso.tree import digest, file_digest, tree_digest
+
+# What of iso/builder is live-build's, and where it looks for it.
+_CONFIGURATION = {
+    "auto": "auto",
+    "package-lists": "config/package-lists",
+    "hooks": "config/hooks",
+    "bootloaders": "config/bootloaders",
+    "rootfs": "config/rootfs",
+    "environment.chroot": "config/environment.chroot",
+}
+_ASSEMBLE = "assemble.sh"
+_INCLUDES = "config/includes.chroot"
+# The build needs about 3 GB; in memory it is faster, leaves nothing behind, and does not care how the disk is mounted.
+_MEMORY_NEEDED = 6 << 30
+
+
+def image(job: Job) -> Path:
+    """The ISO that a build makes."""
+    return job.paths.image(release.bee_version(job.paths), job.config.suite)
+
+
+def checksum(job: Job) -> Path:
+    """The file beside it that sha256sum -c reads."""
+    iso = image(job)
+    return iso.with_name(f"{iso.name}.sha256")
+
+
+def _prepare_key(job: Job) -> str:
+    return digest(
+        "workdir",
+        [tree_digest(job.paths.builder / name) for name in (*_CONFIGURATION, _ASSEMBLE)],
+        job.config.mirror,
+        job.config.security_mirror,
+        overlay.key(job),
+    )
+
+
+def _prepare(job: Job) -> None:
+    remove_tree(job.paths.workdir)
+    for name, place in _CONFIGURATION.items():
+        source, target = job.paths.builder / name, job.paths.workdir / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            shutil.copy(source, target)
+    archives = mirror.find(job.config)
+    values = {
+        "SUITE": job.config.suite,
+        "DEBIAN_KERNEL_ABI": kernel_abi(job.paths),
+        "BEE_VERSION": release.bee_version(job.paths),
+        "MIRROR": archives.archive,
+        "SECURITY_MIRROR": archives.security,
+    }
+    (job.paths.workdir / "VERSIONS").write_text(release.shell_lines(values))
+
+
+def _sync(job: Job) -> None:
+    includes = job.paths.workdir / _INCLUDES
+    remove_tree(includes)
+    shutil.copytree(job.paths.overlay, includes, symlinks=True)
+
+
+def _build(job: Job) -> None:
+    require_kernel(job)
+    system = build_root.bootstrap(archive_of(job), job.paths)
+    packages = job.paths.cache / f"packages-{job.config.suite}"
+    for folder in (packages, job.paths.chroot):
+        folder.mkdir(parents=True, exist_ok=True)
+    iso = image(job)
+    arguments = [job.paths.workdir, job.paths.chroot, system, packages, iso, owner(), _memory()]
+    environment = {
+        "SOURCE_DATE_EPOCH": str(release.source_date(job.paths)),
+        # Larger blocks than 256 KiB were slower to make, smaller ones to read.
+        "MKSQUASHFS_OPTIONS": "-b 256K",
+    }
+    script = job.paths.builder / _ASSEMBLE
+    checksum(job).unlink(missing_ok=True)
+    shell.run_isolated(["/bin/sh", str(script), *map(str, arguments)], job.log, environment)
+    checksum(job).write_text(f"{file_digest(iso)}  {iso.name}\n")
+    print(f"{iso.relative_to(job.paths.root)}: {iso.stat().st_size / 1e6:.0f} MB")
+
+
+def _memory() -> str:
+    """Size in bytes of the memory file system to build in; 0 where there is too little memory for one."""
+    match = re.search(r"^MemAvailable:\s+([0-9]+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    available = int(match[1]) * 1024 if match else 0
+    return str(available * 3 // 4) if available * 3 // 4 >= _MEMORY_NEEDED else "0"
+
+
+def _outputs(job: Job) -> list[Path]:
+    return [image(job), checksum(job)]
+
+
+PREPARE = Stage(name="workdir", run=_prepare, key=_prepare_key, outputs=lambda job: [job.paths.workdir / "VERSIONS"])
+SYNC = Stage(
+    name="sync",
+    run=_sync,
+    key=lambda job: digest("sync", _prepare_key(job)),
+    outputs=lambda job: [job.paths.workdir / _INCLUDES],
+)
+BUILD = Stage(
+    name="live_build",
+    run=_build,
+    key=lambda job: digest("live_build", _prepare_key(job)),
+    outputs=_outputs,
+)
