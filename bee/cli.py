@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from bee import __version__
 
+# typing's import would take as long as all the rest of `bee --version`; type checkers know the name.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence

@@ -66,20 +66,17 @@ def qr(arguments: argparse.Namespace) -> int:
 def validate(arguments: argparse.Namespace) -> int:
     """`bee validate`: every place where the audit breaks its schema."""
     try:
-        import jsonschema
+        from bee import validation
     except ImportError:
         raise BadInput(
             "validate needs the Python package jsonschema (Debian: apt-get install python3-jsonschema)"
         ) from None
-    from importlib.resources import files
 
     document, _ = _load(arguments.file)
-    schema = json.loads((files("bee") / "schemas" / "audit.schema.json").read_text("utf-8"))
-    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(document), key=lambda error: error.json_path)
-    for error in errors:
-        _print(f"{error.json_path}: {printable(error.message)}", sys.stdout)
+    errors = validation.errors(document)
     name = "stdin" if arguments.file == "-" else arguments.file
-    _print(f"{name}: {len(errors)} errors" if errors else f"{name}: valid, schema version {SCHEMA_VERSION}", sys.stdout)
+    verdict = f"{len(errors)} errors" if errors else f"valid, schema version {SCHEMA_VERSION}"
+    _print("\n".join([*errors, f"{name}: {verdict}"]), sys.stdout)
     return 1 if errors else 0
 
 

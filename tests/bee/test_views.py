@@ -1,0 +1,122 @@
+"""What people see: 80 columns, plain text, whatever the file holds."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bee.machine import Live, Recorded
+from bee.views import qr, text
+from bee.views.document import size
+from tests.bee.recorded import audit, server
+from tests.bee.test_audit import serialise
+from tests.bee.test_parsers import json_values
+
+CONTENT = serialise(audit(server()))
+DOCUMENT: dict[str, Any] = json.loads(CONTENT)
+
+
+def test_the_table_shows_what_is_in_the_machine() -> None:
+    shown = text.table(DOCUMENT)
+    headings = [line for line in shown.split("\n") if line.isupper() and not line.startswith(" ")]
+    assert headings == ["BOARD", "CPU", "MEMORY", "STORAGE", "PCIE", "PSU", "NVIDIA", "COLLECTORS"]
+    for fact in (
+        "SYS-4711",
+        "BRD-0815",
+        "CHS-1234",
+        "DIMM_A1",
+        "32 GiB",
+        "empty",
+        "480 GB",
+        "passed",
+        "PSU-SN-1",
+        "x8 2.5",
+    ):
+        assert fact in shown, fact
+
+
+def test_the_table_says_why_a_part_is_missing() -> None:
+    shown = text.table(json.loads(serialise(audit(Recorded()))))
+    assert "MEMORY\n  skipped: dmidecode is not installed" in shown
+    assert "NVIDIA\n  skipped: nvidia-smi is not installed" in shown
+
+
+@pytest.mark.parametrize("view", [text.table, text.summary])
+def test_no_line_is_wider_than_80_columns(view: Any) -> None:
+    wide = json.loads(CONTENT)
+    wide["board"]["system"]["product"] = "W" * 400
+    wide["memory"]["slots"][0]["part_number"] = "P" * 200
+    wide["collectors"][0]["reasons"] = ["r" * 300]
+    for document in (DOCUMENT, wide):
+        assert [line for line in view(document).split("\n") if len(line) > text.WIDTH] == []
+
+
+@given(data=st.data())
+def test_every_view_takes_any_json_without_an_exception(data: st.DataObject) -> None:
+    document = {key: data.draw(json_values) if data.draw(st.booleans()) else value for key, value in DOCUMENT.items()}
+    for shown in (text.table(document), text.summary(document), qr.payload(document, b"")):
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", shown)
+        shown.encode()
+
+
+def test_the_qr_text_is_what_the_documentation_says() -> None:
+    lines = qr.payload(DOCUMENT, b"the file").split("\n")
+    assert lines == [
+        "BEE1",
+        "S SYS-4711",
+        "A 0d9e5a1f2bd73e61"[:2] + lines[2][2:],
+        "M ES-2100",
+        "B BRD-0815",
+        "C CHS-1234",
+        "N 2c 48GiB/2m 4.32TB/3d 1g 2p",
+    ]
+    assert re.fullmatch(r"A [0-9a-f]{16}", lines[2])
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_the_qr_code_fits_the_console(colour: bool) -> None:
+    drawn = qr.draw(DOCUMENT, CONTENT, Live(), colour=colour)
+    if drawn is None:
+        pytest.skip("qrencode is not installed")
+    assert ("\x1b[" in drawn) is colour
+    bare = re.sub(r"\x1b\[[0-9;]*m", "", drawn).split("\n")
+    assert len(bare) <= 25
+    assert {len(line) for line in bare} == {len(bare[0])}
+    assert len(bare[0]) <= 80
+
+
+def test_the_longest_names_still_give_a_code_that_fits() -> None:
+    if not Live().has_tool("qrencode"):
+        pytest.skip("qrencode is not installed")
+    document = json.loads(CONTENT)
+    for record, field in ((document["board"]["system"], "serial"), (document["board"]["system"], "product")):
+        record[field] = "W\N{LATIN SMALL LETTER SHARP S}" * 200
+    drawn = qr.draw(document, CONTENT, Live(), colour=False)
+    assert drawn is not None
+    assert len(drawn.split("\n")) <= 25
+
+
+def test_without_qrencode_there_is_no_code() -> None:
+    assert qr.draw(DOCUMENT, CONTENT, Recorded(), colour=False) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "decimal", "shown"),
+    [
+        (0, False, "0 B"),
+        (64 * 2**30, False, "64 GiB"),
+        (16384 * 2**10, False, "16 MiB"),
+        (480103981056, True, "480 GB"),
+        (3840755982336, True, "3.84 TB"),
+        (1000204886016, True, "1 TB"),
+        (999_999_999_999, True, "1 TB"),
+        (None, True, "-"),
+    ],
+)
+def test_sizes_as_people_say_them(number: int | None, decimal: bool, shown: str) -> None:
+    assert size(number, decimal=decimal) == shown
