@@ -24,7 +24,7 @@ def files() -> tuple[Path, ...]:
 
 
 def shell_scripts() -> list[Path]:
-    """Scripts for a POSIX shell or bash, by their first line; busnode's fragments are judged as the scripts they become."""
+    """Scripts for a shell, by their first line; busnode's fragments are judged as the scripts they become."""
     return [path for path in files() if _first_line(path) in _SHELLS]
 
 
