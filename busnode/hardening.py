@@ -126,6 +126,20 @@ def harden_plan(
     )
 
 
+def confirm_plan(operation_id: str) -> Plan:
+    """What the fresh log-in does: disarm the rollback of a change."""
+    return _follow_up(commit.confirm(operation_id))
+
+
+def give_up_plan(operation_id: str) -> Plan:
+    """Have a change taken back now, or learn how it went."""
+    return _follow_up(commit.give_up(operation_id))
+
+
+def _follow_up(step: Step) -> Plan:
+    return Plan(Operation.HARDEN, (step,), before=(("hold_node_waiting",),))
+
+
 def _authorized_key(node: Node) -> str | None:
     reference = node.target.ssh_policy.authorized_key_secret
     if reference is None:
@@ -146,7 +160,7 @@ def _told(node: Node, plan: Plan, report: Report, error: BusnodeError | None = N
 
 def _confirm(node: Node, change: _Change, seen: tuple[str, ...]) -> Response:
     """The fresh log-in; retried as long as the node waits, for sshd may just be reading its new configuration."""
-    plan = _follow_up(commit.confirm(change.operation_id))
+    plan = confirm_plan(change.operation_id)
     why = "no fresh log-in within the time that the node waited"
     while time.monotonic() < change.deadline:
         left = change.deadline - time.monotonic()
@@ -170,7 +184,7 @@ def _give_up(node: Node, change: _Change, why: str) -> None:
 
     Raises RolledBackError otherwise.
     """
-    plan = _follow_up(commit.give_up(change.operation_id))
+    plan = give_up_plan(change.operation_id)
     until = max(change.deadline, time.monotonic()) + _OUTCOME_SECONDS
     while time.monotonic() < until:
         try:
@@ -191,10 +205,6 @@ def _rolled_back(node: Node, change: _Change, message: str, last: Report | None 
     response = _told(node, change.plan, report, error)
     error.response = replace(response, checks=(Check("fresh log-in", ok=False, diagnostic=message),))
     return error
-
-
-def _follow_up(step: Step) -> Plan:
-    return Plan(Operation.HARDEN, (step,), parts=("credentials", "sshd", "firewall"), before=(("hold_node_waiting",),))
 
 
 def _joined(first: Plan, second: Plan) -> Plan:

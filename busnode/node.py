@@ -19,7 +19,7 @@ from busnode.contract import (
     StepStatus,
     UnreachableError,
 )
-from busnode.script import Plan, Report, compile_script, pack, parse_report
+from busnode.script import DEBIAN, Layout, Plan, Report, compile_script, pack, parse_report
 from busnode.secrets import Secret, require_private, resolve
 from busnode.transport.openssh import OpenSsh, public_key
 
@@ -47,7 +47,7 @@ class Node:
     """One target and how it is reached.
 
     `operator_key` gives the public half of the operator's key when a step wants it; `secrets_dir` is where
-    `secret://deployment/<name>` leads; `by` is how the operator is named on the node.
+    `secret://deployment/<name>` leads; `by` is how the operator is named on the node, `layout` where things lie there.
     """
 
     target: Target
@@ -55,6 +55,7 @@ class Node:
     operator_key: Callable[[], str | None] = lambda: None
     secrets_dir: Path | None = None
     by: str = field(default_factory=whoami)
+    layout: Layout = DEBIAN
 
     @classmethod
     def over_ssh(
@@ -87,7 +88,7 @@ class Node:
         """
         reference = self.target.become_password
         password = None if reference is None else self.secret(reference)
-        script = compile_script(plan, operation_id=operation_id or new_operation_id(), by=self.by)
+        script = compile_script(plan, operation_id=operation_id or new_operation_id(), by=self.by, layout=self.layout)
         bundle = pack(script, time_limit=time_limit, password=password, blobs=plan.blobs)
         try:
             completed = self.transport.run(bundle, time_limit=time_limit + _GRACE_SECONDS)

@@ -44,7 +44,7 @@ def _check(value: object, schema: dict[str, Any], path: str, root: dict[str, Any
         schema = {**_resolve(schema["$ref"], root), **{key: item for key, item in schema.items() if key != "$ref"}}
     wanted = schema.get("type")
     if wanted is not None and not _is_type(value, wanted):
-        yield _said(path, f"{_shown(value)} is not {_NAMED.get(wanted, f'a {wanted}')}", schema)
+        yield _said(path, f"{_shown(value)} is not {_named(wanted)}", schema)
         return
     if "enum" in schema and value not in schema["enum"]:
         yield _said(path, f"{_shown(value)} is none of {', '.join(map(_shown, schema['enum']))}", schema)
@@ -96,7 +96,7 @@ def _check_array(value: list[Any], schema: dict[str, Any], path: str, root: dict
 def _check_object(value: dict[str, Any], schema: dict[str, Any], path: str, root: dict[str, Any]) -> Iterator[str]:
     for key in schema.get("required", ()):
         if key not in value:
-            yield _said(path, f"{key} is missing", schema["properties"].get(key, {}))
+            yield _said(path, f"{key} is missing", schema.get("properties", {}).get(key, {}))
     for key, item in value.items():
         inner = f"{path}.{key}" if path else key
         names = schema.get("propertyNames")
@@ -124,7 +124,9 @@ def _resolve(reference: str, root: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _is_type(value: object, wanted: str) -> bool:
+def _is_type(value: object, wanted: str | list[str]) -> bool:
+    if isinstance(wanted, list):
+        return any(_is_type(value, one) for one in wanted)
     if isinstance(value, bool) and wanted != "boolean":
         return False
     if wanted == "integer" and isinstance(value, float):
@@ -132,6 +134,12 @@ def _is_type(value: object, wanted: str) -> bool:
     if wanted == "number":
         return isinstance(value, (int, float))
     return isinstance(value, _TYPES[wanted])
+
+
+def _named(wanted: str | list[str]) -> str:
+    if isinstance(wanted, list):
+        return " or ".join(map(_named, wanted))
+    return _NAMED.get(wanted, f"a {wanted}")
 
 
 def _matches(pattern: str, value: str) -> bool:

@@ -22,11 +22,11 @@ cloud_init_done() {
 }
 
 missing_packages() {
-    installed=$(dpkg-query -W -f='${db:Status-Status} ${Package} \n' -- "$@" 2>/dev/null)
+    installed=$(dpkg-query -W -f='|${db:Status-Status} ${Package}|' -- "$@" 2>/dev/null)
     missing=
     for package do
         case $installed in
-            *"installed $package "*) ;;
+            *"|installed $package|"*) ;;
             *) missing="$missing $package" ;;
         esac
     done
