@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from typing import TextIO
 
 OK, INVALID, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
     from bee.commands import BadInput
 
+    _open_closed_streams()
     try:
         parsed = _parser().parse_args(words)
         code: int = parsed.command(parsed)
@@ -43,18 +45,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("bee: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        _silence_stdout()
-        return BROKEN_PIPE
+    except OSError as error:
+        silence(sys.stdout)
+        if isinstance(error, BrokenPipeError):
+            return BROKEN_PIPE
+        print(f"bee: cannot write to stdout: {error.strerror or error}", file=sys.stderr)
+        return USAGE
     return code
 
 
-def _silence_stdout() -> None:
-    """Whoever read our output has gone; the interpreter would complain once more when it flushes at exit."""
+def _open_closed_streams() -> None:
+    """A service may start with stdout or stderr closed; then they are None, and what goes there goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115 - open as long as the process
+
+
+def silence(stream: TextIO) -> None:
+    """Send the rest to nowhere: its reader has gone, and the interpreter's own flush at exit would complain."""
     import os
 
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

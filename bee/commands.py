@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, TextIO, cast
 
+from bee.cli import silence
 from bee.model import SCHEMA_VERSION, printable
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ def audit(arguments: argparse.Namespace) -> int:
         if level == "error" or arguments.verbose:
             print(f"bee: {printable(text)}", file=sys.stderr)
 
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     machine = Live()
     to_stdout = arguments.output == "-"
     try:
@@ -43,8 +47,19 @@ def audit(arguments: argparse.Namespace) -> int:
     if to_stdout:
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
-    _show_summary(content, sys.stderr if to_stdout else sys.stdout)
+    stream = sys.stderr if to_stdout else sys.stdout
+    try:
+        _show_summary(content, stream)
+        stream.flush()
+    except OSError:
+        # The audit is written, and that is what counts: whoever was to read the summary has gone.
+        silence(stream)
     return 0
+
+
+def _interrupt(*_: object) -> None:
+    """A terminated or hung-up audit ends as an interrupted one does: the tool that is running is taken down with it."""
+    raise KeyboardInterrupt
 
 
 def report(arguments: argparse.Namespace) -> int:

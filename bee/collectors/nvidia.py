@@ -39,6 +39,8 @@ def collect(step: Step, pcie: Pcie | None) -> Nvidia | None:
     for note in report.notes:
         step.trouble(f"nvidia-smi: {note}")
     if not report.gpus and not report.driver_version:
+        if not step.troubled:
+            step.trouble("nvidia-smi shows no GPU")
         return None
     notes: list[str] = []
     gpus = tuple(_gpu(element, frozenset(on_bus)) for element in report.gpus)

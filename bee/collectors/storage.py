@@ -32,7 +32,9 @@ def collect(step: Step) -> Storage | None:
     found = lsblk.parse(output)
     for note in found.notes:
         step.trouble(f"lsblk: {note}")
-    if not found.devices and found.notes:
+    if not found.devices and (found.notes or not output.strip()):
+        if not step.troubled:
+            step.trouble("lsblk printed nothing")
         return None
     devices = {d.name: d for d in found.devices if d.type == "disk" and not _NO_DISK.fullmatch(d.name)}
     controllers: dict[str, Nvme | None] = {}

@@ -168,6 +168,8 @@ def _storage(storage: dict[str, object]) -> Iterator[str]:
             for d in rows(storage, "disks")
         ],
     )
+    for disk in rows(storage, "disks"):
+        yield from (f"  {text(disk, 'name')}: {note}" for note in strings(disk, "notes"))
 
 
 def _verdict(smart: dict[str, object]) -> str:

@@ -217,6 +217,30 @@ def test_a_reader_that_goes_away_is_no_traceback(tmp_path: Path) -> None:
     assert b"BrokenPipe" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("redirect", "arguments", "code"),
+    [
+        (">/dev/full", "audit --output {0}/new.json", 0),
+        (">&-", "audit --output {0}/new.json", 0),
+        (">/dev/full", "audit --output -", 2),
+        (">/dev/full", "report {0}/audit.json", 2),
+    ],
+)
+def test_a_stdout_that_takes_nothing_costs_no_audit_and_no_traceback(
+    tmp_path: Path, redirect: str, arguments: str, code: int
+) -> None:
+    audit_file(tmp_path)
+    command = f"exec {sys.executable} -m bee {arguments.format(tmp_path)} {redirect}"
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, timeout=60, cwd=ROOT, check=False)
+    assert done.returncode == code, done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"Exception ignored" not in done.stderr
+    if code == 0:
+        assert errors((tmp_path / "new.json").read_bytes()) == []
+    else:
+        assert b"bee: cannot write to stdout: No space left on device\n" in done.stderr
+
+
 def test_on_a_terminal_the_code_sets_its_own_colours(tmp_path: Path) -> None:
     if shutil.which("qrencode") is None:
         pytest.skip("qrencode is not installed")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from bee import machine
+from bee.audit import collect, serialise
 from bee.machine import Live, Recorded, Run
+from tests.bee.test_audit import errors
 
 
 @pytest.fixture
@@ -150,3 +154,61 @@ def test_a_recorded_machine_answers_as_it_was_recorded() -> None:
     assert (seen.read("/sys/a/b"), seen.read("/sys/a/c")) == ("text", None)
     assert (seen.names("/sys/a"), seen.names("/sys/a/")) == (("b", "link"), ("b", "link"))
     assert (seen.resolve("/sys/a/link"), seen.resolve("/sys/a"), seen.resolve("/sys/x")) == ("/sys/c", "/sys/a", None)
+
+
+def test_a_terminated_audit_takes_its_tool_down_and_writes_nothing(tools: Path) -> None:
+    program(tools, "dmidecode", f"echo $$ > {tools}/running; exec sleep 1000")
+    code = (
+        "import functools, sys, bee.cli, bee.machine;"
+        f"bee.machine.Live = functools.partial(bee.machine.Live, path=({str(tools)!r}, '/usr/bin', '/bin'));"
+        f"sys.exit(bee.cli.main(['audit', '--output', {str(tools / 'audit.json')!r}]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    try:
+        end = time.monotonic() + 20
+        while not (tools / "running").exists() or not (tools / "running").read_text():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        process.terminate()
+        said = process.communicate(timeout=20)[1]
+    finally:
+        process.kill()
+    assert (process.returncode, said) == (130, b"bee: interrupted\n")
+    assert not outlives(int((tools / "running").read_text()))
+    assert not (tools / "audit.json").exists()
+
+
+class Hasty(Live):
+    """The live machine, with time limits short enough for a test."""
+
+    def run(self, *args: str, limit: float) -> Run:
+        return Live.run(self, *args, limit=min(limit, 0.3))
+
+
+FAULTS = {
+    "hangs": "exec sleep 1000",
+    "prints garbage": "head -c 5000 /dev/urandom",
+    "prints without end": "exec cat /dev/zero",
+    "prints nothing": ":",
+    "fails": "echo reason >&2; exit 3",
+    "fails with each bit set": "exit 255",
+    "is killed": "kill -KILL $$",
+    "leaves a child": "sleep 1000 & exit 0",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_tools_that_misbehave_all_at_once_still_give_a_valid_audit(tools: Path, fault: str) -> None:
+    names = ("dmidecode", "lsblk", "smartctl", "nvme", "lspci", "ipmitool", "nvidia-smi")
+    for name in names:
+        program(tools, name, FAULTS[fault])
+    begin = time.monotonic()
+    found = collect(Hasty(path=(str(tools), "/usr/bin", "/bin")), lambda level, text: None)
+    assert time.monotonic() - begin < 30
+    assert errors(serialise(found)) == []
+    by_name = {collector.name: collector for collector in found.collectors}
+    for name in ("board", "cpu", "memory"):
+        assert getattr(found, name) is None
+        assert by_name[name].status == "failed"
+        assert by_name[name].reasons
+        assert not [reason for reason in by_name[name].reasons if "bee itself failed" in reason]
