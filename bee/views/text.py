@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bee.views.columns import columns, wrap
 from bee.views.document import integer, part, rows, size, strings, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-WIDTH = 80
-_GAP = 2
+    from collections.abc import Iterator
 
 
 def table(document: dict[str, object]) -> str:
@@ -30,7 +28,7 @@ def table(document: dict[str, object]) -> str:
         lines += section(part(document, name)) if part(document, name) else [f"  {_why_not(document, name)}"]
         lines += [f"  note: {note}" for note in strings(part(document, name), "notes")]
     lines += ["", "COLLECTORS", *_collectors(document)]
-    return "\n".join(piece for line in lines for piece in _wrap(line))
+    return "\n".join(piece for line in lines for piece in wrap(line))
 
 
 def summary(document: dict[str, object]) -> str:
@@ -41,7 +39,7 @@ def summary(document: dict[str, object]) -> str:
         lines.append(
             f"Gaps    {', '.join(text(c, 'name') + ' ' + text(c, 'status') for c in gaps)}; bee report says why"
         )
-    return "\n".join(piece for line in lines for piece in _wrap(line))
+    return "\n".join(piece for line in lines for piece in wrap(line))
 
 
 def _title(document: dict[str, object]) -> str:
@@ -109,7 +107,7 @@ def _fact(label: str, record: dict[str, object], *names: str) -> str:
 
 
 def _cpu(cpu: dict[str, object]) -> Iterator[str]:
-    yield from _columns(
+    yield from columns(
         ("Socket", "Model", "Cores", "Threads", "MHz", "State"),
         [
             (
@@ -118,11 +116,18 @@ def _cpu(cpu: dict[str, object]) -> Iterator[str]:
                 text(s, "cores"),
                 text(s, "threads"),
                 text(s, "max_speed_mhz"),
-                text(s, "status"),
+                _state(s),
             )
             for s in rows(cpu, "sockets")
         ],
     )
+
+
+def _state(socket: dict[str, object]) -> str:
+    if socket.get("populated") is False:
+        return "empty"
+    enabled = socket.get("enabled")
+    return "-" if enabled is None else "enabled" if enabled else "disabled"
 
 
 def _fill(memory: dict[str, object]) -> str:
@@ -132,7 +137,7 @@ def _fill(memory: dict[str, object]) -> str:
 
 def _memory(memory: dict[str, object]) -> Iterator[str]:
     yield f"  {_fill(memory)}"
-    yield from _columns(
+    yield from columns(
         ("Slot", "Bank", "Size", "Type", "MT/s", "Manufacturer", "Part", "Serial"),
         [
             (
@@ -151,8 +156,9 @@ def _memory(memory: dict[str, object]) -> Iterator[str]:
 
 
 def _storage(storage: dict[str, object]) -> Iterator[str]:
-    yield from _columns(
-        ("Disk", "Model", "Serial", "Size", "Bus", "Firmware", "Health", "Wear", "Hours"),
+    disks = rows(storage, "disks")
+    yield from columns(
+        ("Disk", "Model", "Serial", "Size", "Bus"),
         [
             (
                 text(d, "name"),
@@ -160,15 +166,30 @@ def _storage(storage: dict[str, object]) -> Iterator[str]:
                 text(d, "serial"),
                 size(integer(d, "size_bytes"), decimal=True),
                 text(d, "transport"),
-                text(d, "firmware"),
-                _verdict(part(d, "smart")),
-                _first(d, "wear_percent", "%"),
-                _first(d, "power_on_hours", ""),
             )
-            for d in rows(storage, "disks")
+            for d in disks
         ],
     )
-    for disk in rows(storage, "disks"):
+    seen = [d for d in disks if part(d, "smart") or part(d, "nvme")]
+    if seen:
+        yield from columns(
+            ("Disk", "Firmware", "Health", "Wear %", "Hours", "C", "Realloc", "Pending", "Media err"),
+            [
+                (
+                    text(d, "name"),
+                    text(d, "firmware"),
+                    _verdict(part(d, "smart")),
+                    _health(d, "wear_percent"),
+                    _health(d, "power_on_hours"),
+                    _health(d, "temperature_celsius"),
+                    _health(d, "reallocated_sectors"),
+                    _health(d, "pending_sectors"),
+                    _health(d, "media_errors"),
+                )
+                for d in seen
+            ],
+        )
+    for disk in disks:
         yield from (f"  {text(disk, 'name')}: {note}" for note in strings(disk, "notes"))
 
 
@@ -177,13 +198,12 @@ def _verdict(smart: dict[str, object]) -> str:
     return "-" if passed is None else "passed" if passed else "FAILING"
 
 
-def _first(disk: dict[str, object], name: str, unit: str) -> str:
-    value = text(part(disk, "nvme"), name, text(part(disk, "smart"), name))
-    return value if value == "-" else value + unit
+def _health(disk: dict[str, object], name: str) -> str:
+    return text(part(disk, "nvme"), name, text(part(disk, "smart"), name))
 
 
 def _pcie(pcie: dict[str, object]) -> Iterator[str]:
-    yield from _columns(
+    yield from columns(
         ("Address", "Device", "Driver", "Link", "Can"),
         [
             (
@@ -203,7 +223,7 @@ def _link(link: dict[str, object], width: str, speed: str) -> str:
 
 
 def _psu(psu: dict[str, object]) -> Iterator[str]:
-    yield from _columns(
+    yield from columns(
         ("Supply", "Present", "Manufacturer", "Model", "Serial", "Watts"),
         [
             (
@@ -222,7 +242,7 @@ def _psu(psu: dict[str, object]) -> Iterator[str]:
 
 def _nvidia(nvidia: dict[str, object]) -> Iterator[str]:
     yield f"  driver {text(nvidia, 'driver_version')}, CUDA {text(nvidia, 'cuda_version')}"
-    yield from _columns(
+    yield from columns(
         ("Address", "Name", "Serial", "VBIOS", "Memory", "Link", "C", "ECC"),
         [
             (
@@ -246,35 +266,3 @@ def _collectors(document: dict[str, object]) -> Iterator[str]:
         # A part that is null has said why in its own section.
         if text(collector, "status") == "partial":
             yield from (f"    {reason}" for reason in strings(collector, "reasons"))
-
-
-def _columns(head: Sequence[str], body: list[tuple[str, ...]]) -> Iterator[str]:
-    """A table that fits the width: the widest columns give way first, and what is cut ends in `~`."""
-    if not body:
-        yield "  none"
-        return
-    # A column that says nothing in any row is left out.
-    kept = [i for i in range(len(head)) if any(row[i] != "-" for row in body)]
-    lines = [tuple(head[i] for i in kept), *(tuple(row[i] for i in kept) for row in body)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(kept))]
-    while sum(widths) + _GAP * len(widths) > WIDTH and max(widths) > 4:
-        widths[widths.index(max(widths))] -= 1
-    for line in lines:
-        yield "".join(
-            " " * _GAP + _cut(cell, width).ljust(width) for cell, width in zip(line, widths, strict=True)
-        ).rstrip()
-
-
-def _cut(cell: str, width: int) -> str:
-    return cell if len(cell) <= width else cell[: width - 1] + "~"
-
-
-def _wrap(line: str) -> Iterator[str]:
-    """Break at spaces; the rest of a line stands four columns deeper than its beginning."""
-    indent = " " * (len(line) - len(line.lstrip()) + 4)
-    while len(line) > WIDTH:
-        at = line.rfind(" ", len(indent) + 1, WIDTH + 1)
-        at = at if at > 0 else WIDTH
-        yield line[:at].rstrip()
-        line = indent + line[at:].lstrip()
-    yield line

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bee.machine import Live, Recorded
 from bee.views import qr, text
+from bee.views.columns import WIDTH
 from bee.views.document import size
 from tests.bee.recorded import audit, server
 from tests.bee.test_audit import serialise
@@ -40,6 +41,12 @@ def test_the_table_shows_what_is_in_the_machine() -> None:
         assert fact in shown, fact
 
 
+def test_a_serial_number_is_shown_whole() -> None:
+    shown = text.table(DOCUMENT)
+    for serial in ("S64HNE0R000001", "S45PNA0M000001", "40A1B2C3", "1562620014321", "PSU-SN-1"):
+        assert serial in shown, serial
+
+
 def test_the_table_says_why_a_part_is_missing() -> None:
     shown = text.table(json.loads(serialise(audit(Recorded()))))
     assert "MEMORY\n  skipped: dmidecode is not installed" in shown
@@ -53,7 +60,7 @@ def test_no_line_is_wider_than_80_columns(view: Any) -> None:
     wide["memory"]["slots"][0]["part_number"] = "P" * 200
     wide["collectors"][0]["reasons"] = ["r" * 300]
     for document in (DOCUMENT, wide):
-        assert [line for line in view(document).split("\n") if len(line) > text.WIDTH] == []
+        assert [line for line in view(document).split("\n") if len(line) > WIDTH] == []
 
 
 @given(data=st.data())
