@@ -50,7 +50,7 @@ find "$@" -printf '%p\t%y %m %U:%G %l\n' 2>/dev/null || true
 find "$@" -type f -exec sha256sum {} + 2>/dev/null | sed 's/^\([0-9a-f]*\)  \(.*\)/\2\t\1/' || true
 systemctl list-unit-files --no-legend --plain | sed 's/^\([^ ]*\) */unit \1\t/'
 systemctl --failed --no-legend --plain | sed 's/^/failed units\t/'
-if command -v nft >/dev/null; then nft list ruleset | sed 's/^/firewall\t/'; fi
+if command -v nft >/dev/null; then nft --stateless list ruleset | sed 's/^/firewall\t/'; fi
 mkdir -p /run/sshd
 sshd -T -C user=bus,host=operator,addr=10.0.0.1 | sed 's/^/sshd\t/'
 """

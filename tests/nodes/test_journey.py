@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,9 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
 ROOT = Path(__file__).resolve().parents[2]
 # The session that the operator's document prints, word for word.
 SESSION = Path(__file__).with_name("session.txt")
+
+# What a target without optional keys is prepared with.
+PROFILE = json.loads((resources.files("busnode") / "profiles/bus-host.json").read_text())
 
 OPERATIONS = ("bootstrap", "status", "harden", "verify")
 
@@ -61,9 +66,11 @@ def _kinds(names: list[str]) -> set[str]:
 def _is_as_the_document_says(node: Deployment) -> None:
     """Look at the node itself, not at what was answered about it."""
     machine = node.node
-    assert machine.run("dpkg-query", "-W", "-f", "${db:Status-Status}", "nftables").stdout == "installed"
-    for path in ("/etc/bus", "/var/lib/bus", "/var/log/bus"):
-        assert machine.run("stat", "-c", "%F", path).stdout == "directory\n"
+    for package in PROFILE["packages"]:
+        assert machine.run("dpkg-query", "-W", "-f", "${db:Status-Status}", package).stdout == "installed", package
+    for directory in PROFILE["directories"]:
+        owner_and_mode = machine.run("stat", "-c", "%F %U %G 0%a", directory["path"]).stdout.strip()
+        assert owner_and_mode == "directory {owner} {group} {mode}".format(**directory)
     effective = machine.shell("sshd -T -C user=bus,host=operator,addr=10.0.0.1").splitlines()
     assert {"passwordauthentication no", "kbdinteractiveauthentication no", "permitrootlogin no"} <= set(effective)
     ends = [(address, port) for address in (ADDRESS, ADDRESS_6) for port in (*ALLOWED_PORTS, 23, 81, 9090)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.nodes import process
 from tests.nodes.deployment import NODE_ID
 from tests.nodes.node import ADDRESS
 
@@ -18,6 +20,14 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
 # The limit of 10 seconds for a connection, and a little for starting.
 CONNECT_SECONDS = 13
+
+_MUTE = """
+import socket, time
+server = socket.create_server(("10.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+connection, _ = server.accept()
+time.sleep(60)
+"""
 
 OPERATIONS = ("bootstrap", "status", "harden", "verify")
 
@@ -47,6 +57,19 @@ def test_a_silent_host_is_unreachable_within_the_connect_limit(bare: Deploy) -> 
         _is_refused(answer, "unreachable")
         assert answer.seconds < CONNECT_SECONDS
         assert ADDRESS in answer.errors
+
+
+def test_a_host_that_accepts_and_says_nothing_is_unreachable_too(bare: Deploy) -> None:
+    off = bare("trixie")
+    mute = process.start(off.station.command("/usr/bin/python3", "-I", "-c", _MUTE), stdout=subprocess.PIPE)
+    try:
+        assert mute.stdout is not None
+        off.write_target(host="10.0.0.1", port=int(mute.stdout.readline()))
+        answer = off.operate("status")
+    finally:
+        process.kill(mute)
+    _is_refused(answer, "unreachable")
+    assert answer.seconds < CONNECT_SECONDS
 
 
 def test_a_closed_port_is_unreachable_at_once(node: Deployment) -> None:

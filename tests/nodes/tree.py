@@ -30,7 +30,7 @@ INSTALLED = (
     "systemd-sysv",
 )
 # What the nodes may install, with all that it depends on.
-OFFERED = ("ca-certificates", "nftables", "ufw")
+OFFERED = ("ca-certificates", "less", "nftables", "ufw")
 
 # Where a node finds its repository.
 REPOSITORY = "/srv/repository"
