@@ -22,7 +22,8 @@ exit codes:
   0    audit: an audit was written, whatever could not be seen; validate: the audit is valid
   1    validate: the audit breaks the schema, each error on its own line
   2    wrong usage, a file that is no audit, a place that cannot be written, a missing jsonschema
-  130  interrupted
+  130  interrupted or terminated; nothing was written
+  141  whoever read the output went away
 """
 
 
