@@ -54,7 +54,8 @@ count() {
 }
 
 needs_driver() {
-    [ -e "$order" ] || skip "this image has no NVIDIA driver"
+    [ "$(released NVIDIA_VERSION)" != none ] || skip "this image was built without the NVIDIA driver"
+    [ -s "$order" ] || fail "$order is missing"
 }
 
 needs_gpu() {

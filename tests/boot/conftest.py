@@ -1,0 +1,117 @@
+"""The image that the boot tests boot, and how long each part of the run took."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from iso.paths import Paths
+from iso.release import bee_version
+from iso.versions import configure
+from tests.boot.qemu import QEMU, guests_left
+from tests.house.tree import BIN, ROOT
+
+TOOLS = (QEMU, "setpriv", "ssh", "ssh-keygen", "xorriso")
+BUILD_LIMIT = 35 * 60  # seconds, with nothing cached
+LINES_SHOWN = 40
+
+_seconds: dict[str, float] = {}
+
+
+@contextlib.contextmanager
+def timed(part: str) -> Iterator[None]:
+    """Note how long a part of the run takes, for the summary at its end."""
+    begin = time.monotonic()
+    try:
+        yield
+    finally:
+        _seconds[part] = _seconds.get(part, 0.0) + time.monotonic() - begin
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_guest_left_behind() -> Iterator[None]:
+    yield
+    assert not guests_left()
+
+
+@pytest.fixture(scope="session")
+def paths() -> Paths:
+    """Where the build reads and writes."""
+    return Paths.of(ROOT)
+
+
+@pytest.fixture(scope="session")
+def key(paths: Paths) -> Path:
+    """The operator's private key; its public half is built into the image.
+
+    It is kept in the product's cache, so that an image that is up to date need not be built again for a new key.
+    """
+    ready = os.environ.get("BEE_ACCEPTANCE_KEY")
+    if ready:
+        return Path(ready)
+    private = paths.cache / "acceptance/id_ed25519"
+    if not private.with_suffix(".pub").exists():
+        private.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private.unlink(missing_ok=True)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "acceptance", "-f", str(private)], check=True
+        )
+    return private
+
+
+@pytest.fixture(scope="session")
+def iso(paths: Paths, key: Path) -> Path:
+    """The ISO, built in this checkout by the documented command; BEE_ACCEPTANCE_ISO names one that is ready."""
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"not installed here: {', '.join(missing)} (iso/builder/setup-builder.sh iso test acceptance)")
+    ready = os.environ.get("BEE_ACCEPTANCE_ISO")
+    if ready:
+        return Path(ready)
+    log = ROOT / "dist/acceptance/build.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with timed("build the ISO"), log.open("w") as output:
+        # TERM, for which the build takes down what it mounted, should this process die
+        built = subprocess.run(
+            [
+                "setpriv",
+                "--pdeathsig",
+                "TERM",
+                str(BIN / "doit"),
+                "iso",
+                f"authorized_keys={key}.pub",
+                "abi=pin-or-newest",
+            ],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=BUILD_LIMIT,
+            check=False,
+        )
+    if built.returncode:
+        last = "\n".join(log.read_text(errors="replace").splitlines()[-LINES_SHOWN:])
+        pytest.fail(f"doit iso ended with {built.returncode}; the last lines of {log}:\n{last}", pytrace=False)
+    return paths.image(bee_version(paths), configure(paths.versions.read_text(), {}).suite)
+
+
+@pytest.fixture(scope="session")
+def kept() -> Path:
+    """The folder for what a run is worth keeping of its guests: the audit, the smoke test, the serial line."""
+    folder = ROOT / "dist/acceptance"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _seconds:
+        terminalreporter.section("seconds of the live CD's parts")
+        for part, seconds in _seconds.items():
+            terminalreporter.line(f"{seconds:7.1f}  {part}")

@@ -1,0 +1,269 @@
+"""A guest in QEMU that boots an image through the image's own boot loader, and dies with the test whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.boot.hardware import Hardware, nic_arguments, qemu_arguments
+
+QEMU = "qemu-system-x86_64"
+BOOT_LIMIT = 20 * 60  # seconds, from power-on to a log-in
+SERIAL_LINES_SHOWN = 60
+KVM_PROBE_LIMIT = 20  # seconds; with a KVM that works the kernel is through in two
+
+# Under emulation the rep-string instructions that these flags advertise are slower than plain loops.
+EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "max,erms=off,fsrm=off")
+ACCELERATED = ("-accel", "kvm", "-cpu", "host")
+
+
+# In every guest's command line, by which it is found again.
+FOLDER_PREFIX = f"bee-guest-{os.getpid()}-"
+
+
+class GuestError(Exception):
+    """The guest did not do what was waited for; the message ends with what its serial line said last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command in the guest gave."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def guests_left() -> list[int]:
+    """Processes of guests that this process booted and that still run."""
+    left = []
+    for command_line in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if FOLDER_PREFIX.encode() in command_line.read_bytes():
+                left.append(int(command_line.parent.name))
+    return left
+
+
+@functools.cache
+def accelerator(iso: Path) -> tuple[str, ...]:
+    """QEMU's arguments for the fastest accelerator that runs the image's kernel.
+
+    /dev/kvm may exist and still run no guest, or run one until its first modern instruction: so the kernel itself is
+    started, without a root file system, and has to come as far as its panic.
+    """
+    if not Path("/dev/kvm").exists():
+        return EMULATED
+    with tempfile.TemporaryDirectory(prefix="bee-kvm-probe-") as folder:
+        kernel = f"{folder}/vmlinuz"
+        extract = ["xorriso", "-osirrox", "on", "-indev", str(iso), "-extract", "/live/vmlinuz", kernel]
+        subprocess.run(extract, capture_output=True, check=True)
+        command = [
+            *("setpriv", "--pdeathsig", "KILL", QEMU, *ACCELERATED, "-m", "512", "-nodefaults", "-display", "none"),
+            *("-no-reboot", "-kernel", kernel, "-append", "panic=-1"),
+        ]
+        if _ends_well(command, Path(folder) / "errors"):
+            return ACCELERATED
+    return EMULATED
+
+
+def _ends_well(command: list[str], errors: Path) -> bool:
+    """Whether QEMU ends by itself within KVM_PROBE_LIMIT. It stays, stopped, when KVM gives up."""
+    with errors.open("wb") as stderr, subprocess.Popen(command, stderr=stderr) as process:
+        try:
+            deadline = time.monotonic() + KVM_PROBE_LIMIT
+            while process.poll() is None and time.monotonic() < deadline and b"KVM internal" not in errors.read_bytes():
+                time.sleep(0.1)
+            return process.poll() == 0
+        finally:
+            process.kill()
+
+
+def free_port() -> int:
+    """A loopback port that the kernel chose."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class Guest:
+    """A running machine. Use `boot`, which also takes it down."""
+
+    def __init__(self, folder: Path, key: Path, port: int, process: subprocess.Popen[bytes]) -> None:
+        self._folder = folder
+        self._key = key
+        self.port = port
+        self._process = process
+        self._began = time.monotonic()
+
+    # -- the serial line
+
+    @property
+    def serial(self) -> str:
+        """All that the serial line has said."""
+        log = self._folder / "serial.log"
+        return log.read_text(errors="replace") if log.exists() else ""
+
+    def wait_for_serial(self, text: str, limit: float) -> None:
+        """Wait until the serial line has said `text`.
+
+        Raises:
+            GuestError: it has not within `limit` seconds, or the guest stopped.
+        """
+        self._wait(lambda: text in self.serial, f"the serial line to say {text!r}", limit, pause=0.1)
+
+    def type_on_serial(self, text: str) -> None:
+        """Type `text` on the serial line."""
+        with socket.socket(socket.AF_UNIX) as line:
+            line.connect(str(self._folder / "serial.sock"))
+            line.sendall(text.encode("ascii"))
+            time.sleep(1)  # QEMU drops what its emulated UART has not taken when the peer leaves
+
+    # -- the network card's cable
+
+    def set_cable(self, *, plugged: bool) -> None:
+        """Plug or unplug the network card's cable."""
+        self._monitor("set_link", name="nic0", up=plugged)
+
+    # -- a shell in the guest
+
+    def run(self, command: str, *, stdin: str = "", limit: float = 120, check: bool = True) -> Answer:
+        """Run a shell command as root over SSH, with the key that was built into the image.
+
+        Raises:
+            GuestError: it did not end within `limit` seconds, or (with `check`) not with exit code 0.
+        """
+        try:
+            done = subprocess.run(
+                [*self.ssh_command("-i", str(self._key), "-o", "BatchMode=yes"), command],
+                input=stdin,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=limit,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise GuestError(f"{command!r} did not end within {limit:.0f} s") from None
+        if check and done.returncode:
+            raise GuestError(f"{command!r} ended with {done.returncode}: {done.stderr or done.stdout}")
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def ssh_command(self, *options: str) -> list[str]:
+        """ssh to this guest, independent of the user's own configuration and agent."""
+        settings = {
+            "IdentitiesOnly": "yes",
+            "IdentityAgent": "none",
+            "StrictHostKeyChecking": "accept-new",
+            "UserKnownHostsFile": str(self._folder / "known_hosts"),
+            "ConnectTimeout": "20",
+            "ServerAliveInterval": "15",
+            "LogLevel": "ERROR",
+        }
+        configured = [argument for name, value in settings.items() for argument in ("-o", f"{name}={value}")]
+        return ["ssh", "-F", "none", *configured, *options, "-p", str(self.port), "root@127.0.0.1"]
+
+    def wait_for_login(self, limit: float = BOOT_LIMIT) -> None:
+        """Wait until a command runs over SSH: the forwarded port accepts long before anything listens behind it.
+
+        Raises:
+            GuestError: nobody could log in within `limit` seconds after power-on.
+        """
+        left = limit - (time.monotonic() - self._began)
+        self._wait(self._answers, "a log-in over SSH", left, pause=2)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(GuestError):
+            return self.run("true", limit=30, check=False).code == 0
+        return False
+
+    # --
+
+    def _wait(self, happened: Callable[[], bool], what: str, limit: float, pause: float) -> None:
+        deadline = time.monotonic() + limit
+        while not happened():
+            if self._process.poll() is not None:
+                errors = (self._folder / "qemu.log").read_text(errors="replace")
+                raise GuestError(f"QEMU ended with {self._process.returncode} before {what}: {errors}")
+            if time.monotonic() > deadline:
+                last = "\n".join(self.serial.splitlines()[-SERIAL_LINES_SHOWN:])
+                raise GuestError(f"waited {limit:.0f} s in vain for {what}; the serial line's last lines:\n{last}")
+            time.sleep(pause)
+
+    def _monitor(self, command: str, **arguments: object) -> None:
+        """One QMP command (QEMU Machine Protocol), on a connection of its own."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(30)
+            connection.connect(str(self._folder / "monitor.sock"))
+            with connection.makefile("rwb") as stream:
+                stream.readline()  # the greeting
+                for request in ({"execute": "qmp_capabilities"}, {"execute": command, "arguments": arguments}):
+                    stream.write(json.dumps(request).encode() + b"\n")
+                    stream.flush()
+                    answer = json.loads(stream.readline())
+                    while "event" in answer:
+                        answer = json.loads(stream.readline())
+                    if "error" in answer:
+                        raise GuestError(f"{command}: {answer['error']['desc']}")
+
+
+@contextlib.contextmanager
+def boot(iso: Path, hardware: Hardware, key: Path, *, cable: bool = True) -> Iterator[Guest]:
+    """Power a machine on with the image in its CD drive; at the end it and its files are gone.
+
+    Args:
+        iso: the image; its own boot loader starts it.
+        hardware: what the machine is made of.
+        key: private key of root's account in the image.
+        cable: whether the network card's cable is plugged in from the start.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="bee-guest-"))  # short: a socket's path has at most 107 bytes
+    try:
+        port = free_port()
+        with (folder / "qemu.log").open("wb") as log:
+            process = subprocess.Popen(
+                _command(iso, hardware, folder, port), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        try:
+            guest = Guest(folder, key, port, process)
+            _await_monitor(folder, process)
+            guest.set_cable(plugged=cable)
+            guest._monitor("cont")
+            yield guest
+        finally:
+            process.kill()
+            process.wait()
+    finally:
+        shutil.rmtree(folder)
+
+
+def _await_monitor(folder: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while not (folder / "monitor.sock").exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise GuestError(f"QEMU does not start: {(folder / 'qemu.log').read_text(errors='replace')}")
+        time.sleep(0.05)
+
+
+def _command(iso: Path, hardware: Hardware, folder: Path, port: int) -> list[str]:
+    # setpriv: the kernel kills QEMU when the test's process dies, however it dies. -S: nothing runs before `cont`.
+    return [
+        *("setpriv", "--pdeathsig", "KILL", QEMU, *accelerator(iso)),
+        *("-nodefaults", "-vga", "std", "-display", "none", "-no-reboot", "-S"),
+        *qemu_arguments(hardware, folder),
+        *nic_arguments(hardware.nic, port),
+        *("-drive", f"file={iso},if=none,id=cd,media=cdrom,format=raw,readonly=on"),
+        *("-device", "ide-cd,bus=ide.0,drive=cd,bootindex=0"),
+        *("-chardev", f"socket,id=serial,path={folder}/serial.sock,server=on,wait=off,logfile={folder}/serial.log"),
+        *("-serial", "chardev:serial"),
+        *("-qmp", f"unix:{folder}/monitor.sock,server=on,wait=off"),
+    ]

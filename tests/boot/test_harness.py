@@ -1,0 +1,123 @@
+"""The boot tests' own parts: encoders, expectations, breakages; and that a guest never outlives its test."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.boot import fru, smbios
+from tests.boot.breakages import BREAKAGES
+from tests.boot.expectations import differences, expected
+from tests.boot.hardware import SERVER
+from tests.boot.smoke import CHECKS, verdicts
+from tests.house.tree import ROOT
+
+TEXT = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=2, max_size=63)
+
+
+def test_every_check_of_the_smoke_test_is_broken_once() -> None:
+    assert list(BREAKAGES) == list(CHECKS)
+
+
+def test_a_line_that_is_no_verdict_is_refused() -> None:
+    with pytest.raises(ValueError, match="no verdict"):
+        verdicts("PASS lan: there\nsh: 1: syntax error\n")
+
+
+@given(serial=TEXT, part=TEXT)
+def test_a_fru_inventory_adds_up_to_zero_in_every_area(serial: str, part: str) -> None:
+    unit = fru.Fru(
+        name="X",
+        chassis=fru.Chassis(part_number=part, serial=serial),
+        board=fru.Board(manufacturer="Acme", product="Board", serial=serial, part_number=part),
+    )
+    data = fru.inventory(unit)
+    assert sum(data[:8]) % 256 == 0
+    for offset in filter(None, data[2:5]):
+        area = data[offset * 8 :]
+        assert sum(area[: area[1] * 8]) % 256 == 0
+        assert serial.encode() in area[: area[1] * 8]
+
+
+@pytest.mark.parametrize("serial", ["x", "x" * 64])
+def test_a_fru_field_that_cannot_be_encoded_is_refused(serial: str) -> None:
+    unit = fru.Fru(name="X", chassis=fru.Chassis(part_number="", serial=serial))
+    with pytest.raises(ValueError, match="0 or 2 to 63 characters"):
+        fru.inventory(unit)
+
+
+def test_a_memory_device_is_what_dmidecode_reads(tmp_path: Path) -> None:
+    """The structures behind a SMBIOS 3 entry point, in a dump as dmidecode --dump-bin writes it."""
+    table = (
+        b"".join(smbios.memory_device(dimm, index) for index, dimm in enumerate(SERVER.dimms)) + b"\x7f\4\xff\xff\0\0"
+    )
+    entry = bytearray(b"_SM3_\0\x18\3\0\0\1\0" + len(table).to_bytes(4, "little") + (32).to_bytes(8, "little"))
+    entry[5] = -sum(entry) % 256
+    dump = tmp_path / "dump"
+    dump.write_bytes(bytes(entry).ljust(32, b"\0") + table)
+    read = subprocess.run(["dmidecode", "--from-dump", str(dump)], capture_output=True, text=True, check=True).stdout
+    for dimm in SERVER.dimms:
+        assert f"Locator: {dimm.locator}" in read
+        if dimm.size_mib:
+            assert f"Size: {dimm.size_mib // 1024} GB" in read
+            assert f"Serial Number: {dimm.serial}" in read
+            assert f"Configured Memory Speed: {dimm.configured_speed} MT/s" in read
+
+
+def test_a_difference_is_named_by_its_place() -> None:
+    assert differences({"a": [{"b": 1}]}, {"a": [{"b": 1, "c": 2}], "d": 3}) == []
+    assert differences({"a": [{"b": 1}]}, {"a": [{"b": 2}, {}]}) == ["$.a has 2 entries, not 1", "$.a[0].b is 2, not 1"]
+    assert differences({"a": {}}, {}) == ["$.a is missing"]
+    assert differences(None, {}) == ["$ is {}, not None"]
+
+
+def test_the_expectation_names_every_serial_that_the_guest_is_given() -> None:
+    told = repr(expected(SERVER))
+    serials = {
+        SERVER.system.serial,
+        SERVER.baseboard.serial,
+        SERVER.chassis.serial,
+        SERVER.processor.serial,
+        *(dimm.serial for dimm in SERVER.dimms),
+        *(disk.serial for disk in SERVER.disks),
+        *(unit.product.serial for unit in SERVER.frus if unit.product),
+    }
+    assert not [serial for serial in serials if serial not in told]
+
+
+POWER_ON = """
+import sys, time
+from pathlib import Path
+from tests.boot.hardware import SERVER
+from tests.boot.qemu import boot, guests_left
+iso = Path(sys.argv[1])
+with boot(iso, SERVER, iso):
+    print(*guests_left(), flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("signal", ["INT", "KILL"])
+def test_a_guest_ends_with_the_process_that_booted_it(iso: Path, signal: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", POWER_ON, str(iso)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as tester:
+        assert tester.stdout
+        guests = tester.stdout.readline().split()
+        assert guests
+        subprocess.run(["kill", f"-{signal}", str(tester.pid)], check=True)
+    deadline = time.monotonic() + 10
+    while running := [pid for pid in guests if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, running
+        time.sleep(0.1)

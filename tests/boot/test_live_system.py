@@ -1,0 +1,167 @@
+"""The ISO boots through its own boot loader on hardware that is known, and the audit says exactly that hardware."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from tests.boot.breakages import BREAKAGES, command
+from tests.boot.conftest import timed
+from tests.boot.expectations import differences, expected, expected_device, expected_fru
+from tests.boot.hardware import SERVER
+from tests.boot.qemu import BOOT_LIMIT, Guest, boot
+from tests.boot.smoke import CHECKS, SMOKETEST, Verdict, verdicts
+from tests.house.tree import ROOT
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
+
+AUDIT = "/var/log/bee-audit.json"
+SETTLED_LIMIT = 300  # seconds from the first log-in to the end of the last start job, the audit
+# What cannot be checked without a GPU.
+NEED_A_GPU = {"nvidia-modules", "nvidia-nodes", "nvidia-smi", "audit-nvidia"}
+
+
+@pytest.fixture(scope="module")
+def guest(iso: Path, key: Path, kept: Path) -> Iterator[Guest]:
+    """The booted live CD, its audit made."""
+    with boot(iso, SERVER, key) as machine:
+        try:
+            with timed("boot to a log-in"):
+                machine.wait_for_login()
+            with timed("from the log-in to the audit"):
+                machine.run("systemctl is-system-running --wait", limit=SETTLED_LIMIT, check=False)
+            yield machine
+        finally:
+            (kept / "serial.log").write_text(machine.serial)
+
+
+@pytest.fixture(scope="module")
+def audit(guest: Guest, kept: Path) -> dict[str, object]:
+    """The audit that the boot made."""
+    text = guest.run(f"cat {AUDIT}").stdout
+    (kept / "audit.json").write_text(text)
+    found = json.loads(text)
+    assert isinstance(found, dict)
+    return found
+
+
+def _smoke(guest: Guest, *names: str) -> tuple[int, dict[str, Verdict], str]:
+    answer = guest.run(" ".join(("sh -s --", *names)), stdin=SMOKETEST.read_text(), limit=180, check=False)
+    return answer.code, verdicts(answer.stdout), answer.stdout + answer.stderr
+
+
+# The image is built and booted while the first test is set up: both have their own limits.
+@pytest.mark.timeout(BOOT_LIMIT + 40 * 60)
+def test_the_checksum_beside_the_image_is_its_own(iso: Path, guest: Guest) -> None:
+    checked = subprocess.run(
+        ["sha256sum", "--check", f"{iso.name}.sha256"], cwd=iso.parent, capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_the_system_runs_and_no_unit_failed(guest: Guest) -> None:
+    assert guest.run("systemctl is-system-running", check=False).stdout == "running\n"
+
+
+def test_the_smoke_test_passes_and_skips_only_what_needs_a_gpu(guest: Guest, kept: Path) -> None:
+    with timed("smoke test"):
+        code, found, said = _smoke(guest)
+    (kept / "smoketest.txt").write_text(said)
+    assert code == 0, said
+    assert list(found) == list(CHECKS)
+    assert {name for name, verdict in found.items() if verdict.word == "SKIP"} == NEED_A_GPU, said
+    assert all("no NVIDIA GPU on the bus" in found[name].reason for name in NEED_A_GPU), said
+
+
+def test_the_audit_says_what_the_guest_was_given(audit: dict[str, object]) -> None:
+    assert differences(expected(SERVER), audit) == []
+
+
+def test_the_audit_lists_the_network_card_at_its_place_on_the_bus(audit: dict[str, object]) -> None:
+    assert isinstance(audit["pcie"], dict)
+    [card] = [device for device in audit["pcie"]["devices"] if device["address"] == SERVER.nic.slot]
+    assert differences(expected_device(SERVER.nic), card) == []
+
+
+def test_the_audit_keeps_every_unit_of_the_bmcs_inventory(audit: dict[str, object]) -> None:
+    assert isinstance(audit["psu"], dict)
+    found = {unit["id"]: unit for unit in audit["psu"]["frus"]}
+    for fru_id, fru in enumerate(SERVER.frus, start=1):
+        assert differences(expected_fru(fru, fru_id), found[fru_id]) == []
+
+
+def test_the_audit_validates_here_as_it_does_on_the_live_cd(audit: dict[str, object]) -> None:
+    schema = json.loads((ROOT / "schemas/audit.schema.json").read_text())
+    assert list(jsonschema.Draft202012Validator(schema).iter_errors(audit)) == []
+
+
+def test_the_console_shows_the_summary(guest: Guest) -> None:
+    assert f"{SERVER.system.product}, serial {SERVER.system.serial}" in guest.serial
+
+
+def test_a_password_is_not_even_asked_for(guest: Guest) -> None:
+    tried = subprocess.run(
+        [*guest.ssh_command("-o", "PubkeyAuthentication=no", "-o", "BatchMode=yes"), "true"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert tried.returncode == 255
+    assert "Permission denied (publickey)" in tried.stderr
+
+
+def test_another_key_is_refused(guest: Guest, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other)], check=True)
+    command_line = [*guest.ssh_command("-i", str(other), "-o", "BatchMode=yes"), "true"]
+    tried = subprocess.run(command_line, capture_output=True, text=True, timeout=60, check=False)
+    assert tried.returncode == 255
+    assert "Permission denied" in tried.stderr
+
+
+def _shown(guest: Guest, unit: str, name: str) -> str:
+    return guest.run(f"systemctl show --value -p {name} {unit}").stdout.strip()
+
+
+def test_sshd_started_after_its_set_up_and_nothing_it_follows_is_a_network(guest: Guest) -> None:
+    set_up = int(_shown(guest, "bee-sshsetup.service", "ActiveEnterTimestampMonotonic"))
+    started = int(_shown(guest, "ssh.service", "ExecMainStartTimestampMonotonic"))
+    assert 0 < set_up <= started
+    chain = guest.run("systemd-analyze critical-chain ssh.service").stdout
+    assert "bee-network" not in chain
+    assert "network-online" not in chain
+
+
+def test_no_target_of_the_boot_waits_for_network_nvidia_or_audit(guest: Guest) -> None:
+    for unit in ("bee-network", "bee-nvidia", "bee-audit"):
+        assert set(_shown(guest, f"{unit}.service", "Before").split()) <= {"shutdown.target", "bee-audit.service"}, unit
+    reached = int(_shown(guest, "multi-user.target", "ActiveEnterTimestampMonotonic"))
+    audited = int(_shown(guest, "bee-audit.service", "ActiveEnterTimestampMonotonic"))
+    assert reached < audited
+
+
+def test_the_audit_ran_after_nvidia_with_the_bmcs_modules_in_the_kernel(guest: Guest) -> None:
+    assert "bee-nvidia.service" in _shown(guest, "bee-audit.service", "After").split()
+    assert guest.run("grep -c -E '^ipmi_(si|devintf) ' /proc/modules").stdout == "2\n"
+
+
+@pytest.mark.parametrize("name", BREAKAGES)
+def test_the_smoke_test_notices_what_is_broken(guest: Guest, name: str) -> None:
+    breakage = BREAKAGES[name]
+    with timed("break each check once"):
+        answer = guest.run(command(name), stdin=SMOKETEST.read_text(), check=False)
+    [verdict] = verdicts(answer.stdout).values()
+    assert (answer.code, verdict.word) == (1, "FAIL"), answer
+    assert breakage.reason in verdict.reason
+    assert "not restored" not in answer.stderr
+
+
+def test_after_all_was_restored_the_smoke_test_passes_again(guest: Guest) -> None:
+    code, _, said = _smoke(guest)
+    assert code == 0, said
