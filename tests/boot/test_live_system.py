@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,10 @@ from tests.house.tree import ROOT
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
 AUDIT = "/var/log/bee-audit.json"
+MARKER = "/etc/bee/password-fallback"
+# The SHA-crypt specification's own test vector: the password with its hash.
+PASSWORD = "Hello world!"
+PASSWORD_HASH = "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjlO/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1"
 SETTLED_LIMIT = 300  # seconds from the first log-in to the end of the last start job, the audit
 # What cannot be checked without a GPU.
 NEED_A_GPU = {"nvidia-modules", "nvidia-nodes", "nvidia-smi", "audit-nvidia"}
@@ -104,16 +109,42 @@ def test_the_console_shows_the_summary(guest: Guest) -> None:
     assert f"{SERVER.system.product}, serial {SERVER.system.serial}" in guest.serial
 
 
-def test_a_password_is_not_even_asked_for(guest: Guest) -> None:
-    tried = subprocess.run(
-        [*guest.ssh_command("-o", "PubkeyAuthentication=no", "-o", "BatchMode=yes"), "true"],
+def _log_in_by_password(guest: Guest, password: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    askpass = folder / "askpass"
+    askpass.write_text(f"#!/bin/sh\necho '{password}'\n")
+    askpass.chmod(0o700)
+    return subprocess.run(
+        [*guest.ssh_command("-o", "PubkeyAuthentication=no", "-o", "NumberOfPasswordPrompts=1"), "id -un"],
+        env=os.environ | {"SSH_ASKPASS": str(askpass), "SSH_ASKPASS_REQUIRE": "force"},
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+def test_a_password_is_not_even_asked_for(guest: Guest, tmp_path: Path) -> None:
+    tried = _log_in_by_password(guest, PASSWORD, tmp_path)
     assert tried.returncode == 255
     assert "Permission denied (publickey)" in tried.stderr
+
+
+@pytest.fixture
+def marker(guest: Guest) -> Iterator[None]:
+    """The guest as an image without keys has it: with the marker, whose content is the password's hash."""
+    decide_again = "systemctl restart bee-sshsetup && systemctl restart ssh"
+    guest.run(f"cat >{MARKER} && {decide_again}", stdin=f"{PASSWORD_HASH}\n")
+    yield
+    guest.run(f"rm {MARKER} && {decide_again}")
+
+
+def test_with_the_marker_its_password_logs_in_and_no_other(guest: Guest, marker: None, tmp_path: Path) -> None:
+    assert _log_in_by_password(guest, PASSWORD, tmp_path).stdout == "root\n"
+    assert "Permission denied" in _log_in_by_password(guest, "hello world!", tmp_path).stderr
+    assert guest.run(f"stat -c %a {MARKER}").stdout == "600\n"
+    _, found, said = _smoke(guest, "ssh-policy", "passwords")
+    assert {name: verdict.word for name, verdict in found.items()} == {"ssh-policy": "PASS", "passwords": "PASS"}, said
 
 
 def test_another_key_is_refused(guest: Guest, tmp_path: Path) -> None:
