@@ -23,7 +23,7 @@ from busnode.contract import (
     UnreachableError,
 )
 from busnode.node import new_operation_id
-from busnode.outside import Look, gone_wrong, shown
+from busnode.outside import Look, Watch
 from busnode.script import Plan, parse_report
 from busnode.steps import confirm as commit
 from busnode.steps import credentials, facts, firewall, sshd
@@ -70,7 +70,8 @@ def harden(
     policy = require_policy(node)
     operation_id = new_operation_id()
     plan = harden_plan(node, dry_run=dry_run, confirm=confirm, rollback_after=rollback_after)
-    before = None if dry_run else Look(node.transport, policy, node.target.port)
+    watch = Watch.of(policy, node.target.port)
+    before = None if dry_run else Look(node.transport, watch.ports)
     began = time.monotonic()
     try:
         report = node.run(plan, time_limit, operation_id=operation_id)
@@ -83,11 +84,11 @@ def harden(
     if before is None or "armed" not in report.facts:
         return _told(node, plan, report)
     change = _Change(operation_id, plan, report, began + rollback_after)
-    after = Look(node.transport, policy, node.target.port)
-    wrong = gone_wrong(before.ports(), after.ports())
+    seen = before.answers(), Look(node.transport, watch.ports).answers()
+    wrong = watch.gone_wrong(*seen)
     if wrong is not None:
         _give_up(node, change, wrong)
-    return _confirm(node, change, shown(before.ports(), after.ports()))
+    return _confirm(node, change, watch.unproven(*seen))
 
 
 def require_policy(node: Node) -> FirewallPolicy:

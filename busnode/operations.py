@@ -9,8 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from busnode.contract import Check, Operation, Response, StepStatus, VerifyFailedError
+from busnode.outside import Look
 from busnode.script import Plan
 from busnode.steps import accounts, credentials, directories, facts, firewall, listeners, packages, services
+from busnode.transport import Answer
 
 if TYPE_CHECKING:
     from busnode.inventory import Target
@@ -71,7 +73,7 @@ def verify(node: Node, *, time_limit: float = LOOK_SECONDS) -> Response:
     """
     plan = verify_plan(node.target)
     report = node.run(plan, time_limit)
-    checks = _checks(plan, report)
+    checks = (*_checks(plan, report), *_outside_checks(node, report))
     response = replace(node.response(plan, report), checks=checks)
     wrong = [check for check in checks if not check.ok]
     if not wrong:
@@ -104,3 +106,31 @@ def _checks(plan: Plan, report: Report) -> tuple[Check, ...]:
             ok = result.status is StepStatus.OK
             found.append(Check(step.name, ok, "" if ok else result.detail))
     return tuple(found)
+
+
+def _outside_checks(node: Node, report: Report) -> tuple[Check, ...]:
+    """Listeners that the policy lets in, connected to from this side too; those that the node itself misses are left.
+
+    ssh's own port is left out: this very report came through it.
+    """
+    policy = node.target.firewall_policy
+    present = {step.name for step in report.steps if step.status is StepStatus.OK}
+    ports = {
+        listener.port: listeners.shown(listener)
+        for listener in node.target.listeners
+        if not (listener.address or "").startswith(("127.", "::1"))
+        and listener.port != node.target.port
+        and policy is not None
+        and listener.port in policy.allowed_ports
+        and f"listener {listeners.shown(listener)}" in present
+    }
+    answers = Look(node.transport, ports).answers()
+    return tuple(
+        Check(f"listener {ports[port]} from outside", answer is Answer.OPEN, _outside_diagnostic(ports[port], answer))
+        for port, answer in answers.items()
+        if answer is not Answer.UNKNOWN
+    )
+
+
+def _outside_diagnostic(shown: str, answer: Answer) -> str:
+    return "" if answer is Answer.OPEN else f"listener {shown} is not reachable from outside: {answer}"

@@ -40,8 +40,7 @@ def violations(document: object, schema: dict[str, Any]) -> Iterator[str]:
 
 
 def _check(value: object, schema: dict[str, Any], path: str, root: dict[str, Any]) -> Iterator[str]:
-    if "$ref" in schema:
-        schema = {**_resolve(schema["$ref"], root), **{key: item for key, item in schema.items() if key != "$ref"}}
+    schema = _resolved(schema, root)
     wanted = schema.get("type")
     if wanted is not None and not _is_type(value, wanted):
         yield _said(path, f"{_shown(value)} is not {_named(wanted)}", schema)
@@ -84,7 +83,8 @@ def _check_array(value: list[Any], schema: dict[str, Any], path: str, root: dict
     if schema.get("uniqueItems"):
         seen: list[str] = []
         for index, item in enumerate(value):
-            text = json.dumps(item, sort_keys=True)
+            # 22 and 22.0 are one number in JSON.
+            text = json.dumps(int(item) if isinstance(item, float) and item.is_integer() else item, sort_keys=True)
             if text in seen:
                 yield _said(f"{path}[{index}]", f"{_shown(item)} is there twice", {})
             seen.append(text)
@@ -96,7 +96,7 @@ def _check_array(value: list[Any], schema: dict[str, Any], path: str, root: dict
 def _check_object(value: dict[str, Any], schema: dict[str, Any], path: str, root: dict[str, Any]) -> Iterator[str]:
     for key in schema.get("required", ()):
         if key not in value:
-            yield _said(path, f"{key} is missing", schema.get("properties", {}).get(key, {}))
+            yield _said(path, f"{key} is missing", _resolved(schema.get("properties", {}).get(key, {}), root))
     for key, item in value.items():
         inner = f"{path}.{key}" if path else key
         names = schema.get("propertyNames")
@@ -117,11 +117,13 @@ def _check_additional(item: object, schema: dict[str, Any], inner: str, root: di
         yield from _check(item, additional, inner, root)
 
 
-def _resolve(reference: str, root: dict[str, Any]) -> dict[str, Any]:
+def _resolved(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in schema:
+        return schema
     found: dict[str, Any] = root
-    for part in reference.removeprefix("#/").split("/"):
+    for part in schema["$ref"].removeprefix("#/").split("/"):
         found = found[part]
-    return found
+    return {**found, **{key: item for key, item in schema.items() if key != "$ref"}}
 
 
 def _is_type(value: object, wanted: str | list[str]) -> bool:

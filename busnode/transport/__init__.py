@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from busnode.transport.process import Completed
+
+
+class Answer(StrEnum):
+    """What a TCP port says to a connect from this side: SYN-ACK, RST, nothing; unknown where that cannot be asked."""
+
+    OPEN = "open"
+    REFUSED = "refused"
+    SILENT = "silent"
+    UNKNOWN = "unknown"
 
 
 class Transport(Protocol):
@@ -21,5 +31,5 @@ class Transport(Protocol):
         Raises UnreachableError, HostKeyMismatchError, AuthFailedError, OperationTimeoutError.
         """
 
-    def probe(self, port: int, *, time_limit: float) -> bool | None:
-        """Whether `port` of the node answers from here, with SYN-ACK or RST; None where that cannot be asked."""
+    def probe(self, port: int, *, time_limit: float) -> Answer:
+        """What `port` of the node answers from here, within `time_limit` seconds."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from busnode.contract import OperationTimeoutError
 from busnode.script import loader
+from busnode.transport import Answer
 from busnode.transport.process import Completed, exchange
 
 
@@ -25,5 +26,5 @@ class Local:
             raise OperationTimeoutError(f"not done after {time_limit:g} s", output=completed.stdout)
         return completed
 
-    def probe(self, port: int, *, time_limit: float) -> bool | None:  # noqa: ARG002 - nothing is outside of this machine
-        return None
+    def probe(self, port: int, *, time_limit: float) -> Answer:  # noqa: ARG002 - nothing is outside of this machine
+        return Answer.UNKNOWN

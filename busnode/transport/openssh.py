@@ -25,6 +25,7 @@ from busnode.contract import (
     UnreachableError,
 )
 from busnode.script import loader
+from busnode.transport import Answer
 from busnode.transport.process import Completed, exchange
 
 if TYPE_CHECKING:
@@ -92,20 +93,21 @@ class OpenSsh:
         jump = self._configuration.get("proxyjump") or self._configuration.get("proxycommand")
         return (f"through {jump}, as ssh's configuration says",) if jump else ()
 
-    def probe(self, port: int, *, time_limit: float) -> bool | None:
+    def probe(self, port: int, *, time_limit: float) -> Answer:
         """A bare TCP connect; never asked of sshd's own port, which counts such connects against their source."""
         if self.notes:
-            return None
+            return Answer.UNKNOWN
         host = self._configuration.get("hostname", self.target.host)
         try:
             with socket.create_connection((host, port), timeout=time_limit):
-                return True
+                return Answer.OPEN
         except ConnectionRefusedError:
-            return True
+            return Answer.REFUSED
         except TimeoutError:
-            return False
+            return Answer.SILENT
         except OSError as error:
-            return False if error.errno in {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES} else None
+            rejected = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES}
+            return Answer.SILENT if error.errno in rejected else Answer.UNKNOWN
 
     @property
     def _name(self) -> str:
@@ -130,8 +132,8 @@ class OpenSsh:
 
     @cached_property
     def _configuration(self) -> dict[str, str]:
-        """What ssh -G says of this host, read only where the user has a configuration at all."""
-        if not any(path.exists() for path in (Path("~/.ssh/config").expanduser(), Path("/etc/ssh/ssh_config"))):
+        """What ssh -G says of this host, read only where somebody configured anything."""
+        if not Path("~/.ssh/config").expanduser().exists() and not any(Path("/etc/ssh/ssh_config.d").glob("*.conf")):
             return {}
         argv = [self.program, "-G", "-p", str(self.target.port), "-l", self.target.user, "--", self.target.host]
         text = self._exchange(argv, b"", 10).stdout.decode("utf-8", "replace")

@@ -1,0 +1,221 @@
+"""The command line, as programs: flags, exit codes, streams, and that bad input connects to nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from busnode import cli, schema
+
+DOCUMENT = '{"proxy":{"host":"10.0.0.10","user":"bus","port":22,"allowed_ports":[22,80,443,8080]}}'
+
+
+class Workstation:
+    """A folder with an inventory and a key, and an ssh that only notes that it was called."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.called = folder / "ssh.called"
+        programs = folder / "bin"
+        programs.mkdir()
+        (programs / "ssh").write_text(f"#!/bin/sh\necho called >>{self.called}\necho 'ssh: no' >&2\nexit 255\n")
+        (programs / "ssh").chmod(0o755)
+        (folder / "nodes.json").write_text(DOCUMENT)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "key")], check=True)
+        self.environment = {
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "HOME": str(folder),
+            "BUS_NODE_TARGETS_FILE": "nodes.json",
+            "BUS_SSH_PRIVATE_KEY_FILE": "key",
+        }
+
+    def run(self, *words: str, program: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).with_name(program))] if program else [sys.executable, "-m", "busnode"]
+        return subprocess.run(
+            [*command, *words],
+            cwd=self.folder,
+            env={**self.environment, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def refuses(self, *words: str, code: int = 2, **environment: str) -> str:
+        """Runs a command that must end before any connection; what it said, which must be one line."""
+        done = self.run(*words, **environment)
+        assert done.returncode == code, done
+        assert not self.called.exists(), "it connected"
+        assert done.stdout == ""
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Workstation:
+    return Workstation(tmp_path)
+
+
+def _one_line(said: str) -> str:
+    assert said.count("\n") == 1, said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("bus", ("operator", "node", "list")),
+        ("bus", ("-f", "json", "operator", "node", "list")),
+        ("bus", ("operator", "-v", "node", "--", "list")),
+        ("bus-operator", ("node", "list")),
+        ("bus-operator-node", ("list",)),
+        ("", ("list",)),
+    ],
+)
+def test_the_programs_are_one(station: Workstation, program: str, words: tuple[str, ...]) -> None:
+    done = station.run(*words, program=program)
+    assert (done.returncode, done.stderr) == (0, "")
+    document = json.loads(done.stdout)
+    jsonschema.validate(document, schema.load("node-list"))
+    assert document["targets"] == [{"node_id": "proxy", "host": "10.0.0.10", "port": 22, "user": "bus"}]
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [("bus", ()), ("bus", ("operator",)), ("bus", ("operator", "node")), ("bus", ("cloud",)), ("bus-operator", ("x",))],
+)
+def test_a_missing_subcommand_is_127(station: Workstation, program: str, words: tuple[str, ...]) -> None:
+    done = station.run(*words, program=program)
+    assert (done.returncode, done.stdout) == (127, "")
+    assert "subcommand" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-q", "-v", "list"),
+        ("-f", "yaml", "list"),
+        ("--color", "often", "list"),
+        ("--nonsense", "list"),
+        ("status",),
+        ("status", "--id"),
+        ("status", "--id", "proxy", "--timeout", "0"),
+        ("status", "--id", "proxy", "--timeout", "soon"),
+        ("status", "--id", "proxy", "--dry-run"),
+        ("bootstrap", "--id", "proxy", "--confirm"),
+    ],
+)
+def test_wrong_usage_is_2(station: Workstation, words: tuple[str, ...]) -> None:
+    assert station.refuses(*words)
+
+
+@pytest.mark.parametrize("operation", ["bootstrap", "status", "harden", "verify"])
+def test_bad_input_is_one_line_and_no_connection(station: Workstation, operation: str) -> None:
+    words = (operation, "--id", "proxy")
+    said = _one_line(station.refuses(*words, BUS_NODE_TARGETS_FILE="none.json"))
+    assert said.startswith("bus operator node: none.json: No such file")
+    assert "BUS_NODE_TARGETS_FILE is not set" in _one_line(station.refuses(*words, BUS_NODE_TARGETS_FILE=""))
+    assert "BUS_SSH_PRIVATE_KEY_FILE is not set" in _one_line(station.refuses(*words, BUS_SSH_PRIVATE_KEY_FILE=""))
+    assert 'no target "a;b"' in _one_line(station.refuses(operation, "--id", "a;b"))
+    (station.folder / "nodes.json").write_text('{"proxy":{"host":"-oProxyCommand=x","user":"bus"}}')
+    assert "nodes.json: proxy.host:" in _one_line(station.refuses(*words))
+
+
+def test_a_key_that_others_can_read_is_refused(station: Workstation) -> None:
+    (station.folder / "key").chmod(0o644)
+    said = _one_line(station.refuses("status", "--id", "proxy"))
+    assert said.endswith("key: mode 0644 lets others read it; run: chmod 600 key\n")
+
+
+def test_harden_without_ports_says_which_key_is_missing(station: Workstation) -> None:
+    (station.folder / "nodes.json").write_text('{"proxy":{"host":"10.0.0.10","user":"bus"}}')
+    assert "proxy.allowed_ports: missing" in _one_line(station.refuses("harden", "--id", "proxy"))
+
+
+def test_a_failure_is_a_valid_document_and_its_exit_code(station: Workstation) -> None:
+    done = station.run("-v", "status", "--id", "proxy")
+    assert done.returncode == 3
+    document = json.loads(done.stdout)
+    jsonschema.validate(document, schema.load("node-response"))
+    assert (document["ok"], document["error_class"], document["node_id"]) == (False, "unreachable", "proxy")
+    assert document["diagnostics"][0] in done.stderr
+    assert station.called.read_text() == "called\n", "and one connection"
+
+
+def test_text_has_no_colour_where_there_is_no_terminal(station: Workstation) -> None:
+    done = station.run("-f", "text", "--color", "always", "status", "--id", "proxy")
+    assert "\x1b" not in done.stdout
+    assert done.stdout.startswith("proxy: status unreachable")
+
+
+def test_output_and_chdir(station: Workstation) -> None:
+    (station.folder / "there").mkdir()
+    assert station.run("-o", "out.json", "list").stdout == ""
+    assert json.loads((station.folder / "out.json").read_text())["targets"]
+    assert station.run("-C", "there", "list").returncode == 2
+    assert station.run("-C", "there", "list", BUS_NODE_TARGETS_FILE="../nodes.json").returncode == 0
+    assert "not-there" in _one_line(station.refuses("-C", "not-there", "list"))
+
+
+def test_the_env_file_gives_what_the_environment_does_not(station: Workstation) -> None:
+    file = station.folder / ".env"
+    file.write_text("BUS_NODE_TARGETS_FILE=other.json\nPATH=/nowhere\n")
+    file.chmod(0o600)
+    assert station.run("list").returncode == 0
+    del station.environment["BUS_NODE_TARGETS_FILE"]
+    assert "other.json" in station.refuses("list")
+    file.chmod(0o666)
+    said = station.refuses("list")
+    assert ".env: ignored, for others can write it" in said
+    assert "BUS_NODE_TARGETS_FILE is not set" in said
+
+
+def test_the_plan_needs_no_connection(station: Workstation) -> None:
+    done = station.run("plan", "--id", "proxy")
+    document = json.loads(done.stdout)
+    jsonschema.validate(document, schema.load("node-plan"))
+    assert not station.called.exists()
+    assert list(document["plan"]) == ["bootstrap", "status", "harden", "verify"]
+    actions: dict[str, Any] = {name: {step["action"] for step in steps} for name, steps in document["plan"].items()}
+    assert {"install-packages", "create-directories", "place-credentials"} <= actions["bootstrap"]
+    assert {"check-ssh", "configure-ssh", "configure-firewall"} <= actions["harden"]
+
+
+def test_help_names_every_subcommand_and_exit_code(station: Workstation) -> None:
+    for program, words in (("bus", ("-h",)), ("bus", ("operator", "node", "--help")), ("bus-operator-node", ("-h",))):
+        done = station.run(*words, program=program)
+        assert done.returncode == 0
+        for word in ("bootstrap", "verify", "127", "rolled back", "BUS_NODE_TARGETS_FILE"):
+            assert word in done.stdout
+
+
+def test_every_command_has_its_help(station: Workstation) -> None:
+    for name in ("bootstrap", "status", "harden", "verify", "list", "plan"):
+        assert station.run(name, "--help").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "flags", "rest"),
+    [
+        ([], [], []),
+        (["-f", "json", "status"], ["-f", "json"], ["status"]),
+        (["-v", "--", "-x"], ["-v"], ["-x"]),
+        (["--format=json", "list", "-q"], ["--format=json"], ["list", "-q"]),
+        (["-o"], ["-o"], []),
+    ],
+)
+def test_global_flags_end_at_the_first_word(argv: list[str], flags: list[str], rest: list[str]) -> None:
+    assert cli.split_flags(argv) == (flags, rest)
+
+
+def test_jsonschema_stays_out_of_the_way() -> None:
+    code = "import sys, busnode.cli; print(sorted({'jsonschema', 'asyncio', 'http'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,211 @@
+"""The ssh program against a real sshd on a loopback port."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from busnode.contract import AuthFailedError, HostKeyMismatchError, OperationTimeoutError, UnreachableError
+from busnode.inventory import Target
+from busnode.node import Node
+from busnode.operations import status
+from busnode.script import pack
+from busnode.secrets import Secret
+from busnode.transport import Answer
+from busnode.transport.openssh import OpenSsh, public_key
+
+SSHD = "/usr/sbin/sshd"
+
+pytestmark = [
+    pytest.mark.skipif(os.getuid() != 0, reason="an sshd that logs in is started by root only"),
+    pytest.mark.skipif(not Path(SSHD).exists(), reason="sshd is not installed: apt install openssh-server"),
+]
+
+ECHO = ': >"$1/begun"; cat "$1/blob.0"\n'
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """An sshd: its port, its host key, and the key that it accepts for root."""
+
+    port: int
+    host_key: str
+    fingerprint: str
+    key: Path
+
+    @property
+    def known_hosts(self) -> str:
+        return f"[127.0.0.1]:{self.port} {self.host_key}\n"
+
+    def ssh(self, known_hosts: Path | None, **changes: object) -> OpenSsh:
+        target = Target("here", "127.0.0.1", "root", self.port)
+        names = {name: changes.pop(name) for name in ("host", "user", "host_key") if name in changes}
+        target = replace(target, **names)  # type: ignore[arg-type]
+        return replace(OpenSsh(target, self.key, known_hosts, connect_seconds=3), **changes)  # type: ignore[arg-type]
+
+
+def _keygen(path: Path) -> str:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
+    return path.with_suffix(".pub").read_text()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    # StrictModes looks at every folder above: root's own /run has no others' hands in it.
+    folder = Path("/run") / f"busnode-test-{os.getpid()}"
+    folder.mkdir(mode=0o700)
+    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    host_key = _keygen(folder / "host")
+    (folder / "authorized").write_text(_keygen(folder / "key"))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (folder / "config").write_text(
+        f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"
+        "PermitRootLogin prohibit-password\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
+        f"PidFile none\nUsePAM no\n"
+    )
+    shown = subprocess.run(
+        ["ssh-keygen", "-lf", str(folder / "host.pub")], capture_output=True, text=True, check=True
+    ).stdout
+    with subprocess.Popen([SSHD, "-D", "-e", "-f", str(folder / "config")], stderr=subprocess.DEVNULL) as process:
+        try:
+            end = time.monotonic() + 10
+            while time.monotonic() < end and not _listens(port):
+                time.sleep(0.05)
+            yield Server(port, " ".join(host_key.split()[:2]), shown.split()[1], folder / "key")
+        finally:
+            process.terminate()
+            process.wait(10)
+            shutil.rmtree(folder)
+
+
+def _listens(port: int) -> bool:
+    return socket.socket().connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def known(server: Server, tmp_path: Path) -> Path:
+    file = tmp_path / "known hosts %h"
+    file.write_text(server.known_hosts)
+    return file
+
+
+def _says(ssh: OpenSsh) -> bytes:
+    return ssh.run(pack(ECHO, time_limit=10, blobs=[Secret(b"\0any\xff")]), time_limit=20).stdout
+
+
+def test_a_bundle_goes_there_and_its_report_comes_back(server: Server, known: Path) -> None:
+    assert _says(server.ssh(known)) == b"\0any\xff"
+
+
+def test_status_of_a_real_log_in(server: Server, known: Path) -> None:
+    answer = status(Node(server.ssh(known).target, server.ssh(known)))
+    assert answer.ok
+    assert answer.facts["ssh_port"] == server.port
+
+
+@pytest.mark.parametrize("pin", ["fingerprint", "key", "line"])
+def test_a_pinned_host_key_needs_no_file(server: Server, pin: str) -> None:
+    pins = {"fingerprint": server.fingerprint, "key": server.host_key, "line": f"some.name {server.host_key} comment"}
+    assert _says(server.ssh(None, host_key=pins[pin])) == b"\0any\xff"
+
+
+@pytest.mark.parametrize("wrong", ["SHA256:" + "A" * 43, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE" + "B" * 40 + "BBB"])
+def test_another_pinned_key_is_a_mismatch(server: Server, known: Path, wrong: str) -> None:
+    with pytest.raises(HostKeyMismatchError, match="not the known one") as caught:
+        _says(server.ssh(known, host_key=wrong))
+    assert server.fingerprint in str(caught.value)
+    assert f"[127.0.0.1]:{server.port} {server.host_key}" in str(caught.value)
+
+
+def test_an_unknown_host_key_is_named_with_the_line_to_add(server: Server, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.touch()
+    with pytest.raises(HostKeyMismatchError) as caught:
+        _says(server.ssh(empty))
+    assert f"unknown host key ssh-ed25519 {server.fingerprint}" in str(caught.value)
+    empty.write_text(str(caught.value).partition(": [")[0] and f"[{str(caught.value).rpartition(': [')[2]}\n")
+    assert _says(server.ssh(empty)) == b"\0any\xff"
+
+
+def test_a_changed_host_key_is_refused_even_on_first_use(server: Server, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text(f"[127.0.0.1]:{server.port} {' '.join(_keygen(tmp_path / 'another').split()[:2])}\n")
+    before = other.read_text()
+    with pytest.raises(HostKeyMismatchError, match="not the known one"):
+        _says(server.ssh(other, trust_on_first_use=True))
+    assert other.read_text() == before
+
+
+def test_trust_on_first_use_keeps_the_key(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "new"
+    assert _says(server.ssh(file, trust_on_first_use=True)) == b"\0any\xff"
+    assert server.host_key in file.read_text()
+    assert _says(server.ssh(file)) == b"\0any\xff"
+
+
+def test_a_key_that_is_not_accepted(server: Server, known: Path, tmp_path: Path) -> None:
+    _keygen(tmp_path / "stranger")
+    with pytest.raises(AuthFailedError, match="does not accept"):
+        _says(server.ssh(known, private_key=tmp_path / "stranger"))
+
+
+def test_a_closed_port_and_a_mute_one(server: Server, known: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        ssh = server.ssh(known)
+        begin = time.monotonic()
+        with pytest.raises(UnreachableError):
+            _says(replace(ssh, target=replace(ssh.target, port=port)))
+        assert time.monotonic() - begin < 6
+    with pytest.raises(UnreachableError, match="refused"):
+        _says(replace(ssh, target=replace(ssh.target, port=port)))
+
+
+def test_a_node_that_hangs_is_left_with_what_it_said(server: Server, known: Path) -> None:
+    ssh = server.ssh(known)
+    with pytest.raises(OperationTimeoutError) as caught:
+        ssh.run(pack(': >"$1/begun"; echo so far; exec sleep 3\n', time_limit=60), time_limit=1)
+    assert caught.value.output == b"so far\n"
+    # Nothing of ours is left on this side.
+    children = subprocess.run(
+        ["pgrep", "-x", "-P", str(os.getpid()), "ssh"], capture_output=True, text=True, check=False
+    )
+    assert children.stdout.split() == []
+
+
+@pytest.mark.parametrize(("place", "answer"), [("listening", Answer.OPEN), ("closed", Answer.REFUSED)])
+def test_a_probe_says_what_a_port_answers(server: Server, known: Path, place: str, answer: Answer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        if place == "listening":
+            assert server.ssh(known).probe(port, time_limit=1) is answer
+            return
+    assert server.ssh(known).probe(port, time_limit=1) is answer
+
+
+def test_options_end_before_the_host(server: Server, known: Path, tmp_path: Path) -> None:
+    """Whatever a host is called, ssh takes it for a host: the schema refuses it, and the argument list would too."""
+    ran = tmp_path / "ran"
+    with pytest.raises(UnreachableError):
+        _says(server.ssh(known, host=f"-oProxyCommand=touch {ran}"))
+    assert not ran.exists()
+
+
+def test_the_public_half_of_a_key(server: Server, tmp_path: Path) -> None:
+    assert public_key(server.key).split()[:2] == server.key.with_suffix(".pub").read_text().split()[:2]
+
+
+def test_nothing_of_the_users_environment_or_agent_is_lent(
+    known: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/nonexistent")
+    assert _says(server.ssh(known)) == b"\0any\xff"

@@ -1,0 +1,323 @@
+"""The shell functions of bootstrap, verify and status, in throw-away roots, in each shell that may be a node's sh."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from busnode.contract import StepStatus
+from busnode.inventory import Listener, Target
+from busnode.script import Report, Step
+from busnode.steps import credentials, facts, listeners
+
+if TYPE_CHECKING:
+    from tests.busnode.conftest import Run
+
+pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="owners are changed by root only")
+
+Program = Callable[[str, str], Path]
+
+
+def _only(report: Report) -> tuple[str, str]:
+    assert len(report.steps) == 1
+    return report.steps[0].status.value, report.steps[0].detail
+
+
+# Directories
+
+
+def _directory(path: Path, owner: str = "root", mode: str = "750") -> Step:
+    return Step(
+        "create-directories", f"directory {path}", "directories", ("directory_present", str(path), owner, "root", mode)
+    )
+
+
+def test_a_directory_is_made_once(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a b/it's $(x)"
+    assert _only(run(_directory(path))) == ("changed", "absent -> root:root 750")
+    assert path.stat().st_mode & 0o7777 == 0o750
+    assert _only(run(_directory(path))) == ("ok", "")
+
+
+def test_a_directory_that_drifted_is_put_right(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "drifted"
+    path.mkdir(mode=0o755)
+    assert _only(run(_directory(path, owner="daemon", mode="2770"))) == ("changed", "root:root 755 -> daemon:root 2770")
+    assert _only(run(_directory(path, owner="daemon", mode="2770")))[0] == "ok"
+
+
+def test_a_dry_run_says_what_it_would_and_makes_nothing(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "dry"
+    assert _only(run(_directory(path), dry_run=True)) == ("would-change", "absent -> root:root 750")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_what_is_no_directory_stays_as_it_is(run: Run, tmp_path: Path, kind: str) -> None:
+    path, other = tmp_path / "taken", tmp_path / "other"
+    other.mkdir(mode=0o711)
+    path.symlink_to(other) if kind == "link" else path.write_text("mine")
+    assert _only(run(_directory(path)))[0] == "failed"
+    assert other.stat().st_mode & 0o777 == 0o711
+    assert path.is_symlink() or path.read_text() == "mine"
+
+
+# Credentials
+
+
+def _credential(path: Path, content: bytes, mode: str = "600") -> Step:
+    call = ("credential_placed", "0", hashlib.sha256(content).hexdigest(), str(path), "root", "root", mode)
+    return Step("place-credentials", f"credential {path}", "credentials", call)
+
+
+def test_a_credential_is_written_whole_and_then_left_alone(run: Run, tmp_path: Path) -> None:
+    path, content = tmp_path / "a b", bytes(range(256))
+    assert _only(run(_credential(path, content), blobs=(content,))) == ("changed", "absent -> root:root 600")
+    assert path.read_bytes() == content
+    inode = path.stat().st_ino
+    assert _only(run(_credential(path, content), blobs=(content,))) == ("ok", "")
+    assert path.stat().st_ino == inode
+    path.chmod(0o644)
+    assert _only(run(_credential(path, content), blobs=(content,))) == ("changed", "root:root 644 -> root:root 600")
+    assert path.stat().st_ino == inode
+    assert _only(run(_credential(path, b"new", "400"), blobs=(b"new",)))[0] == "changed"
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", 0o400)
+    assert [file.name for file in tmp_path.glob("a b*")] == ["a b"]
+
+
+def test_a_credential_without_its_folder_names_it(run: Run, tmp_path: Path) -> None:
+    status, detail = _only(run(_credential(tmp_path / "none/token", b"x"), blobs=(b"x",)))
+    assert (status, detail) == ("failed", f"the folder {tmp_path}/none does not exist; list it in directories")
+
+
+def test_a_dry_run_of_a_credential_needs_no_content(run: Run, tmp_path: Path) -> None:
+    assert _only(run(_credential(tmp_path / "token", b"x"), dry_run=True))[0] == "would-change"
+    assert not (tmp_path / "token").exists()
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOk operator"
+
+
+def _authorize(run: Run, program: Program, file: Path) -> Report:
+    program("sshd", f'echo "authorizedkeysfile {file}"')
+    return run(credentials.authorized_key("root", KEY))
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        (None, f"{KEY}\n"),
+        ("ssh-rsa BBBB other\n", f"ssh-rsa BBBB other\n{KEY}\n"),
+        ("ssh-rsa BBBB no newline", f"ssh-rsa BBBB no newline\n{KEY}\n"),
+        (f"# {KEY}\n", f"# {KEY}\n{KEY}\n"),
+    ],
+)
+def test_a_key_is_added_and_none_is_lost(
+    run: Run, program: Program, tmp_path: Path, there: str | None, expected: str
+) -> None:
+    file = tmp_path / "keys/authorized_keys"
+    if there is not None:
+        file.parent.mkdir()
+        file.write_text(there)
+    assert _only(_authorize(run, program, file)) == ("changed", f"added to {file}")
+    assert file.read_text() == expected
+    assert _only(_authorize(run, program, file)) == ("ok", "known to sshd for root")
+
+
+def test_a_key_behind_options_is_known(run: Run, program: Program, tmp_path: Path) -> None:
+    file = tmp_path / "authorized_keys"
+    file.write_text(f'from="10.0.0.0/8",no-pty {KEY}\n')
+    assert _only(_authorize(run, program, file))[0] == "ok"
+
+
+# Packages
+
+PACKAGES = Step("install-packages", "packages", "packages", ("packages_installed", "nftables", "g++"))
+# dpkg of the test's own: what is installed is a line a package in a file; some it only once knew.
+DPKG = 'while read -r name; do printf "|installed %s|" "$name"; done <{0}; printf "|not-installed g++|"; exit 1'
+
+
+def test_nothing_is_run_where_nothing_is_missing(run: Run, program: Program, tmp_path: Path) -> None:
+    (tmp_path / "installed").write_text("g++\nnftables\n")
+    program("dpkg-query", DPKG.format(tmp_path / "installed"))
+    calls = program("apt-get", "")
+    assert _only(run(PACKAGES)) == ("ok", "all of 2 there")
+    assert not calls.exists()
+
+
+def test_only_what_is_missing_is_installed(run: Run, program: Program, tmp_path: Path) -> None:
+    (tmp_path / "installed").write_text("nftables\n")
+    program("dpkg-query", DPKG.format(tmp_path / "installed"))
+    quiet = '[ "$DEBIAN_FRONTEND:$NEEDRESTART_MODE" = noninteractive:l ] && ! read -r line'
+    body = f"{quiet} && echo g++ >>{tmp_path}/installed"
+    calls = program("apt-get", body)
+    assert _only(run(PACKAGES)) == ("changed", "installed g++")
+    update, install = calls.read_text().splitlines()
+    assert update.endswith(" update")
+    assert install.endswith(" install --no-install-recommends -- g++")
+    assert "-o DPkg::Lock::Timeout=600" in install
+
+
+def test_apts_last_words_are_the_failure(run: Run, program: Program, tmp_path: Path) -> None:
+    (tmp_path / "installed").write_text("")
+    program("dpkg-query", DPKG.format(tmp_path / "installed"))
+    program("apt-get", 'echo "E: Unable to locate package g++" >&2; exit 100')
+    status, detail = _only(run(PACKAGES))
+    assert status == "failed"
+    assert detail.startswith("apt-get ended with 100: E: Unable to locate package g++")
+
+
+def test_a_package_that_apt_did_not_install_is_named(run: Run, program: Program, tmp_path: Path) -> None:
+    (tmp_path / "installed").write_text("nftables\n")
+    program("dpkg-query", DPKG.format(tmp_path / "installed"))
+    program("apt-get", "")
+    assert _only(run(PACKAGES)) == (
+        "failed",
+        "apt ended well, and g++ is still not installed: is it a virtual package? Name the real one",
+    )
+
+
+@pytest.mark.parametrize(("code", "status"), [(0, "ok"), (2, "ok"), (1, "ok"), (124, "failed")])
+def test_cloud_init_is_waited_for(run: Run, program: Program, code: int, status: str) -> None:
+    calls = program("cloud-init", f"echo status: done; exit {code}")
+    assert _only(run(Step("wait-cloud-init", "wait", "packages", ("cloud_init_done", "5"))))[0] == status
+    assert calls.read_text() == "status --wait\n"
+
+
+# Accounts
+
+NOLOGIN = "/srv/gateway --shell /usr/sbin/nologin -- gateway"
+ACCOUNT = Step("create-accounts", "account", "accounts", ("service_account", "gateway", "/srv/gateway"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "status", "call"),
+    [
+        ("", "changed", f"--system --user-group --no-create-home --home-dir {NOLOGIN}"),
+        ("gateway:x:990:990::/srv/gateway:/usr/sbin/nologin", "ok", None),
+        ("gateway:x:990:990::/home/g:/bin/bash", "changed", f"--home {NOLOGIN}"),
+    ],
+)  # fmt: skip
+def test_an_account_is_made_or_put_right(run: Run, program: Program, entry: str, status: str, call: str | None) -> None:
+    program("getent", f'[ -n "{entry}" ] && echo "{entry}"')
+    calls = [program(name, "") for name in ("useradd", "usermod")]
+    assert _only(run(ACCOUNT))[0] == status
+    said = [line for file in calls if file.exists() for line in file.read_text().splitlines()]
+    assert said == ([call] if call else [])
+
+
+def test_the_account_that_logs_in_is_never_made_a_service(run: Run, program: Program) -> None:
+    program("getent", "echo gateway:x:1000:1000::/home/gateway:/bin/bash")
+    calls = program("usermod", "")
+    assert _only(run(ACCOUNT, user="gateway"))[0] == "failed"
+    assert not calls.exists()
+
+
+# Services
+
+SYSTEMCTL = """case $1 in
+is-enabled) cat {0}/enabled ;;
+is-active) case $* in *ssh.socket*) exit 3 ;; *) cat {0}/active ;; esac ;;
+enable) echo enabled >{0}/enabled ;;
+disable) echo disabled >{0}/enabled ;;
+start) echo active >{0}/active ;;
+stop) echo inactive >{0}/active ;;
+esac"""
+
+
+@pytest.mark.parametrize(
+    ("enabled", "active", "wanted", "status", "detail"),
+    [
+        ("enabled", "active", ("true", "true"), "ok", "enabled, active"),
+        ("static", "active", ("true", "true"), "ok", "static, active"),
+        ("disabled", "inactive", ("true", "true"), "changed", "enable start"),
+        ("enabled", "active", ("false", "false"), "changed", "disable stop"),
+        ("enabled", "failed", ("true", "true"), "changed", "start"),
+        ("masked", "inactive", ("true", "true"), "failed", "masked; run: systemctl unmask x.service"),
+        ("not-found", "inactive", ("true", "true"), "failed", "there is no unit x.service; install its package first"),
+    ],
+)
+def test_a_unit_is_brought_into_its_state_once(
+    run: Run,
+    program: Program,
+    tmp_path: Path,
+    enabled: str,
+    active: str,
+    wanted: tuple[str, str],
+    status: str,
+    detail: str,
+) -> None:
+    (tmp_path / "enabled").write_text(f"{enabled}\n")
+    (tmp_path / "active").write_text(f"{active}\n")
+    program("systemctl", SYSTEMCTL.format(tmp_path))
+    step = Step("enable-services", "service", "services", ("unit_state", "x.service", *wanted))
+    assert _only(run(step)) == (status, detail)
+    if status != "failed":
+        assert _only(run(step))[0] == "ok"
+
+
+# Listeners
+
+SOCKETS = """\
+LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:(("sshd",pid=1,fd=3))
+LISTEN 0 128 [::]:22 [::]:* users:(("sshd",pid=1,fd=4))
+LISTEN 0 511 *:80 *:* users:(("nginx",pid=7,fd=6),("nginx",pid=8,fd=6))
+LISTEN 0 5 127.0.0.53%lo:53 0.0.0.0:* users:(("systemd-resolve",pid=9,fd=4))
+LISTEN 0 5 [::1]:631 [::]:*
+"""
+
+
+@pytest.mark.parametrize(
+    ("listener", "diagnostic"),
+    [
+        (Listener(22), ""),
+        (Listener(22, "0.0.0.0"), ""),
+        (Listener(22, "127.0.0.1"), ""),
+        (Listener(22, "::1"), ""),
+        (Listener(80, "10.0.0.10", "nginx"), ""),
+        (Listener(53, "127.0.0.53"), ""),
+        (Listener(631, "::1"), ""),
+        (Listener(8080, "127.0.0.1"), "listener 127.0.0.1:8080 is not reachable"),
+        (Listener(53, "127.0.0.1"), "listener 127.0.0.1:53 is not reachable"),
+        (Listener(631, "127.0.0.1"), "listener 127.0.0.1:631 is not reachable"),
+        (Listener(22, None, "dropbear"), 'listener port 22 is not reachable as dropbear: it belongs to users:(("sshd"'),
+        (Listener(2), "listener port 2 is not reachable"),
+    ],
+)
+def test_a_listener_is_found_or_named(run: Run, program: Program, listener: Listener, diagnostic: str) -> None:
+    program("ss", f"cat <<'END'\n{SOCKETS}END")
+    step = listeners.checks(Target("a", "h", "bus", listeners=(listener,)))[1]
+    report = run(step)
+    assert report.steps[0].status is (StepStatus.FAILED if diagnostic else StepStatus.OK)
+    if diagnostic:
+        assert report.steps[0].detail.startswith(diagnostic)
+
+
+def test_a_listener_of_this_very_machine_is_seen(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        step = listeners.checks(Target("a", "h", "bus", listeners=(Listener(port, "127.0.0.1"),)))[1]
+        assert run(step).ended == "ok"
+    assert run(step).ended == "failed"
+
+
+# Status
+
+
+def test_status_reads_this_machine(run: Run, program: Program) -> None:
+    program("ss", f"cat <<'END'\n{SOCKETS}END")
+    program("systemctl", SYSTEMCTL.format("/nonexistent"))
+    steps = facts.steps(Target("a", "h", "bus"))
+    report = run(*steps, parts=("services", "listeners"))
+    found = facts.digest(report.facts)
+    assert found["ssh_port"] == 22
+    assert found["kernel"] == os.uname().release
+    assert found["uptime_seconds"] > 0
+    assert {"address": "*", "port": 80, "process": "nginx"} in found["listeners"]
+    assert {"address": "::1", "port": 631, "process": None} in found["listeners"]
