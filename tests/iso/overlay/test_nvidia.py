@@ -148,9 +148,9 @@ def test_device_nodes_come_from_the_kernels_own_numbers(world: World) -> None:
     ]
 
 
-def test_a_node_that_is_there_is_left_alone(world: World) -> None:
+def test_a_node_that_is_there_is_left_alone_and_a_block_device_is_none_of_ours(world: World) -> None:
     _pci(world, "0000:41:00.0")
-    world.file("proc/devices", "Character devices:\n195 nvidia-frontend\n")
+    world.file("proc/devices", "Character devices:\n195 nvidia-frontend\n\nBlock devices:\n259 nvidia-uvm\n")
     world.file("dev/nvidiactl")
     world.run("nvidia")
     assert [call.split()[3].rsplit("/", 1)[1] for call in world.calls if call.startswith("mknod")] == ["nvidia-modeset"]
