@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iso import shell
+from iso.apt_sources import FORMAT, parse_index_targets
 from iso.errors import BuildError
 
 if TYPE_CHECKING:
     from iso.versions import Config
-
-_FORMAT = "$(RELEASE) $(COMPONENT) $(REPO_URI)"
-# The names under which a sources.list may call a release of Debian.
-RELEASES = ("bookworm", "trixie", "forky", "sid", "oldstable", "stable", "testing", "unstable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,28 +19,6 @@ class Mirror:
 
     archive: str
     security: str
-
-
-def parse_index_targets(listing: str) -> tuple[str | None, str | None]:
-    """Archive and security archive among apt's sources.
-
-    Args:
-        listing: lines of release, component and URL, as `apt-get indextargets` prints them.
-    """
-    archive = security = None
-    for line in listing.splitlines():
-        words = line.split()
-        if len(words) != 3 or words[1] != "main":
-            continue
-        release, _, url = words
-        base, _, part = release.partition("-")
-        if base not in RELEASES:
-            continue
-        if part == "security":
-            security = security or url
-        elif not part:
-            archive = archive or url
-    return archive, security
 
 
 def find(config: Config) -> Mirror:
@@ -55,7 +30,7 @@ def find(config: Config) -> Mirror:
     archive, security = config.mirror, config.security_mirror
     if not (archive and security):
         here = parse_index_targets(
-            shell.capture(["apt-get", "indextargets", "--format", _FORMAT, "Created-By: Packages"])
+            shell.capture(["apt-get", "indextargets", "--format", FORMAT, "Created-By: Packages"])
         )
         # A named archive brings its own security archive; only without a name are both this machine's.
         security = security or (_security_beside(archive) if archive else here[1])

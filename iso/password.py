@@ -76,6 +76,8 @@ def load_or_generate(file: Path) -> Password:
         raise BuildError(f"{file}: others can read it: remove it and a new password is made, or chmod 600 it")
     try:
         kept = Password(**json.loads(file.read_text()))
+        if not (isinstance(kept.password, str) and isinstance(kept.salt, str)):
+            raise TypeError
     except (ValueError, TypeError, OSError):
         raise BuildError(f"{file}: not a password file of this builder: remove it and a new one is made") from None
     return kept

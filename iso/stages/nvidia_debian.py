@@ -29,9 +29,9 @@ def download(archive: Archive, version: str, folder: Path) -> None:
         BuildError: the mirror has another version; with that one.
     """
     present = archive.versions(SOURCE_PACKAGE)
-    matching = [candidate for candidate in present if _upstream(candidate) == version]
+    matching = [candidate for candidate in present if upstream(candidate) == version]
     if not matching:
-        others = ", ".join(sorted({_upstream(candidate) for candidate in present})) or "none: has it non-free?"
+        others = ", ".join(sorted({upstream(candidate) for candidate in present})) or "none: has it non-free?"
         raise BuildError(
             f"the mirror does not have NVIDIA driver {version} for {archive.suite}; it has: {others}\n"
             f"  for one build: doit iso nvidia_version=…; from now on: NVIDIA_VERSION in iso/builder/VERSIONS"
@@ -39,7 +39,7 @@ def download(archive: Archive, version: str, folder: Path) -> None:
     archive.download([f"{package}={matching[0]}" for package in PACKAGES], folder)
 
 
-def _upstream(version: str) -> str:
+def upstream(version: str) -> str:
     """A package version without epoch and Debian revision (deb-version(7))."""
     return version.partition(":")[2].rpartition("-")[0] if ":" in version else version.rpartition("-")[0]
 

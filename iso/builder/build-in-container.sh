@@ -1,0 +1,95 @@
+#!/bin/sh
+# Build the live CD in a privileged container of Debian: for build machines that are something else.
+#   iso/builder/build-in-container.sh [--authorized-keys FILE] [SETTING=VALUE]...
+# live-build mounts, makes device nodes and uses chroot, so the container is privileged, and the engine must run as root.
+#   BEE_CONTAINER_ENGINE   the engine and its global options (podman, else docker)
+#   BEE_CONTAINER_OPTIONS  more options for its `run`
+#   BEE_BUILDER_SUITE      Debian release of the container (trixie)
+set -eu
+
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
+suite=${BEE_BUILDER_SUITE:-trixie}
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/bee-iso
+private=${XDG_CONFIG_HOME:-$HOME/.config}/bee-iso
+
+die() {
+    echo "build-in-container.sh: $*" >&2
+    exit 2
+}
+
+engine=${BEE_CONTAINER_ENGINE:-}
+if [ -z "$engine" ]; then
+    engine=$(command -v podman || command -v docker) || die "neither podman nor docker is here: apt install podman"
+fi
+
+keys=
+count=$#
+while [ "$count" -gt 0 ]; do
+    word=$1
+    shift
+    count=$((count - 1))
+    case $word in
+    --authorized-keys)
+        [ "$count" -gt 0 ] || die "--authorized-keys wants a file"
+        keys=$1
+        shift
+        count=$((count - 1))
+        continue
+        ;;
+    --authorized-keys=* | authorized_keys=*)
+        keys=${word#*=}
+        continue
+        ;;
+    -* | =*) die "no such option: $word" ;;
+    *=*) ;;
+    *) die "not a setting: $word" ;;
+    esac
+    set -- "$@" "$word"
+done
+if [ -n "$keys" ]; then
+    [ -f "$keys" ] || die "$keys: no such file"
+    keys=$(realpath -- "$keys")
+    set -- --authorized-keys=/run/authorized_keys "$@"
+fi
+
+mkdir -p "$cache/venv-$suite" "$private"
+chmod 700 "$private"
+
+# A container of its own kind for every list of packages.
+packages=$(cat "$root/iso/builder/host-packages/python" "$root/iso/builder/host-packages/iso")
+image=localhost/bee-builder:$suite-$(printf %s "$packages" | sha256sum | cut -c 1-12)
+
+# shellcheck disable=SC2086 # the engine may come with options
+run() { $engine run --privileged --network=host --tmpfs /tmp:exec ${BEE_CONTAINER_OPTIONS:-} -v "$root:$root" -w "$root" "$@"; }
+
+# The first of apt's sources whose release is named like this.
+archive() {
+    apt-get indextargets --format "\$(RELEASE) \$(COMPONENT) \$(REPO_URI)" 'Created-By: Packages' |
+        awk -v named="$1" '$1 ~ named && $2 == "main" { print $3; exit }'
+}
+
+if ! $engine image inspect "$image" >/dev/null 2>&1; then
+    base=localhost/bee-builder-base:$suite
+    if ! $engine image inspect "$base" >/dev/null 2>&1; then
+        if command -v mmdebstrap >/dev/null; then
+            main=$(archive '^[a-z]+$')
+            security=$(archive '^[a-z]+-security$')
+            mmdebstrap --variant=minbase --include=ca-certificates "$suite" - \
+                "deb $main $suite main" "deb $security $suite-security main" | $engine import - "$base"
+        else
+            $engine pull "debian:$suite"
+            $engine tag "debian:$suite" "$base"
+        fi
+    fi
+    name=bee-builder-$$
+    trap '$engine rm -f "$name" >/dev/null 2>&1 || true' EXIT
+    run --name "$name" -v "$cache/venv-$suite:$root/.venv" "$base" iso/builder/setup-builder.sh iso
+    $engine commit -q "$name" "$image"
+    $engine rm -f "$name" >/dev/null
+    trap - EXIT
+fi
+
+# The container's own .venv: another release has another Python.
+run --rm ${keys:+-v "$keys:/run/authorized_keys:ro"} \
+    -v "$cache/venv-$suite:$root/.venv" -v "$cache:/root/.cache/bee-iso" -v "$private:/root/.config/bee-iso" \
+    "$image" iso/build.sh "$@"

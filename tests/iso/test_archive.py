@@ -1,0 +1,117 @@
+"""Which archive and which kernel: read from apt, and a pin that is gone is said with what to do."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iso import mirror
+from iso.apt import abi_order, choose_kernel, parse_kernels
+from iso.apt_sources import parse_index_targets
+from iso.errors import BuildError
+from iso.mirror import Mirror
+from iso.stages import nvidia_debian
+from tests.iso.checkout import config
+
+TARGETS = """\
+bookworm main http://one.invalid/debian/
+bookworm contrib http://one.invalid/debian/
+bookworm-updates main http://two.invalid/debian/
+bookworm-security main http://one.invalid/debian-security/
+nodistro main https://vendor.invalid/apt/
+cloud-sdk-bookworm main https://vendor.invalid/other/
+"""
+KERNELS = """\
+linux-image-6.12.117+deb13-amd64
+linux-image-6.12.107+deb13-amd64
+linux-image-6.12.115+deb13-amd64
+linux-image-6.12.115+deb13.1-amd64
+linux-image-6.12.94+deb13-amd64
+linux-image-6.12.118+deb13-rt-amd64
+linux-image-6.12.118+deb13-cloud-amd64
+linux-image-6.12.118+deb13-amd64-dbg
+linux-image-6.12.118+deb13-amd64-unsigned
+linux-image-amd64
+linux-image-generic
+"""
+
+
+def test_archive_and_security_archive_are_told_apart_from_others() -> None:
+    assert parse_index_targets(TARGETS) == ("http://one.invalid/debian/", "http://one.invalid/debian-security/")
+
+
+@given(st.text())
+def test_any_listing_is_read(text: str) -> None:
+    archive, security = parse_index_targets(text)
+    assert archive is None or archive in text
+    assert security is None or security in text
+
+
+def test_named_archives_are_used_as_they_are() -> None:
+    assert mirror.find(config()) == Mirror("http://mirror.invalid/debian", "http://mirror.invalid/debian-security")
+
+
+def test_a_named_archive_brings_the_security_archive_beside_it() -> None:
+    found = mirror.find(config(mirror="http://x.invalid/debian/", security_mirror=None))
+    assert found.security == "http://x.invalid/debian-security"
+
+
+def test_a_named_archive_without_a_security_archive_is_asked_for_one() -> None:
+    with pytest.raises(BuildError, match="security_mirror=URL"):
+        mirror.find(config(mirror="http://x.invalid/archive", security_mirror=None))
+
+
+def test_only_plain_kernels_count_and_the_newest_is_last() -> None:
+    assert [abi.removesuffix("-amd64") for abi in parse_kernels(KERNELS)] == [
+        "6.12.94+deb13",
+        "6.12.107+deb13",
+        "6.12.115+deb13",
+        "6.12.115+deb13.1",
+        "6.12.117+deb13",
+    ]
+
+
+@given(st.lists(st.integers(0, 999), min_size=3, max_size=3), st.lists(st.integers(0, 999), min_size=3, max_size=3))
+def test_kernels_are_compared_by_number(one: list[int], other: list[int]) -> None:
+    def abi(numbers: list[int]) -> str:
+        return ".".join(map(str, numbers)) + "+deb13-amd64"
+
+    assert (abi_order(abi(one)) < abi_order(abi(other))) == (one < other)
+
+
+def test_a_pin_that_is_there_is_taken_silently() -> None:
+    assert choose_kernel("6.12.94+deb13-amd64", parse_kernels(KERNELS), newest_allowed=True) == (
+        "6.12.94+deb13-amd64",
+        None,
+    )
+
+
+def test_a_pin_that_is_gone_names_the_newest_and_both_ways_to_take_it() -> None:
+    with pytest.raises(BuildError) as caught:
+        choose_kernel("6.12.1+deb13-amd64", parse_kernels(KERNELS), newest_allowed=False)
+    said = str(caught.value)
+    assert "no longer has kernel 6.12.1+deb13-amd64" in said
+    assert "doit iso abi=6.12.117+deb13-amd64" in said
+    assert "DEBIAN_KERNEL_ABI=6.12.117+deb13-amd64 in iso/builder/VERSIONS" in said
+
+
+def test_pin_or_newest_goes_on_and_says_so() -> None:
+    chosen, remark = choose_kernel("6.12.1+deb13-amd64", parse_kernels(KERNELS), newest_allowed=True)
+    assert chosen == "6.12.117+deb13-amd64"
+    assert remark is not None
+    assert remark.startswith("STALE PIN: ")
+
+
+@pytest.mark.parametrize("newest_allowed", [True, False])
+def test_a_mirror_without_kernels_is_an_error(newest_allowed: bool) -> None:
+    with pytest.raises(BuildError, match="no kernel"):
+        choose_kernel("6.12.1+deb13-amd64", [], newest_allowed=newest_allowed)
+
+
+@pytest.mark.parametrize(
+    ("version", "upstream"),
+    [("550.163.01-2", "550.163.01"), ("1:550.163.01-2", "550.163.01"), ("550.163.01-2~deb12u1", "550.163.01")],
+)
+def test_a_driver_s_package_version_is_read(version: str, upstream: str) -> None:
+    assert nvidia_debian.upstream(version) == upstream

@@ -1,0 +1,173 @@
+"""doit and the stages: what runs again and what does not, in what order, and how a failure and a signal end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.iso.checkout import make_checkout
+
+ROOT = Path(__file__).parents[2]
+DOIT = [sys.executable, "-m", "doit"]
+DODO = f"""
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, {str(ROOT)!r})
+from iso import graph
+from iso.errors import BuildError
+from iso.stage import Stage
+from iso.tree import tree_digest
+
+DOIT_CONFIG = graph.DOIT_CONFIG
+here = Path(__file__).parent
+build = graph.Build.of_command_line(__file__)
+
+def copy(job):
+    (here / "runs").open("a").write("copy\\n")
+    (here / "copied").write_text((here / "input").read_text())
+
+def check(job):
+    (here / "runs").open("a").write("check\\n")
+    if (here / "copied").read_text() == "bad":
+        raise BuildError("the input is bad: write another")
+    if (here / "copied").read_text() == "slow":
+        time.sleep(60)
+
+def key(job):
+    return tree_digest(here / "input")
+
+def task_copy():
+    "1. copy"
+    return build.stage(Stage("copy", copy, key, outputs=lambda job: [here / "copied"]))
+
+def task_check():
+    "2. check"
+    return build.stage(Stage("check", check, key))
+
+def task_iso():
+    "all"
+    return build.result()
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    make_checkout(tmp_path)
+    (tmp_path / "iso/builder/VERSIONS").write_text((ROOT / "iso/builder/VERSIONS").read_text())
+    (tmp_path / "dodo.py").write_text(DODO)
+    (tmp_path / "input").write_text("good")
+    return tmp_path
+
+
+def doit(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*DOIT, *arguments], cwd=project, capture_output=True, text=True, check=False)
+
+
+def runs(project: Path) -> list[str]:
+    file = project / "runs"
+    found = file.read_text().split() if file.exists() else []
+    file.unlink(missing_ok=True)
+    return found
+
+
+def test_a_second_run_does_nothing_and_a_change_does_it_again(project: Path) -> None:
+    assert doit(project).returncode == 0
+    assert runs(project) == ["copy", "check"]
+    again = doit(project)
+    assert again.returncode == 0
+    assert runs(project) == []
+    assert "-- copy: up to date" in again.stdout
+    (project / "input").write_text("other")
+    assert doit(project).returncode == 0
+    assert runs(project) == ["copy", "check"]
+
+
+def test_an_output_that_is_gone_is_made_again(project: Path) -> None:
+    doit(project)
+    runs(project)
+    (project / "copied").unlink()
+    doit(project)
+    assert runs(project) == ["copy"]
+
+
+def test_a_failure_is_said_once_in_its_own_words(project: Path) -> None:
+    (project / "input").write_text("bad")
+    done = doit(project)
+    assert done.returncode == 1
+    assert done.stderr == "check: the input is bad: write another\n"
+    assert "Traceback" not in done.stdout
+    # What succeeded is remembered, what failed is tried again.
+    runs(project)
+    doit(project)
+    assert runs(project) == ["check"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_an_interrupted_build_remembers_what_it_finished(project: Path, number: signal.Signals) -> None:
+    (project / "input").write_text("slow")
+    with subprocess.Popen(DOIT, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as build:
+        end = time.monotonic() + 30
+        while "check" not in (project / "runs").read_text() if (project / "runs").exists() else True:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        build.send_signal(number)
+        assert build.wait(timeout=30) != 0
+    assert list(json.loads((project / ".doit.db").read_text())) == ["copy"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaints"),
+    [
+        (["nvidia=maybe"], ["nvidia=maybe: must be one of debian, none"]),
+        (["colour=blue", "abi=x"], ["colour=blue: no such setting", "abi=x: not a kernel ABI"]),
+        (["authorized_keys=/nonexistent"], ["authorized_keys=/nonexistent: No such file or directory"]),
+    ],
+)
+def test_bad_settings_are_refused_at_once_and_together(
+    project: Path, settings: list[str], complaints: list[str]
+) -> None:
+    done = doit(project, "iso", *settings)
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert len(lines) == len(complaints)
+    assert all(line.startswith(said) for line, said in zip(lines, complaints, strict=True))
+    assert runs(project) == []
+
+
+def test_a_private_key_is_refused_before_the_build(project: Path) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", project / "key"], check=True)
+    done = doit(project, "iso", f"authorized_keys={project / 'key'}")
+    assert done.returncode == 2
+    assert "this is a private key" in done.stderr
+    assert runs(project) == []
+
+
+DOCUMENT = (
+    *("compile", "overlay", "authorize", "bee", "vendor", "nvidia"),
+    *("nvidia:a_headers", "nvidia:b_download", "nvidia:c_extract"),
+    *("nvidia:d_build", "nvidia:e_symlinks", "nvidia:f_cache"),
+    *("modules", "nvidia_smi", "libraries", "release", "motd", "workdir", "sync", "live_build", "iso"),
+)
+
+
+def test_the_list_of_tasks_reads_like_the_document() -> None:
+    done = subprocess.run([*DOIT, "list"], cwd=ROOT, capture_output=True, text=True, check=True)
+    lines = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+    assert tuple(line[0] for line in lines) == DOCUMENT
+    numbers = [line[1].rstrip(".") for line in lines[:-1]]
+    assert numbers == [*map(str, range(1, 7)), "6a", "6b", "6c", "6d", "6e", "6f", *map(str, range(7, 15))]
+
+
+def test_listing_runs_nothing_and_writes_nothing(project: Path) -> None:
+    before = sorted(path for path in project.rglob("*") if "__pycache__" not in path.parts)
+    assert doit(project, "list").returncode == 0
+    assert runs(project) == []
+    assert sorted(path for path in project.rglob("*") if "__pycache__" not in path.parts) == before

@@ -1,0 +1,202 @@
+"""The staged overlay: what each stage puts into it, and that nothing stale survives."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from iso import cache, password
+from iso.errors import BuildError
+from iso.stages import live_build, nvidia, overlay
+from iso.tree import tree_digest, walk
+from tests.iso.checkout import ABI, config, make_checkout, run
+
+if TYPE_CHECKING:
+    from iso.paths import Paths
+
+PUBLIC_KEY = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me@example\n"
+ALL = (
+    overlay.STAGE,
+    overlay.AUTHORIZE,
+    overlay.ADD_PROGRAM,
+    overlay.ADD_VENDOR_PROGRAMS,
+    overlay.ADD_MODULES,
+    overlay.ADD_SMI,
+    overlay.ADD_LIBRARIES,
+    overlay.WRITE_RELEASE,
+    overlay.PATCH_MOTD,
+)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return make_checkout(tmp_path / "checkout")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def test_the_source_overlay_is_copied_with_an_image_s_modes_and_never_written(paths: Paths) -> None:
+    before = tree_digest(paths.source_overlay)
+    for stage in ALL:
+        run(stage, paths, config())
+    assert tree_digest(paths.source_overlay) == before
+    assert mode(paths.overlay / "usr/local/lib/bee/network") == 0o755
+    assert mode(paths.overlay / "etc/motd") == 0o644
+    assert (paths.overlay / "etc/link").readlink() == Path("motd")
+
+
+def test_a_file_removed_from_the_source_is_gone_from_the_work_folder(paths: Paths) -> None:
+    everything = (*ALL, live_build.PREPARE, live_build.SYNC)
+    for stage in everything:
+        run(stage, paths, config())
+    included = paths.workdir / "config/includes.chroot/etc/old"
+    assert included.exists()
+    before = [stage.key(stage.job(config(), paths)) for stage in everything]
+    (paths.source_overlay / "etc/old").unlink()
+    after = [stage.key(stage.job(config(), paths)) for stage in everything]
+    # Each of them has to run again ...
+    assert all(old != new for old, new in zip(before, after, strict=True))
+    for stage in everything:
+        run(stage, paths, config())
+    # ... and leaves nothing of what was.
+    assert not included.exists()
+
+
+def test_keys_go_to_root_alone_and_make_no_password(paths: Paths, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_bytes(PUBLIC_KEY)
+    run(overlay.STAGE, paths, config())
+    run(overlay.AUTHORIZE, paths, config(authorized_keys=keys))
+    assert (paths.overlay / "root/.ssh/authorized_keys").read_bytes() == PUBLIC_KEY
+    assert (mode(paths.overlay / "root/.ssh"), mode(paths.overlay / "root/.ssh/authorized_keys")) == (0o700, 0o600)
+    assert not (paths.overlay / "etc/bee/password-fallback").exists()
+    assert not paths.private.exists()
+
+
+def test_without_keys_only_a_password_s_hash_is_staged(paths: Paths, capfd: pytest.CaptureFixture[str]) -> None:
+    run(overlay.STAGE, paths, config())
+    job = run(overlay.AUTHORIZE, paths, config())
+    kept = password.load_or_generate(paths.fallback_password)
+    marker = paths.overlay / "etc/bee/password-fallback"
+    assert marker.read_text() == f"{kept.hash()}\n"
+    assert mode(marker) == 0o600
+    # In no file of the build and not on standard output, which may go into a log.
+    secret = kept.password.encode()
+    files = [path for path in walk(paths.root) if path.is_file() and path != paths.fallback_password]
+    assert not [path for path in files if secret in path.read_bytes()]
+    assert kept.password not in "".join(capfd.readouterr())
+    assert not job.log.exists()
+
+
+def test_keys_in_place_of_a_password_stage_everything_again(paths: Paths, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_bytes(PUBLIC_KEY)
+    with_keys = config(authorized_keys=keys)
+    assert overlay.STAGE.key(overlay.STAGE.job(config(), paths)) != overlay.STAGE.key(
+        overlay.STAGE.job(with_keys, paths)
+    )
+    for chosen in (config(), with_keys):
+        for stage in ALL:
+            run(stage, paths, chosen)
+    assert not (paths.overlay / "etc/bee/password-fallback").exists()
+
+
+def test_the_key_is_the_same_before_and_after_the_password_was_made(paths: Paths) -> None:
+    job = overlay.STAGE.job(config(), paths)
+    first = overlay.key(job)
+    run(overlay.STAGE, paths, config())
+    run(overlay.AUTHORIZE, paths, config())
+    assert overlay.key(job) == first
+
+
+def test_only_the_named_vendor_programs_are_added(paths: Paths) -> None:
+    paths.vendor.mkdir()
+    for name in ("storcli64", "mstflint", "README.md", "evil"):
+        (paths.vendor / name).write_text(name)
+    run(overlay.STAGE, paths, config())
+    run(overlay.ADD_VENDOR_PROGRAMS, paths, config())
+    added = paths.overlay / "usr/local/bin"
+    assert sorted(path.name for path in added.iterdir()) == ["mstflint", "storcli64"]
+    assert mode(added / "storcli64") == 0o755
+
+
+def driver(folder: Path) -> None:
+    for name in (*nvidia.MODULES, "nvidia-smi", nvidia.LOAD_ORDER):
+        (folder / name).write_text(name)
+    (folder / "nvidia-smi").chmod(0o755)
+    (folder / "lib").mkdir()
+    for name in ("libnvidia-ml", "libcuda"):
+        (folder / f"lib/{name}.so.550.163.01").write_text(name)
+        (folder / f"lib/{name}.so.1").symlink_to(f"{name}.so.550.163.01")
+    (folder / "firmware/nvidia/550.163.01").mkdir(parents=True)
+    (folder / "firmware/nvidia/550.163.01/gsp_ga10x.bin").write_text("firmware")
+
+
+def test_the_driver_goes_where_the_document_says(paths: Paths) -> None:
+    chosen = config(nvidia_source="debian")
+    job = overlay.STAGE.job(chosen, paths)
+    cache.store(nvidia.entry(job), nvidia.key(job), driver)
+    for stage in ALL:
+        run(stage, paths, chosen)
+    staged = paths.overlay
+    assert sorted(path.name for path in (staged / "usr/local/lib/nvidia").iterdir()) == sorted(
+        [*nvidia.MODULES, "load-order"]
+    )
+    assert os.access(staged / "usr/local/bin/nvidia-smi", os.X_OK)
+    for name in ("libnvidia-ml", "libcuda"):
+        assert (staged / f"usr/lib/{name}.so.1").readlink() == Path(f"{name}.so.550.163.01")
+        assert (staged / f"usr/lib/{name}.so.1").exists()
+    assert (staged / "usr/lib/firmware/nvidia/550.163.01/gsp_ga10x.bin").exists()
+    assert not (staged / "lib").exists()
+
+
+def test_without_a_driver_there_is_no_load_order(paths: Paths) -> None:
+    for stage in ALL:
+        run(stage, paths, config())
+    assert not (paths.overlay / "usr/local/lib/nvidia").exists()
+
+
+def test_the_release_file_is_for_shells_and_the_motd_says_the_same(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    for stage in ALL:
+        run(stage, paths, config())
+    script = f'. {paths.overlay}/etc/bee-release; echo "$BEE_VERSION|$SUITE|$KERNEL_ABI|$NVIDIA_VERSION|$BUILD_DATE"'
+    shown = subprocess.run(["sh", "-euc", script], capture_output=True, text=True, check=True).stdout
+    assert shown == f"9.8.7|trixie|{ABI}|none|2023-11-14T22:13:20Z\n"
+    assert (paths.overlay / "etc/motd").read_text() == f"bee 9.8.7 on trixie, Linux {ABI}, NVIDIA none\n"
+
+
+def test_a_placeholder_that_means_nothing_stops_the_build(paths: Paths) -> None:
+    (paths.source_overlay / "etc/motd").write_text("@BEE_VERSOIN@")
+    run(overlay.STAGE, paths, config())
+    with pytest.raises(BuildError, match="@BEE_VERSOIN@"):
+        run(overlay.PATCH_MOTD, paths, config())
+
+
+def test_the_work_folder_has_live_build_s_configuration_and_the_facts_of_this_build(paths: Paths) -> None:
+    before = tree_digest(paths.builder)
+    run(overlay.STAGE, paths, config())
+    run(live_build.PREPARE, paths, config())
+    run(live_build.SYNC, paths, config())
+    assert tree_digest(paths.builder) == before
+    found = {str(path.relative_to(paths.workdir)) for path in walk(paths.workdir) if path.is_file()}
+    assert {
+        "auto/config",
+        "VERSIONS",
+        "config/package-lists/bee.list.chroot",
+        "config/hooks/normal/0500-x.hook.chroot",
+        "config/includes.chroot/etc/motd",
+        "config/environment.chroot",
+    } <= found
+    facts = (paths.workdir / "VERSIONS").read_text()
+    assert f"DEBIAN_KERNEL_ABI={ABI}\n" in facts
+    assert "SECURITY_MIRROR=http://mirror.invalid/debian-security\n" in facts

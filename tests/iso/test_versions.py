@@ -1,0 +1,141 @@
+"""VERSIONS and the settings of the command line: what is accepted, and that everything wrong is said at once."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iso.errors import BadInputError
+from iso.versions import Config, configure, parse_versions
+
+GOOD = """\
+# a comment
+SUITE=trixie
+
+DEBIAN_KERNEL_ABI=6.12.1+deb13-amd64
+NVIDIA_SOURCE=debian
+NVIDIA_VERSION=550.163.01
+"""
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me@example\n"
+names = st.from_regex(r"[A-Z][A-Z0-9_]{0,15}", fullmatch=True)
+plain_values = st.from_regex(r"[0-9A-Za-z.+~:_/-]{0,30}", fullmatch=True)
+
+
+def complaints(text: str = GOOD, **settings: str) -> list[str]:
+    with pytest.raises(BadInputError) as caught:
+        configure(text, settings)
+    return list(caught.value.complaints)
+
+
+def test_the_file_alone_describes_a_build() -> None:
+    assert configure(GOOD, {}) == Config("trixie", "6.12.1+deb13-amd64", False, "debian", "550.163.01")
+
+
+def test_the_repository_s_own_file_is_good() -> None:
+    text = Path(__file__).parents[2].joinpath("iso/builder/VERSIONS").read_text()
+    assert configure(text, {}).with_nvidia
+
+
+def test_settings_win_over_the_file(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(PUBLIC_KEY)
+    config = configure(
+        GOOD, {"nvidia": "none", "suite": "bookworm", "abi": "6.1.0-56-amd64", "authorized_keys": str(keys)}
+    )
+    assert (config.suite, config.kernel_abi, config.with_nvidia) == ("bookworm", "6.1.0-56-amd64", False)
+    assert config.authorized_keys == keys
+
+
+def test_pin_or_newest_keeps_the_pin() -> None:
+    config = configure(GOOD, {"abi": "pin-or-newest"})
+    assert config.kernel_abi == "6.12.1+deb13-amd64"
+    assert config.newest_allowed
+
+
+def test_everything_wrong_is_said_at_once() -> None:
+    said = complaints(
+        GOOD.replace("trixie", "sarge") + "COLOUR=blue\nnonsense\n",
+        suite="potato",
+        nvida="none",
+        abi="newest",
+        mirror="ftp://x",
+        authorized_keys="/nonexistent",
+    )
+    assert len(said) == 8
+    assert any("VERSIONS:8: not KEY=value" in line for line in said)
+    assert any("unknown key COLOUR" in line for line in said)
+    assert any("SUITE=sarge" in line for line in said)
+    assert any(line == "nvida=none: no such setting; did you mean nvidia?" for line in said)
+    assert any(line == "authorized_keys=/nonexistent: No such file or directory" for line in said)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "deb.example.org",
+        "http://",
+        "ssh://host/debian",
+        "http://a b/debian",
+        "http://host/$(id)",
+        "http://me:secret@host/debian",
+        "http://[::1/debian",
+    ],
+)
+def test_what_is_no_archive_is_refused(url: str) -> None:
+    assert len(complaints(mirror=url)) == 1
+
+
+@pytest.mark.parametrize("url", ["http://mirror/debian", "https://mirror:8080/debian/", "file:///srv/debian"])
+def test_archives_are_taken(url: str) -> None:
+    assert configure(GOOD, {"mirror": url}).mirror == url
+
+
+@pytest.mark.parametrize("abi", ["6.12.1", "amd64", "6.12.1-amd64;id", "6.12.1-rt amd64", "-amd64", ""])
+def test_what_is_no_abi_is_refused(abi: str) -> None:
+    assert len(complaints(abi=abi)) == 1
+
+
+@pytest.mark.parametrize("missing", ["SUITE", "DEBIAN_KERNEL_ABI", "NVIDIA_SOURCE", "NVIDIA_VERSION"])
+def test_a_missing_line_is_named(missing: str) -> None:
+    text = "\n".join(line for line in GOOD.splitlines() if not line.startswith(missing))
+    assert complaints(text) == [f"iso/builder/VERSIONS: {missing} is missing"]
+
+
+def test_a_line_twice_is_refused() -> None:
+    assert "is there twice" in complaints(GOOD + "SUITE=bookworm\n")[0]
+
+
+@given(st.dictionaries(names, plain_values, max_size=8))
+def test_what_is_written_is_read_back(values: dict[str, str]) -> None:
+    assert parse_versions("".join(f"{key}={value}\n" for key, value in values.items())) == (values, [])
+
+
+@given(st.dictionaries(names, plain_values, min_size=1, max_size=4))
+def test_a_shell_reads_the_same(values: dict[str, str]) -> None:
+    text = "".join(f"{key}={value}\n" for key, value in values.items())
+    # Names that mean something to the shell itself are not for VERSIONS.
+    mine = {f"V_{key}": value for key, value in values.items()}
+    text = "".join(f"{key}={value}\n" for key, value in mine.items())
+    shown = "".join(f'printf "%s\\n" "${key}"\n' for key in mine)
+    done = subprocess.run(["/bin/sh", "-eu"], input=text + shown, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == list(mine.values())
+    assert parse_versions(text)[0] == mine
+
+
+@given(st.text(max_size=200))
+def test_any_text_gives_lines_or_complaints(text: str) -> None:
+    found, said = parse_versions(text)
+    meant = [line for line in map(str.strip, text.split("\n")) if line and not line.startswith("#")]
+    assert len(found) + len(said) == len(meant)
+
+
+@given(st.dictionaries(st.text(max_size=10), st.text(max_size=10), min_size=1, max_size=3))
+def test_unknown_settings_are_never_silently_taken(settings: dict[str, str]) -> None:
+    known = {"suite", "abi", "nvidia", "nvidia_version", "mirror", "security_mirror", "authorized_keys"}
+    if not set(settings) <= known:
+        with pytest.raises(BadInputError):
+            configure(GOOD, settings)

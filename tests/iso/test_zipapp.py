@@ -1,0 +1,90 @@
+"""The one-file program: same bytes from the same files, and it runs from anywhere with nothing around it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from iso import zipapp
+
+ROOT = Path(__file__).parents[2]
+PYTHON = "/usr/bin/python3"
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    result = tmp_path_factory.mktemp("program") / "bee"
+    subprocess.run([PYTHON, "-I", zipapp.__file__, ROOT / "bee", result], check=True)
+    return result
+
+
+def run(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [program, *arguments], cwd="/", env={}, capture_output=True, text=True, check=False, timeout=100
+    )
+
+
+def test_it_audits_from_the_root_folder_in_an_empty_environment(program: Path) -> None:
+    done = run(program, "audit", "--output", "-")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["schema_version"]
+
+
+def test_its_schemas_travel_with_it(program: Path) -> None:
+    with zipfile.ZipFile(program) as archive:
+        assert archive.read("bee/schemas/audit.schema.json") == (ROOT / "schemas/audit.schema.json").read_bytes()
+
+
+def test_nothing_is_compiled_when_it_starts(program: Path) -> None:
+    done = subprocess.run(
+        [PYTHON, "-I", "-v", program, "--version"], cwd="/", capture_output=True, text=True, check=False
+    )
+    assert "# zipimport: found" in done.stderr
+    assert not [
+        line for line in done.stderr.splitlines() if str(program) in line and ("stale" in line or "bad magic" in line)
+    ]
+    with zipfile.ZipFile(program) as archive:
+        names = set(archive.namelist())
+    assert {f"{name}c" for name in names if name.endswith(".py")} <= names
+    assert not [name for name in names if "__pycache__" in name]
+
+
+def package(folder: Path) -> Path:
+    top = folder / "demo"
+    (top / "inner").mkdir(parents=True)
+    (top / "__init__.py").write_text("")
+    (top / "cli.py").write_text("from demo.inner import words\n\n\ndef main():\n    print(words.SAID)\n    return 7\n")
+    (top / "inner/__init__.py").write_text("")
+    (top / "inner/words.py").write_text("SAID = 'hello'\n")
+    return top
+
+
+def test_its_exit_status_is_main_s(tmp_path: Path) -> None:
+    result = tmp_path / "demo.pyz"
+    assert zipapp.main([str(package(tmp_path)), str(result)]) == 0
+    result.write_bytes(result.read_bytes())
+    done = subprocess.run([PYTHON, "-I", result], cwd="/", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (7, "hello\n")
+    assert os.access(result, os.X_OK)
+
+
+def test_times_modes_and_the_order_of_the_folder_do_not_show(tmp_path: Path) -> None:
+    one = package(tmp_path / "one")
+    other = tmp_path / "other/demo"
+    other.mkdir(parents=True)
+    for name in ("inner", "cli.py", "__init__.py"):
+        source = one / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, other / name)
+    (other / "__pycache__").mkdir()
+    (other / "__pycache__/x.pyc").write_bytes(b"stale")
+    os.utime(other / "cli.py", (1, 1))
+    (other / "cli.py").chmod(0o600)
+    assert zipapp.build(one) == zipapp.build(other)
+    (other / "cli.py").write_text("changed = True\n")
+    assert zipapp.build(one) != zipapp.build(other)
