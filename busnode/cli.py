@@ -259,6 +259,8 @@ def _node(command: argparse.Namespace, settings: Settings) -> Node:
 def _show(response: Response, console: Console) -> int:
     for line in response.diagnostics:
         console.say(line)
+    if console.verbose and console.json:
+        console.say(view.response(response, color=False))
     console.show(response.to_document(), view.response(response, console.color))
     return 0
 

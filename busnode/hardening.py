@@ -138,7 +138,7 @@ def give_up_plan(operation_id: str) -> Plan:
 
 
 def _follow_up(step: Step) -> Plan:
-    return Plan(Operation.HARDEN, (step,), before=(("hold_node_waiting",),))
+    return Plan(Operation.HARDEN, (step,), before=(("lock_node", "-w", "15"),))
 
 
 def _authorized_key(node: Node) -> str | None:

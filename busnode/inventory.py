@@ -230,6 +230,10 @@ def _mistakes(document: object) -> Iterator[str]:
         given = target.get("firewall_policy", {}).get("allowed_ports")
         if given is not None and "allowed_ports" in target and sorted(given) != sorted(target["allowed_ports"]):
             yield f"{node_id}.allowed_ports: differs from firewall_policy.allowed_ports; keep one of the two"
+        accounts = target.get("service_accounts", _profile(PROFILE)["service_accounts"])
+        if target["user"] in [account["name"] for account in accounts]:
+            # harden denies log-ins to service accounts.
+            yield f"{node_id}.user: {target['user']} is a service account, which never logs in; use another"
 
 
 def _firewall_policy(settings: dict[str, Any]) -> FirewallPolicy | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import socket
 import uuid
 from dataclasses import dataclass, field
@@ -39,7 +40,12 @@ _REFUSALS: dict[str, type[BusnodeError]] = {**ERRORS, "confirmation_required": C
 
 def whoami() -> str:
     """The operator as the node's lock and records name it: user@host."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run as a number that has no name.
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 @dataclass(frozen=True)

@@ -109,15 +109,19 @@ write_beside() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# One operation at a time: the lock dies with whoever holds it, so that none is ever stale.
-hold_node() {
+# One operation at a time: the lock dies with whoever holds it, so that none is ever stale. lock_node [flock's options]
+lock_node() {
     (umask 077 && mkdir -p -- "$run_dir" "$state_dir") || refuse apply_failed "$state_dir cannot be made"
     exec 9>>"$run_dir/lock"
-    if ! flock -n 9; then
+    if ! flock "$@" 9; then
         refuse conflict "the node is held by $(cat "$run_dir/holder" 2>/dev/null || echo another operation)"
     fi
     printf '%s of %s since %s UTC\n' "$operation" "$by" "$(date -u '+%Y-%m-%d %H:%M:%S')" >"$run_dir/holder"
     echo $$ >"$run_dir/pid"
+}
+
+hold_node() {
+    lock_node -n
     [ ! -d "$state_dir/pending" ] ||
         refuse conflict "a change waits for its confirmation or its rollback: $(cat "$state_dir/pending/holder" 2>/dev/null)"
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from busnode.contract import StepStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from busnode.contract import Response
 
@@ -36,9 +36,7 @@ def response(answer: Response, color: bool) -> str:
         word = _painted(f"{step.status.value:<12}", _COLORS[step.status], color)
         lines.append(f"  {word} {step.seconds:6.2f} s  {printable(step.name)}{_after(step.detail)}")
     lines += [f"  check {'ok    ' if check.ok else 'failed'} {printable(check.name)}" for check in answer.checks]
-    for name in ("release", "kernel", "system", "pending", "running"):
-        if name in answer.facts:
-            lines.append(f"  {name}: {printable(str(answer.facts[name]))}")
+    lines += [f"  {name}: {printable(text)}" for name, text in _facts(answer.facts)]
     return "\n".join(lines)
 
 
@@ -54,6 +52,20 @@ def plans(found: dict[str, Sequence[tuple[str, str]]] | dict[str, list[tuple[str
         lines.append(f"{operation}:")
         lines += [f"  {action:<20} {printable(name)}" for action, name in steps]
     return "\n".join(lines)
+
+
+def _facts(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name in ("release", "kernel", "system", "pending", "running"):
+        if name in facts:
+            yield name, str(facts[name])
+    yield from facts.get("units", {}).items()
+    if facts.get("failed_units"):
+        yield "failed units", ", ".join(facts["failed_units"])
+    for socket in facts.get("listeners", ()):
+        yield "listens", f"{socket['address']} port {socket['port']} {socket['process'] or ''}".rstrip()
+    last = facts.get("last_operation")
+    if last:
+        yield "last operation", ", ".join(f"{key} {value}" for key, value in last.items())
 
 
 def _summary(answer: Response) -> str:

@@ -86,11 +86,16 @@ state_saved() {
             folder=${folder%/*}
         done
     done
-    nft list table inet busnode >"$saved/table" 2>/dev/null || rm -f "$saved/table"
-    systemctl is-active busnode-firewall.service >"$saved/firewall-active" 2>/dev/null
-    printf '%s\n' "$operation_id" >"$saved/id"
-    printf '%s\n' "$by" >"$saved/by"
-    cp "$run_dir/holder" "$saved/holder"
+    if nft -n list table inet busnode >"$box/table" 2>/dev/null; then run cp "$box/table" "$saved/table" || return; fi
+    systemctl is-active busnode-firewall.service >"$box/firewall-active" 2>/dev/null
+    printf '%s\n' "$operation_id" >"$box/id"
+    printf '%s\n' "$by" >"$box/by"
+    run cp "$box/firewall-active" "$box/id" "$box/by" "$run_dir/holder" "$saved" || return
+    # A full disk says so where cp writes, and must not shorten the list in silence.
+    if [ "$(wc -l <"$saved/paths")" -ne $# ]; then
+        failed "the list of saved files is not whole: is the disk full?"
+        return
+    fi
     printf '%s' "$rollback_text" | write_beside "$state_dir/rollback.sh" root root 0700 || {
         failed "$state_dir/rollback.sh cannot be written"
         return
@@ -195,11 +200,4 @@ change_given_up() {
     else
         failed "the change is neither pending, confirmed nor rolled back"
     fi
-}
-
-# The lock of hold_node, waited for: whoever has it is about to end.
-hold_node_waiting() {
-    (umask 077 && mkdir -p -- "$run_dir" "$state_dir") || refuse apply_failed "$state_dir cannot be made"
-    exec 9>>"$run_dir/lock"
-    flock -w 15 9 || refuse conflict "the node is held by $(cat "$run_dir/holder" 2>/dev/null || echo another operation)"
 }

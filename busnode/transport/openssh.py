@@ -55,6 +55,10 @@ _OPTIONS = (
     "RequestTTY=no",
     "EscapeChar=none",
     "UpdateHostKeys=no",
+    # What a user's configuration may have loosened.
+    "VerifyHostKeyDNS=no",
+    "NoHostAuthenticationForLocalhost=no",
+    "AddKeysToAgent=no",
     "LogLevel=ERROR",
     "ServerAliveInterval=5",
     "ServerAliveCountMax=6",
@@ -89,13 +93,16 @@ class OpenSsh:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Says so where ~/.ssh/config leads through another host."""
-        jump = self._configuration.get("proxyjump") or self._configuration.get("proxycommand")
-        return (f"through {jump}, as ssh's configuration says",) if jump else ()
+        """Says so where ssh's configuration leads through another host, or to another."""
+        found = [f"through {self._jump}, as ssh's configuration says"] if self._jump else []
+        name = self._configuration.get("hostname", self.target.host)
+        if name.lower() != self.target.host.lower():
+            found.append(f"{self.target.host} is {name}, as ssh's configuration says")
+        return tuple(found)
 
     def probe(self, port: int, *, time_limit: float) -> Answer:
         """A bare TCP connect; never asked of sshd's own port, which counts such connects against their source."""
-        if self.notes:
+        if self._jump:
             return Answer.UNKNOWN
         host = self._configuration.get("hostname", self.target.host)
         try:
@@ -108,6 +115,10 @@ class OpenSsh:
         except OSError as error:
             rejected = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES}
             return Answer.SILENT if error.errno in rejected else Answer.UNKNOWN
+
+    @property
+    def _jump(self) -> str | None:
+        return self._configuration.get("proxyjump") or self._configuration.get("proxycommand")
 
     @property
     def _name(self) -> str:

@@ -108,7 +108,9 @@ class _Exchange:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End whatever is left of the group (a jump host's ssh too); a bounded wait, for a child in D state ignores all."""
+    """End what still runs, a jump host's ssh too; the wait is bounded: in D state every signal is ignored."""
+    if process.poll() is not None:
+        return
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(subprocess.TimeoutExpired):
