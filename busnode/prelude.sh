@@ -122,6 +122,8 @@ lock_node() {
 
 hold_node() {
     lock_node -n
+    # A rollback that was cut off is finished first.
+    [ ! -d "$state_dir/rolling-back" ] || sh "$state_dir/rollback.sh" held >"$log" 2>&1
     [ ! -d "$state_dir/pending" ] ||
         refuse conflict "a change waits for its confirmation or its rollback: $(cat "$state_dir/pending/holder" 2>/dev/null)"
 }

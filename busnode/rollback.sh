@@ -1,10 +1,9 @@
 # The compiler puts the parts of a script together, so variables come from and go to other files.
 # shellcheck shell=sh disable=SC2034,SC2154
 # Takes back an unconfirmed change: started by its timer, at a start of the node, or by busnode with the lock held.
-# The settings state_dir, run_dir, unit_dir and sshd_dropin stand before this text.
+# The settings state_dir, run_dir, unit_dir and PATH stand before this text.
 set -u
 umask 077
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C
 export PATH LC_ALL
 mkdir -p "$run_dir"
@@ -26,18 +25,22 @@ was=
 read -r was <firewall-active
 if [ -n "$running" ] && [ "$was" != active ]; then systemctl stop busnode-firewall.service; fi
 number=0
+missing=
 while IFS= read -r path; do
     number=$((number + 1))
     if [ -e "files/$number" ] || [ -L "files/$number" ]; then
         rm -rf -- "$path.rollback"
-        cp -a -- "files/$number" "$path.rollback" && mv -Tf -- "$path.rollback" "$path"
+        # On a full disk there is room for the old file only where the new one was.
+        if cp -a -- "files/$number" "$path.rollback"; then
+            mv -Tf -- "$path.rollback" "$path" || missing=$path
+        else
+            rm -rf -- "$path.rollback"
+            cp -a --remove-destination -- "files/$number" "$path" || missing=$path
+        fi
     else
-        rm -f -- "$path"
+        rm -f -- "$path" || missing=$path
     fi
 done <paths
-while IFS= read -r folder; do rmdir -- "$folder" 2>/dev/null; done <new-folders
-rm -f -- "$unit_dir/busnode-rollback.timer" "$unit_dir/busnode-rollback.service" \
-    "$unit_dir/sysinit.target.wants/busnode-rollback.service" "$run_dir/armed"
 sync
 if [ -n "$running" ]; then
     {
@@ -45,15 +48,26 @@ if [ -n "$running" ]; then
         echo 'delete table inet busnode'
         cat table 2>/dev/null
     } | nft -f -
-    systemctl daemon-reload
-    systemctl stop busnode-rollback.timer 2>/dev/null
     if systemctl is-active -q ssh.socket; then :; elif sshd -t; then systemctl reload-or-restart ssh.service; fi
+fi
+if [ -n "$missing" ]; then
+    logger -t busnode "cannot put back $missing; the next start of the node tries again" 2>/dev/null
+    exit 1
 fi
 id=$(cat ./id)
 by=$(cat ./by)
 printf '{"operation":"harden","operation_id":"%s","by":"%s","at":%s,"ended":"rolled-back"}\n' \
     "$id" "$by" "$(date +%s)" >"$state_dir/last-operation"
+sync
 rm -rf -- "$state_dir/rolled-back"
 mv -T -- "$state_dir/rolling-back" "$state_dir/rolled-back"
+# Last, for until here they are what goes on after a reboot.
+rm -f -- "$unit_dir/busnode-rollback.timer" "$unit_dir/busnode-rollback.service" \
+    "$unit_dir/sysinit.target.wants/busnode-rollback.service" "$run_dir/armed"
+while IFS= read -r folder; do rmdir -- "$folder" 2>/dev/null; done <new-folders
 sync
+if [ -n "$running" ]; then
+    systemctl daemon-reload
+    systemctl stop busnode-rollback.timer 2>/dev/null
+fi
 logger -t busnode "took back the change $id of $by: it was not confirmed" 2>/dev/null || :

@@ -55,6 +55,11 @@ def give_up(operation_id: str) -> Step:
 
 def rollback_script(layout: Layout = DEBIAN) -> str:
     """The program that the node keeps and runs by itself."""
-    names = ("state_dir", "run_dir", "unit_dir", "sshd_dropin")
-    settings = "".join(f"{name}={shlex.quote(getattr(layout, name))}\n" for name in names)
+    values = {
+        "state_dir": layout.state_dir,
+        "run_dir": layout.run_dir,
+        "unit_dir": layout.unit_dir,
+        "PATH": layout.path,
+    }
+    settings = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
     return f"#!/bin/sh\n{settings}{shell_text('rollback.sh')}\n"

@@ -89,7 +89,7 @@ state_saved() {
     if nft -n list table inet busnode >"$box/table" 2>/dev/null; then run cp "$box/table" "$saved/table" || return; fi
     systemctl is-active busnode-firewall.service >"$box/firewall-active" 2>/dev/null
     printf '%s\n' "$operation_id" >"$box/id"
-    printf '%s\n' "$by" >"$box/by"
+    json_text "$by" >"$box/by"
     run cp "$box/firewall-active" "$box/id" "$box/by" "$run_dir/holder" "$saved" || return
     # A full disk says so where cp writes, and must not shorten the list in silence.
     if [ "$(wc -l <"$saved/paths")" -ne $# ]; then

@@ -67,6 +67,7 @@ def test_what_a_target_names_takes_the_place_of_the_profile() -> None:
             '{"a":{"host":"h","user":"u","allowed_ports":[22],"firewall_policy":{"allowed_ports":[23]}}}',
             ": a.allowed_ports: differs from firewall_policy.allowed_ports; keep one of the two",
         ),
+        ('{"a":{"host":"h","user":"bus-service"}}', ": a.user: bus-service is a service account, which never logs in"),
         ('{"a":{"host":"h","user":"u","directories":[{"path":"/a/../b"}]}}', ': a.directories[0].path: "/a/../b" is'),
         ('{"a":{"host":"h","user":"u","packages":["--force"]}}', ': a.packages[0]: "--force" is not allowed; give a'),
         ('{"a":{"host":"h\\n","user":"u"}}', ': a.host: "h\\n" is not allowed; give a host name'),
