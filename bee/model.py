@@ -297,14 +297,41 @@ class Supply:
     model: str | None
     serial: str | None
     part_number: str | None
+    revision: str | None
     capacity_watts: int | None
+    location: str | None
+    status: str | None
+    plugged: bool | None
+    hot_replaceable: bool | None
     fru_id: int | None
+    sources: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sensor:
+    name: str
+    status: str
+    entity: str
+    reading: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelEvent:
+    id: int
+    occurred_at: str | None
+    sensor: str
+    event: str
+    asserted: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Psu:
     supplies: tuple[Supply, ...]
     frus: tuple[Fru, ...]
+    sensors: tuple[Sensor, ...]
+    sel_entries: int | None
+    sel_critical: tuple[SelEvent, ...]
     notes: tuple[str, ...]
 
 

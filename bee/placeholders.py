@@ -46,6 +46,9 @@ def is_placeholder(text: str) -> bool:
     bare = text.strip().rstrip(".").lower()[:200]
     if not bare or bare in _WORDS or text.strip().lower() in _WORDS:
         return True
+    # `OEM Define 0`, `OEM Define 1`: the template of a power supply.
+    if bare.rstrip("0123456789 ") == "oem define":
+        return True
     if len(bare) >= _MIN_COUNTING and bare[0] in "01" and bare.removesuffix("ab") in _COUNTING:
         return True
     return _FILLER.fullmatch(bare) is not None or (len(bare) <= 64 and _TEMPLATE.fullmatch(bare) is not None)

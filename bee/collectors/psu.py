@@ -1,43 +1,105 @@
-"""Step 6: power supplies, out of the BMC's inventory (ipmitool fru). Silent where there is no BMC."""
+"""Step 6: power supplies (ipmitool fru, dmidecode -t 39), and what the BMC's sensors and event log say of the machine.
+
+Silent where there is no BMC: the firmware's table may still list the supplies.
+"""
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
+from bee.collectors import bmc, supplies
+from bee.collectors.smbios import DMIDECODE_SECONDS
 from bee.collectors.step import Step, bounded
-from bee.model import Fru, FruBoard, FruChassis, FruField, FruProduct, Psu, Supply
-from bee.parsers import ipmitool
+from bee.model import Fru, FruBoard, FruChassis, FruField, FruProduct, Psu, SelEvent, Sensor
+from bee.parsers import dmidecode, ipmitool
 from bee.placeholders import known
 from bee.quantities import whole
 
-# A BMC answers each FRU in its own time; a Dell with 20 of them was seen to take half a minute.
-IPMITOOL_SECONDS = 60.0
-# Where ipmitool itself looks for the BMC (its `open` interface).
-_BMC_NODES = (("/dev", "ipmi0"), ("/dev/ipmi", "0"), ("/dev/ipmidev", "0"))
+if TYPE_CHECKING:
+    from bee.model import Supply
+
+# The newest entries of the event log that are looked at: a full one has thousands, at 10 ms and more each.
+SEL_ENTRIES = 500
+# Entity ids (IPMI 2.0, table 43-13): power supply, power unit, power module, power system board.
+_POWER_ENTITIES = ("10.", "19.", "20.", "21.")
+# What ipmitool calls a sensor that is fine, or that cannot be read.
+_QUIET_STATUS = ("ok", "ns", "na", "")
+# An event that means a defect, in the words of IPMI 2.0, tables 42-2 and 42-3.
+_CRITICAL_EVENT = re.compile(
+    r"(?<!non-)critical (?:going|from)|to (?:non-)?critical|non-recoverable|uncorrectable|failure detected"
+    r"|power supply ac lost|AC lost|drive fault|in critical array|in failed array|IERR|thermal trip|machine check"
+    r"|CATERR|bus fatal|fatal error|critical overtemperature|CPU.*(?:error|FRB)|processor.*disabled|redundancy lost"
+    r"|configuration error|power unit failure|soft power control failure",
+    re.IGNORECASE,
+)
 
 # `PS1`, `PSU1 FRU`, `PS 2`, `Pwr Supply 1 FRU`, `Power Supply 1`; Dell's board product `PWR SPLY,495W,RDNT,DELTA`.
 _SUPPLY_NAME = re.compile(r"\bPSU?[ _-]?[0-9]*\b|\bPSU|P(?:o?we?r)[ _-]*(?:Supply|SPLY)|power_?supply", re.IGNORECASE)
-_SUPPLY_WATTS = re.compile(r"\b([0-9]{3,5})\s?W\b", re.ASCII)
 _AREAS = ("Chassis ", "Board ", "Product ")
 
 
 def collect(step: Step) -> Psu | None:
     """Every FRU record is kept; those of power supplies are listed once more as `supplies`."""
-    if not any(name in step.machine.names(folder) for folder, name in _BMC_NODES):
+    notes: list[str] = []
+    of_firmware = _listed_by_firmware(step, notes)
+    inventory = _inventory(step)
+    if inventory is None and not of_firmware:
+        return None
+    frus = tuple(_fru(fru) for fru in inventory.frus) if inventory else ()
+    sensors = _sensors(step) if inventory else ()
+    events = _events(step) if inventory else ()
+    return Psu(
+        supplies=supplies.merge([supplies.of_fru(fru) for fru in frus if fru.power_supply], of_firmware),
+        frus=frus,
+        sensors=sensors,
+        sel_entries=len(events) if inventory else None,
+        sel_critical=tuple(event for event in events if event.asserted and _CRITICAL_EVENT.search(event.event)),
+        notes=bounded([*notes, *(inventory.notes if inventory else ())]),
+    )
+
+
+def _listed_by_firmware(step: Step, notes: list[str]) -> list[Supply]:
+    # Without dmidecode or root the first three steps have said so.
+    if not (step.machine.has_tool("dmidecode") and step.machine.is_root()):
+        return []
+    output = step.run("dmidecode", "-t", "39", limit=DMIDECODE_SECONDS)
+    table = dmidecode.parse(output or b"")
+    listed = [supplies.of_structure(s, i) for i, s in enumerate(table.of_type(39), start=1)]
+    silent = sum(1 for supply in listed if supplies.says_nothing(supply))
+    if silent:
+        notes.append(f"{supplies.FIRMWARE} lists {silent} of which it says nothing; left out")
+    return [supply for supply in listed if not supplies.says_nothing(supply)]
+
+
+def _inventory(step: Step) -> ipmitool.Frus | None:
+    if not bmc.is_there(step):
         step.absent("/dev/ipmi0 does not exist: no BMC, or ipmi_si and ipmi_devintf are not loaded", silent=True)
         return None
-    output = step.run("ipmitool", "fru", limit=IPMITOOL_SECONDS)
+    output = step.run("ipmitool", "fru", limit=bmc.IPMITOOL_SECONDS)
     if output is None:
         return None
     inventory = ipmitool.parse(output)
     if not inventory.frus:
         step.trouble("ipmitool fru shows no record")
         return None
-    frus = tuple(_fru(fru) for fru in inventory.frus)
-    return Psu(
-        supplies=tuple(_supply(fru) for fru in frus if fru.power_supply),
-        frus=frus,
-        notes=bounded(inventory.notes),
+    return inventory
+
+
+def _sensors(step: Step) -> tuple[Sensor, ...]:
+    """The sensors of the power supplies, and all others that the BMC does not call fine."""
+    seen = ipmitool.parse_sensors(bmc.ask(step, "sdr", "elist"))
+    return tuple(
+        Sensor(name=s.name, status=s.status, entity=s.entity, reading=s.reading or None)
+        for s in seen.sensors
+        if s.entity.startswith(_POWER_ENTITIES) or s.status not in _QUIET_STATUS
+    )
+
+
+def _events(step: Step) -> tuple[SelEvent, ...]:
+    seen = ipmitool.parse_events(bmc.ask(step, "sel", "elist", "last", str(SEL_ENTRIES)))
+    return tuple(
+        SelEvent(id=e.id, occurred_at=e.when, sensor=e.sensor, event=e.event, asserted=e.asserted) for e in seen.events
     )
 
 
@@ -85,21 +147,3 @@ def _fru(fru: ipmitool.Fru) -> Fru:
 
 def _has_area(fru: ipmitool.Fru, prefix: str) -> bool:
     return any(name.startswith(prefix) for name, _ in fru.fields)
-
-
-def _supply(fru: Fru) -> Supply:
-    """A supply's names stand in its product area or, with Dell, in its board area."""
-    board, product = fru.board, fru.product
-    model = (product and product.name) or (board and board.product) or None
-    stated = _SUPPLY_WATTS.search(model or "")
-    return Supply(
-        name=fru.description,
-        present=fru.present,
-        manufacturer=(product and product.manufacturer) or (board and board.manufacturer) or None,
-        model=model,
-        serial=(product and product.serial) or (board and board.serial) or None,
-        part_number=(product and product.part_number) or (board and board.part_number) or None,
-        # A capacity of zero is a field left empty; the name often says it.
-        capacity_watts=fru.capacity_watts or (int(stated[1]) if stated else None),
-        fru_id=fru.id,
-    )

@@ -24,7 +24,10 @@ FILES = {
     ("nvme", "id-ctrl", "-o", "json", "/dev/nvme0"): "nvme-id-ctrl.json",
     ("nvme", "smart-log", "-o", "json", "/dev/nvme0"): "nvme-smart-log.json",
     ("lspci", "-vmm", "-D", "-nn", "-k"): "lspci.txt",
+    ("dmidecode", "-t", "39"): "dmidecode-supplies.txt",
     ("ipmitool", "fru"): "ipmitool-fru.txt",
+    ("ipmitool", "sdr", "elist"): "ipmitool-sdr.txt",
+    ("ipmitool", "sel", "elist", "last", "500"): "ipmitool-sel.txt",
     ("nvidia-smi", "-q", "-x"): "nvidia-smi.xml",
 }
 _PCI = "/sys/bus/pci/devices"

@@ -176,10 +176,65 @@ def test_psu_keeps_every_fru_and_lists_the_supplies(seen: Audit) -> None:
     assert builtin.chassis is not None
     assert (builtin.product.serial, builtin.product.asset_tag, builtin.chassis.serial) == ("SYS-4711", None, "CH-SN-1")
     assert [(o.name, o.value) for o in builtin.other] == [("Board Extra", "rev B"), ("Board Extra", "site 4")]
+
+
+def test_supplies_of_bmc_and_firmware_are_merged_and_differences_noted(seen: Audit) -> None:
+    assert seen.psu is not None
     first, absent, third = seen.psu.supplies
-    assert (first.name, first.serial, first.capacity_watts) == ("PS1", "PSU-SN-1", 495)
-    assert (absent.present, absent.serial) == (False, None)
-    assert (third.manufacturer, third.model, third.capacity_watts) == ("OTHER", "PSU-TYPE-3", 750)
+    assert (first.name, first.location, first.serial, first.capacity_watts) == ("PS1", "PSU1", "PSU-SN-1", 495)
+    assert (first.revision, first.status, first.plugged, first.hot_replaceable) == ("A03", "Present, OK", True, True)
+    # The serial numbers are equal, so it is one supply; the part numbers are not.
+    assert "part_number is '0GRTNKA02' by ipmitool fru, '0GRTNKA03' by dmidecode -t 39" in first.notes
+    assert (absent.present, absent.serial, absent.sources) == (False, None, ("ipmitool fru", "dmidecode -t 39"))
+    # Neither has all: the BMC knows the serial number, the firmware the part number.
+    assert (third.manufacturer, third.model, third.serial, third.part_number) == (
+        "OTHER",
+        "PSU-TYPE-3",
+        "PSU-SN-3",
+        "PN-3",
+    )
+    assert (third.capacity_watts, third.status) == (750, "Present, Critical")
+    assert "capacity_watts is 750 by ipmitool fru, 800 by dmidecode -t 39" in third.notes
+    assert seen.psu.notes == ("dmidecode -t 39 lists 1 of which it says nothing; left out",)
+
+
+def test_supplies_that_the_bmc_does_not_list_come_from_the_firmware() -> None:
+    files = {path: text for path, text in SYS_FILES.items() if not path.startswith("/dev/ipmi")}
+    found = audit(Recorded(runs(), files, LINKS))
+    assert found.psu is not None
+    assert [(s.name, s.present, s.fru_id) for s in found.psu.supplies] == [
+        ("PSU1", True, None),
+        ("PSU2", False, None),
+        ("PSU3", True, None),
+    ]
+    assert (found.psu.frus, found.psu.sensors, found.psu.sel_entries) == ((), (), None)
+    assert collector(found, "psu").status == "partial"
+
+
+def test_sensors_and_events_that_matter_are_kept(seen: Audit) -> None:
+    assert seen.psu is not None
+    assert [(s.name, s.status, s.reading) for s in seen.psu.sensors] == [
+        ("FAN3", "cr", "0 RPM"),
+        ("PS1 Status", "ok", "Presence detected"),
+        ("PS3 Status", "ok", "Presence detected, Failure detected"),
+        ("Power Redundancy", "ok", "Redundancy Lost"),
+    ]
+    assert seen.psu.sel_entries == 6
+    assert [(e.id, e.occurred_at, e.event) for e in seen.psu.sel_critical] == [
+        (2, "2020-04-05T12:34:56", "Uncorrectable ECC (UnCorrectable ECC | DIMMA2)"),
+        (3, "2020-04-06T13:02:03", "Failure detected"),
+        (11, "2020-04-06T13:02:11", "Lower Critical going low"),
+    ]
+
+
+def test_a_bmc_without_sensors_and_log_is_no_trouble() -> None:
+    refused = {
+        args: exited(args, b"", code=1, stderr=b"Invalid command\n")
+        for args in runs()
+        if args[1:2] in {("sdr",), ("sel",)}
+    }
+    found = audit(Recorded({**runs(), **refused}, SYS_FILES, LINKS))
+    assert collector(found, "psu").status == "ok"
 
 
 def test_nvidia_is_joined_to_the_pci_device(seen: Audit) -> None:
@@ -213,7 +268,6 @@ def test_host_is_read_without_any_tool(seen: Audit) -> None:
         ("dmidecode", ("board", "cpu", "memory")),
         ("lsblk", ("storage",)),
         ("lspci", ("pcie",)),
-        ("ipmitool", ("psu",)),
         ("nvidia-smi", ("nvidia",)),
     ],
 )
@@ -237,13 +291,14 @@ def test_without_smartctl_and_nvme_disks_keep_what_lsblk_knows() -> None:
     assert (sda.model, sda.serial, sda.smart, sda.firmware) == ("SAMSUNG MZ7LH480", "S45PNA0M000001", None, "404Q")
 
 
-def test_psu_is_silent_without_a_bmc() -> None:
+def test_psu_is_silent_without_a_bmc_and_a_table() -> None:
     said: list[tuple[str, str]] = []
     files = {path: text for path, text in SYS_FILES.items() if not path.startswith("/dev/ipmi")}
-    found = collect(Recorded(runs(), files, LINKS), lambda level, text: said.append((level, text)))
+    none = exited(("dmidecode", "-t", "39"), b"# dmidecode 3.4\n")
+    found = collect(Recorded({**runs(), none.args: none}, files, LINKS), lambda level, text: said.append((level, text)))
     assert found.psu is None
     assert collector(found, "psu").status == "skipped"
-    assert collector(found, "psu").tools == ()
+    assert [tool.args[0] for tool in collector(found, "psu").tools] == ["dmidecode"]
     assert not [text for level, text in said if level == "error" and "psu" in text]
 
 

@@ -59,19 +59,21 @@ def test_dmidecode_gives_every_structure_that_was_printed() -> None:
 
 
 def test_dmidecode_modules_have_sizes_and_populated_slots_add_up() -> None:
-    modules = 0
+    modules = supplies = 0
     for path in corpus("dmidecode"):
         data = path.read_bytes()
         found = audit(
             Recorded(
                 {
                     ("dmidecode", "-t", types): exited(("dmidecode", "-t", types), data)
-                    for types in ("0,1,2,3", "4", "16,17")
+                    for types in ("0,1,2,3", "4", "16,17", "39")
                 }
             )
         )
         assert errors(serialise(found)) == [], path.name
         assert not [r for c in found.collectors for r in c.reasons if "bee itself failed" in r], path.name
+        if found.psu is not None:
+            supplies += len(found.psu.supplies)
         if found.memory is None:
             continue
         for slot in found.memory.slots:
@@ -79,6 +81,7 @@ def test_dmidecode_modules_have_sizes_and_populated_slots_add_up() -> None:
             assert slot.populated is not True or slot.size_bytes, (path.name, slot)
         modules += found.memory.populated
     assert modules > 1500
+    assert supplies > 140
 
 
 def test_smartctl_gives_identity_and_hours_of_every_drive() -> None:

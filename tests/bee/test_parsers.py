@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 PARSERS: dict[str, tuple[Callable[[bytes], Any], str]] = {
     "dmidecode": (dmidecode.parse, "dmidecode-memory.txt"),
     "ipmitool": (ipmitool.parse, "ipmitool-fru.txt"),
+    "ipmitool mc info": (ipmitool.parse_fields, "ipmitool-mc-info.txt"),
+    "ipmitool sdr": (ipmitool.parse_sensors, "ipmitool-sdr.txt"),
+    "ipmitool sel": (ipmitool.parse_events, "ipmitool-sel.txt"),
     "lsblk": (lsblk.parse, "lsblk.json"),
     "lspci": (lspci.parse, "lspci.txt"),
     "nvidia_smi": (nvidia_smi.parse, "nvidia-smi.xml"),
@@ -220,3 +223,13 @@ def test_smartctl_wwn_is_the_number_that_lsblk_shows(naa: int, oui: int, number:
     wwn = smartctl.parse(json.dumps({"wwn": {"naa": naa, "oui": oui, "id": number}}).encode()).wwn
     assert wwn is not None
     assert int(wwn, 16) == (naa << 60) | (oui << 36) | number
+
+
+@given(before=noise, after=noise)
+def test_ipmitool_finds_planted_sensors_and_events(before: list[str], after: list[str]) -> None:
+    planted = "PS2 Status | 71h | cr | 10.2 | Presence detected, Failure detected"
+    (sensor,) = ipmitool.parse_sensors("\n".join([*before, planted, *after]).encode()).sensors
+    assert (sensor.name, sensor.status, sensor.entity) == ("PS2 Status", "cr", "10.2")
+    planted = " 1f | 06/04/2014 | 09:49:51 | Power Supply PS1 Status | Power Supply AC lost | Deasserted"
+    (event,) = ipmitool.parse_events("\n".join([*before, planted, *after]).encode()).events
+    assert (event.id, event.when, event.asserted) == (0x1F, "2014-06-04T09:49:51", False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import types
 import typing
 from importlib.resources import files
@@ -19,20 +20,15 @@ if typing.TYPE_CHECKING:
 
 SCHEMA: dict[str, Any] = json.loads((files("bee") / "schemas" / "audit.schema.json").read_text("utf-8"))
 
-# Where the schema's name is another than the class's in snake case.
-NAMES = {"PciDevice": "pci_device", "MemoryArray": "memory_array", "ToolRun": "tool_run"}
-for record in ("Fru", "Gpu"):
-    NAMES |= {
-        f"{record}{part}": f"{record.lower()}_{part.lower()}"
-        for part in ("Chassis", "Board", "Product", "Field", "Ecc", "Link")
-    }
+
+def snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def records() -> Iterator[tuple[type, dict[str, Any]]]:
     for cls in vars(model).values():
         if isinstance(cls, type) and dataclasses.is_dataclass(cls):
-            name = NAMES.get(cls.__name__, cls.__name__.lower())
-            yield cls, SCHEMA if cls is model.Audit else SCHEMA["$defs"][name]
+            yield cls, SCHEMA if cls is model.Audit else SCHEMA["$defs"][snake(cls.__name__)]
 
 
 def fields() -> Iterator[tuple[str, dict[str, Any]]]:
