@@ -1,4 +1,4 @@
-"""The flow: seven collectors in the document's order → one Audit → one file, written whole or not at all."""
+"""The flow: seven collectors side by side → one Audit in the document's order → one file, whole or not at all."""
 
 # ruff: noqa: PTH105, PTH108, PTH112, PTH116, PTH120 - pathlib's import alone costs a tenth of an audit's start
 
@@ -9,13 +9,15 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from bee import __version__
+from bee.background import Task
 from bee.collectors import board, cpu, host, memory, nvidia, pcie, psu, storage
 from bee.collectors.step import Step
 from bee.model import SCHEMA_VERSION, Audit, Collector, to_json
+from bee.process import REAP_SECONDS
 
 if TYPE_CHECKING:
     from bee.machine import Machine
@@ -26,6 +28,8 @@ Log = Callable[[str, str], None]
 DEFAULT_PATH = "/var/log/bee-audit.json"
 # A machine whose battery is flat starts its clock at 1970 (or at its firmware's build date).
 _FIRST_PLAUSIBLE_TIME = 1_704_067_200  # 2024-01-01T00:00:00Z
+# After the deadline: tools are killed and reaped, and what they printed is read.
+_GRACE_SECONDS = REAP_SECONDS + 1.0
 # What an audit holds (serials, UUIDs) the kernel shows to root alone.
 _MODE = 0o600
 
@@ -34,28 +38,40 @@ class OutputError(Exception):
     """The audit cannot be written where it was asked for; the text is one line that says where and why."""
 
 
-def collect(machine: Machine, log: Log) -> Audit:
-    """Run the seven steps on `machine`. A step that fails, for whatever reason, leaves None and its reason."""
-    now, begin = time.time(), time.monotonic()
+def collect(
+    machine: Machine, log: Log, *, skip: Mapping[str, str] | None = None, deadline: float | None = None
+) -> Audit:
+    """Run the seven steps on `machine` side by side; one that fails, for whatever reason, leaves None and its reason.
+
+    Args:
+        machine: where the data comes from.
+        log: takes (level, text), level being error or info, in the document's order of the steps.
+        skip: the steps not to run, each with who said so.
+        deadline: time.monotonic() after which no step is waited for.
+    """
+    now, begin = machine.clock(), time.monotonic()
+    skip = skip or {}
+
+    def start(name: str, collector: Callable[[Step], Part | None]) -> _Running[Part]:
+        return _Running(name, machine, (lambda step: step.absent(skip[name])) if name in skip else collector)
+
+    running_board = start("board", board.collect)
+    running_cpu = start("cpu", cpu.collect)
+    running_memory = start("memory", memory.collect)
+    running_storage = start("storage", storage.collect)
+    running_pcie = start("pcie", pcie.collect)
+    running_psu = start("psu", psu.collect)
+    running_nvidia = start("nvidia", lambda step: nvidia.collect(step, running_pcie.part))
     steps: list[Collector] = []
 
-    def run(name: str, collector: Callable[[Step], Part | None]) -> Part | None:
-        step = Step(name, machine, log)
-        part = None
-        try:
-            part = collector(step)
-        except Exception as error:  # one collector's bug must not cost the other six their data
-            step.trouble(f"bee itself failed here: {type(error).__name__}: {error}")
-        steps.append(step.report(complete=part is not None))
+    def end(running: _Running[Part]) -> Part | None:
+        part, report = running.end(deadline, log)
+        steps.append(report)
         return part
 
-    board_part = run("board", board.collect)
-    cpu_part = run("cpu", cpu.collect)
-    memory_part = run("memory", memory.collect)
-    storage_part = run("storage", storage.collect)
-    pcie_part = run("pcie", pcie.collect)
-    psu_part = run("psu", psu.collect)
-    nvidia_part = run("nvidia", lambda step: nvidia.collect(step, pcie_part))
+    board_part, cpu_part, memory_part = end(running_board), end(running_cpu), end(running_memory)
+    storage_part, pcie_part, psu_part = end(running_storage), end(running_pcie), end(running_psu)
+    nvidia_part = end(running_nvidia)
     return Audit(
         schema_version=SCHEMA_VERSION,
         bee_version=__version__,
@@ -72,6 +88,40 @@ def collect(machine: Machine, log: Log) -> Audit:
         nvidia=nvidia_part,
         collectors=tuple(steps),
     )
+
+
+class _Running(Generic[Part]):
+    """One step under way, and what it says meanwhile: it is heard when the step ends, so that no order is by chance."""
+
+    def __init__(self, name: str, machine: Machine, collector: Callable[[Step], Part | None]) -> None:
+        self._said: list[tuple[str, str]] = []
+        self._step = Step(name, machine, lambda level, text: self._said.append((level, text)))
+        self._task = Task(lambda: self._run(collector))
+
+    def _run(self, collector: Callable[[Step], Part | None]) -> tuple[Part | None, Collector]:
+        part = None
+        try:
+            part = collector(self._step)
+        except Exception as error:  # one collector's bug must not cost the other six their data
+            self._step.trouble(f"bee itself failed here: {type(error).__name__}: {error}")
+        self._step.settle()
+        return part, self._step.report(complete=part is not None)
+
+    def part(self) -> Part | None:
+        """What the step found, once it has ended: for another step that needs it."""
+        return self._task.result()[0]
+
+    def end(self, deadline: float | None, log: Log) -> tuple[Part | None, Collector]:
+        """What the step found and how it went; without it where the step is stuck beyond the deadline."""
+        left = None if deadline is None else max(0.0, deadline + _GRACE_SECONDS - time.monotonic())
+        if self._task.ended(left):
+            part, report = self._task.result()
+        else:
+            self._step.trouble("it was still waiting for the kernel when the audit's deadline had come")
+            part, report = None, self._step.report(complete=False)
+        for level, text in self._said:
+            log(level, text)
+        return part, report
 
 
 def _timestamp(seconds: float) -> str:

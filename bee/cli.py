@@ -70,6 +70,14 @@ def silence(stream: TextIO) -> None:
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
+def _seconds(text: str) -> float:
+    """A time of more than nothing; argparse turns the ValueError into its own line."""
+    seconds = float(text)
+    if not 0 < seconds < 1e9:
+        raise ValueError(text)
+    return seconds
+
+
 def _parser() -> argparse.ArgumentParser:
     import argparse
 
@@ -93,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
         "--output", metavar="PATH", default=DEFAULT_PATH, help="where to write it, - for stdout (default: %(default)s)"
     )
     audit.add_argument("--verbose", action="store_true", help="say on stderr which tool ran and how long it took")
+    audit.add_argument(
+        "--deadline", metavar="SECONDS", type=_seconds, help="stop what is not done by then, and write what there is"
+    )
     audit.set_defaults(command=commands.audit)
 
     report = commands_of.add_parser("report", help="show an audit as a table", allow_abbrev=False)

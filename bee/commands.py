@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, TextIO, cast
 
 from bee.cli import silence
@@ -32,14 +33,15 @@ def audit(arguments: argparse.Namespace) -> int:
         if level == "error" or arguments.verbose:
             print(f"bee: {printable(text)}", file=sys.stderr)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, _interrupt)
-    machine = Live()
+    deadline = None if arguments.deadline is None else time.monotonic() + arguments.deadline
     to_stdout = arguments.output == "-"
     try:
         if not to_stdout:
             flow.check_writable(arguments.output)
-        content = flow.serialise(flow.collect(machine, log))
+        with Live(deadline=deadline) as machine:
+            content = flow.serialise(flow.collect(machine, log, deadline=deadline))
         if not to_stdout:
             flow.write(arguments.output, content)
     except flow.OutputError as error:
@@ -58,7 +60,9 @@ def audit(arguments: argparse.Namespace) -> int:
 
 
 def _interrupt(*_: object) -> None:
-    """A terminated or hung-up audit ends as an interrupted one does: the tool that is running is taken down with it."""
+    """A terminated or hung-up audit ends as an interrupted one does: the tools under way are taken down with it."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
@@ -130,7 +134,9 @@ def _show_summary(content: bytes, stream: TextIO) -> None:
     from bee.views import text
 
     document = cast("dict[str, object]", json.loads(content))
-    drawn = qr_view.draw(document, content, Live(), colour=stream.isatty() and os.environ.get("TERM") != "dumb")
+    with Live() as machine:
+        colour = stream.isatty() and os.environ.get("TERM") != "dumb"
+        drawn = qr_view.draw(document, content, machine, colour=colour)
     if drawn is not None and _can_show(drawn, stream):
         _print(drawn, stream)
     else:

@@ -3,30 +3,33 @@
 `Live` is the machine bee runs on, `Recorded` one that was seen before. Collectors take either and cannot tell.
 """
 
-# ruff: noqa: PTH113, PTH123, PTH208 - pathlib's import alone costs a tenth of an audit's start
+# ruff: noqa: PTH102, PTH106, PTH113, PTH123, PTH208 - pathlib's import alone costs a tenth of an audit's start
 
 from __future__ import annotations
 
 import contextlib
 import os
-import selectors
-import signal
-import subprocess
+import threading
 import time
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Protocol, cast
+from typing import IO, TYPE_CHECKING, Protocol
+
+from bee.process import MAX_OUTPUT_BYTES, REAP_SECONDS, Process
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["MAX_OUTPUT_BYTES", "PATH", "Live", "Machine", "Recorded", "Run"]
 
 PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
-MAX_OUTPUT_BYTES = 16 * 2**20
 # /proc/cpuinfo of a machine with 1,024 threads is 1.5 MB.
 MAX_FILE_BYTES = 4 * 2**20
-# After the kill: a tool in uninterruptible sleep ignores even SIGKILL; it is left behind, and said.
-REAP_SECONDS = 2.0
-# After the tool ended: how long a grandchild that still holds its output may go on.
-DRAIN_SECONDS = 0.5
+# A BMC's driver passes on one request at a time: two of this tool at once only make each other late.
+_ONE_AT_A_TIME = ("ipmitool",)
+# A shelf of 200 disks must not start 200 tools at once.
+_MAX_AT_ONCE = 64
+# Where the tools' working folders can stand, best first: on a live CD all of these are memory.
+_SCRATCH = ("/tmp", "/run", "/dev/shm")  # noqa: S108 - a fresh folder of mode 0700 is made there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,8 @@ class Run:
     """One tool that was run, or could not be.
 
     `outcome` is one of: exited, killed (by a signal that was not ours), timeout, flooded (printed more than
-    MAX_OUTPUT_BYTES and was killed), missing, unstartable. `left_behind` says that the kill did not end it.
+    MAX_OUTPUT_BYTES and was killed), stopped (the whole audit's deadline had come), missing, unstartable.
+    `left_behind` says that the kill did not end it.
     """
 
     args: tuple[str, ...]
@@ -68,27 +72,33 @@ class Machine(Protocol):
     def is_root(self) -> bool:
         """Whether the tools run as root."""
 
+    def clock(self) -> float:
+        """The machine's own time of day, in seconds since 1970."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """A machine that was seen before: what each command printed, and the files it had.
 
-    `files` maps paths to text, `links` maps symlinks to what they resolve to. A command that was not recorded is
-    missing, as is a tool of which no command was recorded.
+    `files` maps paths to text, `links` paths to what their symlinks led to (None: to nothing). A command that was not
+    recorded is missing. `folders` and `tools` hold what was asked of the machine about a folder's names and a tool's
+    presence; beyond these, names follow from `files` and `links`, and a tool is there when it was run.
     """
 
     runs: Mapping[tuple[str, ...], Run] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
-    links: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str | None] = field(default_factory=dict)
     root: bool = True
+    folders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tools: Mapping[str, bool] = field(default_factory=dict)
+    recorded_at: float = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 
-    def run(self, *args: str, limit: float) -> Run:
-        run = self.runs.get(args, Run(args=args, outcome="missing"))
-        if run.outcome == "exited" and run.seconds > limit:
-            return Run(args=args, outcome="timeout", seconds=limit)
-        return run
+    def run(self, *args: str, limit: float) -> Run:  # noqa: ARG002 - it took what it took
+        return self.runs.get(args, Run(args=args, outcome="missing"))
 
     def has_tool(self, name: str) -> bool:
+        if name in self.tools:
+            return self.tools[name]
         return any(args[0] == name and run.outcome != "missing" for args, run in self.runs.items())
 
     def read(self, path: str) -> str | None:
@@ -100,51 +110,119 @@ class Recorded:
         return path if path in self.files or self.names(path) else None
 
     def names(self, path: str) -> tuple[str, ...]:
+        if path in self.folders:
+            return self.folders[path]
         prefix = path.rstrip("/") + "/"
-        known = (*self.files, *self.links)
+        known = (*self.files, *(link for link, target in self.links.items() if target is not None))
         return tuple(sorted({p.removeprefix(prefix).split("/", 1)[0] for p in known if p.startswith(prefix)}))
 
     def is_root(self) -> bool:
         return self.root
 
+    def clock(self) -> float:
+        return self.recorded_at
 
-@dataclass(frozen=True, slots=True)
+
 class Live:
-    """The machine bee runs on. `path` is where tools are looked for, whatever the caller's environment says."""
+    """The machine bee runs on; several threads may ask it at once. As a context it takes down at its end what it began.
 
-    path: tuple[str, ...] = PATH
+    Args:
+        path: where tools are looked for, whatever the caller's environment says.
+        tools: by name, the one file that a tool is, instead of looking for it.
+        deadline: time.monotonic() after which no tool goes on or is started.
+    """
+
+    def __init__(
+        self,
+        path: tuple[str, ...] = PATH,
+        *,
+        tools: Mapping[str, str] | None = None,
+        deadline: float | None = None,
+    ) -> None:
+        self._path = path
+        self._tools = dict(tools or {})
+        self._deadline = deadline
+        # Readable from `close` on: every tool under way watches it.
+        self._stop = os.eventfd(0, os.EFD_CLOEXEC)
+        self._closed = False
+        self._slots = threading.Semaphore(_MAX_AT_ONCE)
+        self._turns = {name: threading.Semaphore() for name in _ONE_AT_A_TIME}
+        self._under_way = 0
+        self._changed = threading.Condition()
+
+    def __enter__(self) -> Live:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop every tool that is under way; none is started any more."""
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            os.eventfd_write(self._stop, 1)
+            if self._changed.wait_for(lambda: self._under_way == 0, REAP_SECONDS + 1):
+                os.close(self._stop)
 
     def run(self, *args: str, limit: float) -> Run:
         program = self._find(args[0])
         if program is None:
             return Run(args=args, outcome="missing")
-        begin = time.monotonic()
+        with self._turn(args[0]) as has_turn:
+            return self._run(args, program, limit) if has_turn else Run(args=args, outcome="stopped")
+
+    @contextlib.contextmanager
+    def _turn(self, name: str) -> Iterator[bool]:
+        """Hold what the tool `name` needs to run; False when the deadline comes first."""
+        with contextlib.ExitStack() as held:
+            for turn in (*([self._turns[name]] if name in self._turns else ()), self._slots):
+                left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+                if not turn.acquire(timeout=left):
+                    yield False
+                    return
+                held.callback(turn.release)
+            yield not self._is_late()
+
+    def _is_late(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def _run(self, args: tuple[str, ...], program: str, limit: float) -> Run:
+        with self._changed:
+            if self._closed:
+                return Run(args=args, outcome="stopped")
+            self._under_way += 1
         try:
-            process = subprocess.Popen(
-                args,
-                executable=program,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd="/",
-                env={"PATH": ":".join(self.path), "LC_ALL": "C", "HOME": "/nonexistent", "TERM": "dumb"},
-                start_new_session=True,
-            )
+            with _private_folder() as folder:
+                return self._watch(args, program, folder, limit)
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._changed.notify_all()
+
+    def _watch(self, args: tuple[str, ...], program: str, folder: str, limit: float) -> Run:
+        environment = {"PATH": ":".join(self._path), "LC_ALL": "C", "HOME": "/nonexistent", "TERM": "dumb"}
+        begin = time.monotonic()
+        end = begin + limit
+        try:
+            process = Process(args, program, folder, environment)
         except OSError as error:
             return Run(args=args, outcome="unstartable", stderr=os.fsencode(error.strerror or "cannot be started"))
-        watch = _Watch(process)
-        outcome, ended = "timeout", False
+        outcome, ended = "stopped", False
         try:
-            outcome = watch.read_until_end(begin + limit)
+            outcome = process.read_until_end(end if self._deadline is None else min(end, self._deadline), self._stop)
         finally:
-            # Always: the tool may have ended and left children; also on Ctrl-C.
-            ended = watch.end()
+            # Always: the tool may have ended and left children.
+            ended = process.end()
+        if outcome == "timeout" and self._deadline is not None and self._deadline < end:
+            outcome = "stopped"
         code = process.returncode if outcome == "exited" and process.returncode is not None else 0
         return Run(
             args=args,
             outcome="killed" if code < 0 else outcome,
-            stdout=bytes(watch.stdout),
-            stderr=bytes(watch.stderr),
+            stdout=bytes(process.stdout),
+            stderr=bytes(process.stderr),
             exit_code=code if outcome == "exited" and code >= 0 else None,
             signal=-code if code < 0 else None,
             seconds=time.monotonic() - begin,
@@ -155,12 +233,8 @@ class Live:
         return self._find(name) is not None
 
     def _find(self, name: str) -> str | None:
-        for folder in self.path:
-            candidate = f"{folder}/{name}"
-            # A folder is "executable" too.
-            if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
-                return candidate
-        return None
+        candidates = [self._tools[name]] if name in self._tools else [f"{folder}/{name}" for folder in self._path]
+        return next((candidate for candidate in candidates if is_program(candidate)), None)
 
     def read(self, path: str) -> str | None:
         try:
@@ -184,6 +258,46 @@ class Live:
     def is_root(self) -> bool:
         return os.geteuid() == 0
 
+    def clock(self) -> float:
+        return time.time()
+
+
+def is_program(path: str) -> bool:
+    """Whether `path` is a file that may be executed; a folder is "executable" too."""
+    return os.access(path, os.X_OK) and os.path.isfile(path)
+
+
+@contextlib.contextmanager
+def _private_folder() -> Iterator[str]:
+    """A folder of mode 0700 for one run, since some tools write logs where they stand (storcli); / if none can be made.
+
+    tempfile would do the same, but its import costs as much as an audit.
+    """
+    made = next((folder for parent in _SCRATCH if (folder := _make_folder(parent))), None)
+    try:
+        yield made or "/"
+    finally:
+        if made is not None:
+            _remove(made)
+
+
+def _make_folder(parent: str) -> str | None:
+    folder = f"{parent}/bee-{os.urandom(8).hex()}"
+    try:
+        os.mkdir(folder, 0o700)
+    except OSError:
+        return None
+    return folder
+
+
+def _remove(folder: str) -> None:
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)
+        return
+    import shutil  # noqa: PLC0415 - only where a tool has left something
+
+    shutil.rmtree(folder, ignore_errors=True)
+
 
 def _read_in_pieces(file: IO[bytes]) -> bytes:
     """/proc/sys refuses large reads, and /proc gives a page or so at a time."""
@@ -191,59 +305,3 @@ def _read_in_pieces(file: IO[bytes]) -> bytes:
     while len(content) < MAX_FILE_BYTES and (piece := file.read(65536)):
         content += piece
     return bytes(content)
-
-
-class _Watch:
-    """One process and both its streams, read side by side so that neither pipe fills up, each bounded in size."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.stdout = bytearray()
-        self.stderr = bytearray()
-        self._process = process
-        self._pipes = (cast("IO[bytes]", process.stdout), cast("IO[bytes]", process.stderr))
-        # Readable when the process has ended; unlike wait() it does not reap, so the group's number stays ours.
-        self._ended = os.pidfd_open(process.pid)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._pipes[0], selectors.EVENT_READ, self.stdout)
-        self._selector.register(self._pipes[1], selectors.EVENT_READ, self.stderr)
-        self._selector.register(self._ended, selectors.EVENT_READ, None)
-
-    def read_until_end(self, deadline: float) -> str:
-        """Read until the process and both streams end; say how that came: exited, timeout or flooded."""
-        ended = False
-        while self._selector.get_map():
-            left = deadline - time.monotonic()
-            if left <= 0:
-                # A grandchild that still holds the output is no reason to call its parent late.
-                return "exited" if ended else "timeout"
-            for key, _ in self._selector.select(left):
-                if key.data is None:
-                    self._selector.unregister(key.fileobj)
-                    ended = True
-                    deadline = min(deadline, time.monotonic() + DRAIN_SECONDS)
-                elif not self._read(key.fd, key.data):
-                    self._selector.unregister(key.fileobj)
-                elif len(key.data) > MAX_OUTPUT_BYTES:
-                    del key.data[MAX_OUTPUT_BYTES:]
-                    return "flooded"
-        return "exited"
-
-    @staticmethod
-    def _read(descriptor: int, buffer: bytearray) -> bool:
-        chunk = os.read(descriptor, 65536)
-        buffer += chunk
-        return bool(chunk)
-
-    def end(self) -> bool:
-        """Kill whatever is left of the group and reap the process; False when it does not die in time."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._selector.close()
-        os.close(self._ended)
-        for pipe in self._pipes:
-            pipe.close()
-        try:
-            self._process.wait(REAP_SECONDS)
-        except subprocess.TimeoutExpired:
-            return False
-        return True

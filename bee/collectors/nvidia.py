@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from bee.collectors.step import Step, bounded
-from bee.model import Gpu, GpuEcc, GpuLink, Nvidia, Pcie
+from bee.model import Gpu, GpuEcc, GpuLink, Nvidia, PciDevice, Pcie
 from bee.parsers import nvidia_smi
 from bee.parsers.lspci import normalise
 from bee.placeholders import known
@@ -18,18 +19,21 @@ VENDOR_ID = "10de"
 _GPU_CLASSES = ("03", "12")
 
 
-def collect(step: Step, pcie: Pcie | None) -> Nvidia | None:
-    """Skipped where nvidia-smi is absent or the driver not loaded; a GPU on the bus without a driver is always said."""
-    on_bus = {d.address: d for d in (pcie.devices if pcie else ()) if _is_gpu(d.vendor_id, d.class_id)}
-    for device in on_bus.values():
-        if device.driver is None:
-            step.trouble(
-                f"{device.address} ({device.device_name or f'NVIDIA device {device.device_id}'}) has no driver"
-            )
-    if not step.machine.has_tool("nvidia-smi"):
+def collect(step: Step, find_pcie: Callable[[], Pcie | None]) -> Nvidia | None:
+    """Skipped where nvidia-smi is absent or the driver not loaded; a GPU on the bus without a driver is always said.
+
+    `find_pcie` waits for the pcie step, which nvidia-smi need not do.
+    """
+    has_tool = step.machine.has_tool("nvidia-smi")
+    has_driver = step.machine.resolve("/sys/module/nvidia") is not None
+    if has_tool and has_driver:
+        step.ahead("nvidia-smi", "-q", "-x", limit=NVIDIA_SMI_SECONDS)
+    on_bus = _gpus(find_pcie())
+    _say_without_driver(step, on_bus)
+    if not has_tool:
         step.absent("nvidia-smi is not installed", silent=not on_bus)
         return None
-    if step.machine.resolve("/sys/module/nvidia") is None:
+    if not has_driver:
         step.absent("the nvidia driver is not loaded", silent=not on_bus)
         return None
     output = step.run("nvidia-smi", "-q", "-x", limit=NVIDIA_SMI_SECONDS)
@@ -62,8 +66,18 @@ def join(pcie: Pcie | None, nvidia: Nvidia | None) -> Pcie | None:
     return replace(pcie, devices=tuple(replace(d, gpu_uuid=uuids.get(d.address)) for d in pcie.devices))
 
 
-def _is_gpu(vendor_id: str | None, class_id: str | None) -> bool:
-    return vendor_id == VENDOR_ID and (class_id or "").startswith(_GPU_CLASSES)
+def _say_without_driver(step: Step, gpus: dict[str, PciDevice]) -> None:
+    for device in gpus.values():
+        if device.driver is None:
+            step.trouble(
+                f"{device.address} ({device.device_name or f'NVIDIA device {device.device_id}'}) has no driver"
+            )
+
+
+def _gpus(pcie: Pcie | None) -> dict[str, PciDevice]:
+    """The NVIDIA GPUs on the bus, by address."""
+    devices = pcie.devices if pcie else ()
+    return {d.address: d for d in devices if d.vendor_id == VENDOR_ID and (d.class_id or "").startswith(_GPU_CLASSES)}
 
 
 def _gpu(element: nvidia_smi.Element, addresses: frozenset[str]) -> Gpu:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from bee.background import Task
 from bee.machine import MAX_OUTPUT_BYTES, Machine, Run
 from bee.model import Collector, ToolRun
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 Part = TypeVar("Part")
 
 MAX_NOTES = 50
+_MAX_OUTPUT = f"{MAX_OUTPUT_BYTES // 2**20} MiB"
 
 
 class Step:
@@ -26,7 +28,16 @@ class Step:
         self._begin = time.monotonic()
         self._reasons: list[str] = []
         self._tools: list[ToolRun] = []
+        self._begun: dict[tuple[str, ...], Task[Run]] = {}
         self.troubled = False
+
+    def ahead(self, *args: str, limit: float) -> None:
+        """Begin a tool now whose output `run` will ask for later, so that slow tools are waited for side by side.
+
+        What the audit says never depends on it, only how long the audit takes.
+        """
+        if args not in self._begun and self.machine.has_tool(args[0]):
+            self._begun[args] = Task(lambda: self.machine.run(*args, limit=limit))
 
     def run(self, *args: str, limit: float, good_exits: tuple[int, ...] | range = (0,)) -> bytes | None:
         """Run a tool for at most `limit` seconds; its output, None when it is missing or could not be started.
@@ -34,7 +45,18 @@ class Step:
         Whatever came before a time limit, a kill or a bad exit is given too: half a table is better than none, and the
         trouble is on record.
         """
-        run = self.machine.run(*args, limit=limit)
+        begun = self._begun.pop(args, None)
+        run = self.machine.run(*args, limit=limit) if begun is None else begun.result()
+        self._keep(run)
+        if run.outcome == "missing":
+            self.absent(f"{args[0]} is not installed")
+            return None
+        trouble = _trouble(run, limit, good_exits)
+        if trouble is not None:
+            self.trouble(trouble)
+        return None if run.outcome == "unstartable" else run.stdout
+
+    def _keep(self, run: Run) -> None:
         self._tools.append(
             ToolRun(
                 args=run.args,
@@ -45,14 +67,12 @@ class Step:
                 left_behind=run.left_behind,
             )
         )
-        self._log("info", f"{self.name}: {' '.join(args)}: {run.outcome}, {run.seconds:.3f} s")
-        if run.outcome == "missing":
-            self.absent(f"{args[0]} is not installed")
-            return None
-        trouble = _trouble(run, limit, good_exits)
-        if trouble is not None:
-            self.trouble(trouble)
-        return None if run.outcome == "unstartable" else run.stdout
+        self._log("info", f"{self.name}: {' '.join(run.args)}: {run.outcome}, {run.seconds:.3f} s")
+
+    def settle(self) -> None:
+        """Wait for what was begun ahead and never asked for, as when lsblk fails: it ran, and is on record."""
+        for args in sorted(self._begun):
+            self._keep(self._begun.pop(args).result())
 
     def absent(self, reason: str, *, silent: bool = False) -> None:
         """There is nothing to see, or nothing to see it with. `silent` keeps it off stderr; the audit has it."""
@@ -79,19 +99,18 @@ class Step:
 
 
 def _trouble(run: Run, limit: float, good_exits: tuple[int, ...] | range) -> str | None:
-    command = " ".join(run.args)
+    if run.outcome == "exited" and run.exit_code in good_exits:
+        return None
     left = "; it could not be killed and was left behind" if run.left_behind else ""
-    if run.outcome == "timeout":
-        return f"{command} did not end within {limit:g} s{left or ' and was killed'}"
-    if run.outcome == "flooded":
-        return f"{command} printed more than {MAX_OUTPUT_BYTES // 2**20} MiB and was killed; the rest is not read{left}"
-    if run.outcome == "killed":
-        return f"{command} was killed by signal {run.signal}{_said(run)}"
-    if run.outcome == "unstartable":
-        return f"{command} cannot be started{_said(run)}"
-    if run.exit_code not in good_exits:
-        return f"{command} ended with exit code {run.exit_code}{_said(run)}"
-    return None
+    how = {
+        "timeout": f"did not end within {limit:g} s{left or ' and was killed'}",
+        "flooded": f"printed more than {_MAX_OUTPUT} and was killed; the rest is not read{left}",
+        "stopped": f"was stopped: the audit's deadline had come{left}",
+        "killed": f"was killed by signal {run.signal}{_said(run)}",
+        "unstartable": f"cannot be started{_said(run)}",
+        "exited": f"ended with exit code {run.exit_code}{_said(run)}",
+    }
+    return f"{' '.join(run.args)} {how[run.outcome]}"
 
 
 def _said(run: Run) -> str:

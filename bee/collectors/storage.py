@@ -20,12 +20,15 @@ _NO_DISK = re.compile(
     r"(?:zram|ram|loop|nbd|rbd|drbd|fd|md|dm-|zd|nullb|pmem|mtdblock)[0-9].*|mmcblk[0-9]+(?:rpmb|boot[0-9])", re.ASCII
 )
 _NVME = re.compile(r"(nvme[0-9]+)(?:c[0-9]+)?n[0-9]+", re.ASCII)
+# In /sys/block and not in lsblk: the paths of a multipath NVMe namespace; as no disk: CD drives.
+_UNLISTED = re.compile(r"nvme[0-9]+c[0-9]+n[0-9]+|sr[0-9]+", re.ASCII)
 _DEVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9!._-]{0,63}", re.ASCII)
 _PCI_IN_PATH = re.compile(r"/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=/)", re.ASCII)
 
 
 def collect(step: Step) -> Storage | None:
     """One record a disk, in lsblk's order of names."""
+    _ask_ahead(step, [name for name in step.machine.names("/sys/block") if _has_medium(step, name)])
     output = step.run("lsblk", "-J", "-b", "-O", limit=LSBLK_SECONDS)
     if output is None:
         return None
@@ -37,11 +40,38 @@ def collect(step: Step) -> Storage | None:
             step.trouble("lsblk printed nothing")
         return None
     devices = {d.name: d for d in found.devices if d.type == "disk" and not _NO_DISK.fullmatch(d.name)}
+    _ask_ahead(step, list(devices))
     controllers: dict[str, Nvme | None] = {}
     disks = tuple(_disk(step, devices[name], controllers) for name in sorted(devices))
     if disks and not step.machine.is_root():
         step.trouble("reading the health of disks needs root")
     return Storage(disks=disks, notes=bounded(found.notes))
+
+
+def _has_medium(step: Step, name: str) -> bool:
+    """Whether lsblk will list the device `name` of /sys/block as a disk: not hidden, no CD drive, and not empty."""
+    size = (step.machine.read(f"/sys/block/{name}/size") or "").strip()
+    return size not in {"", "0"} and not _NO_DISK.fullmatch(name) and not _UNLISTED.fullmatch(name)
+
+
+def _ask_ahead(step: Step, names: list[str]) -> None:
+    """Begin what will be asked of these disks: each may take a second, and all are asked at once."""
+    for name in filter(_DEVICE_NAME.fullmatch, names):
+        step.ahead(*_smartctl(name), limit=SMARTCTL_SECONDS)
+        if match := _NVME.fullmatch(name):
+            for command in _nvme(match[1]):
+                step.ahead(*command, limit=NVME_SECONDS)
+
+
+def _smartctl(name: str) -> tuple[str, ...]:
+    return ("smartctl", "-j", "-x", f"/dev/{name}")
+
+
+def _nvme(controller: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return (
+        ("nvme", "id-ctrl", "-o", "json", f"/dev/{controller}"),
+        ("nvme", "smart-log", "-o", "json", f"/dev/{controller}"),
+    )
 
 
 def _disk(step: Step, device: lsblk.BlockDevice, controllers: dict[str, Nvme | None]) -> Disk:
@@ -84,7 +114,7 @@ def _first(notes: list[str], name: str, *raws: str | None) -> str | None:
 
 def _smart(step: Step, name: str, notes: list[str]) -> smartctl.Smart:
     # Every exit code is good: it is a mask that describes the disk, and the JSON holds it.
-    output = step.run("smartctl", "-j", "-x", f"/dev/{name}", limit=SMARTCTL_SECONDS, good_exits=range(256))
+    output = step.run(*_smartctl(name), limit=SMARTCTL_SECONDS, good_exits=range(256))
     if output is None:
         return smartctl.Smart()
     smart = smartctl.parse(output)
@@ -126,10 +156,11 @@ def _controller(step: Step, name: str, known_controllers: dict[str, Nvme | None]
 
 
 def _ask_controller(step: Step, name: str) -> Nvme | None:
-    identity_output = step.run("nvme", "id-ctrl", "-o", "json", f"/dev/{name}", limit=NVME_SECONDS)
+    id_ctrl, smart_log = _nvme(name)
+    identity_output = step.run(*id_ctrl, limit=NVME_SECONDS)
     if identity_output is None:
         return None
-    log_output = step.run("nvme", "smart-log", "-o", "json", f"/dev/{name}", limit=NVME_SECONDS)
+    log_output = step.run(*smart_log, limit=NVME_SECONDS)
     identity, log = nvme.parse(identity_output), nvme.parse_smart_log(log_output or b"")
     for note in (*identity.notes, *log.notes):
         step.trouble(f"nvme on {name}: {note}")

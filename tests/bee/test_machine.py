@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import random
+import re
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from bee import machine
+from bee import audit as flow
+from bee import process
 from bee.audit import collect, serialise
-from bee.machine import Live, Recorded, Run
+from bee.background import Task
+from bee.machine import MAX_OUTPUT_BYTES, Live, Recorded, Run
+from tests.bee.recorded import LINKS, SYS_FILES, runs
 from tests.bee.test_audit import errors
 
 
@@ -99,7 +105,7 @@ def test_a_tool_that_prints_without_end_is_stopped(tools: Path) -> None:
     program(tools, "tool", "exec cat /dev/zero")
     run = live(tools).run("tool", limit=60)
     assert run.outcome == "flooded"
-    assert len(run.stdout) == machine.MAX_OUTPUT_BYTES
+    assert len(run.stdout) == MAX_OUTPUT_BYTES
 
 
 def test_a_tool_that_floods_stderr_is_stopped_too(tools: Path) -> None:
@@ -120,7 +126,7 @@ def test_tools_get_a_clean_environment_no_input_and_a_session_of_their_own(
     monkeypatch.setenv("SECRET", "x")
     program(tools, "tool", "cat; pwd; env; cut -d' ' -f6 /proc/$$/stat; echo $$")
     *printed, session, own = live(tools).run("tool", limit=10).stdout.decode().split()
-    assert printed[0] == "/"
+    assert re.fullmatch(r"/tmp/bee-[0-9a-f]{16}", printed[0])
     assert "LC_ALL=C" in printed
     assert f"PATH={tools}:/usr/bin:/bin" in printed
     assert not [word for word in printed if word.startswith(("SECRET", "LANG"))]
@@ -148,7 +154,6 @@ def test_a_recorded_machine_answers_as_it_was_recorded() -> None:
     run = Run(args=("tool", "-x"), outcome="exited", exit_code=0, stdout=b"out", seconds=3)
     seen = Recorded({run.args: run}, {"/sys/a/b": "text"}, {"/sys/a/link": "/sys/c"})
     assert seen.run("tool", "-x", limit=5) is run
-    assert seen.run("tool", "-x", limit=2).outcome == "timeout"
     assert seen.run("tool", "-y", limit=5).outcome == "missing"
     assert (seen.has_tool("tool"), seen.has_tool("other")) == (True, False)
     assert (seen.read("/sys/a/b"), seen.read("/sys/a/c")) == ("text", None)
@@ -212,3 +217,127 @@ def test_tools_that_misbehave_all_at_once_still_give_a_valid_audit(tools: Path, 
         assert by_name[name].status == "failed"
         assert by_name[name].reasons
         assert not [reason for reason in by_name[name].reasons if "bee itself failed" in reason]
+
+
+def test_an_overridden_tool_is_the_one_that_runs_and_no_other(tools: Path) -> None:
+    (tools / "elsewhere").mkdir()
+    program(tools, "tool", "echo found")
+    program(tools / "elsewhere", "mine", 'echo "$0"')
+    overridden = Live(path=(str(tools),), tools={"tool": str(tools / "elsewhere" / "mine")})
+    assert overridden.run("tool", limit=10).stdout == f"{tools}/elsewhere/mine\n".encode()
+    gone = Live(path=(str(tools),), tools={"tool": str(tools / "absent")})
+    assert (gone.run("tool", limit=10).outcome, gone.has_tool("tool")) == ("missing", False)
+
+
+def test_the_working_folder_is_private_and_is_gone_with_what_the_tool_left_in_it(tools: Path) -> None:
+    program(tools, "tool", "pwd; stat -c %a .; mkdir logs; echo x > logs/storcli.log")
+    folder, mode = live(tools).run("tool", limit=10).stdout.decode().split()
+    assert mode == "700"
+    assert not Path(folder).exists()
+
+
+def test_only_one_ipmitool_runs_at_a_time_and_other_tools_run_beside_each_other(tools: Path) -> None:
+    body = f"mkdir {tools}/busy.$1 || echo two at once; sleep 0.2; rmdir {tools}/busy.$1"
+    for name in ("ipmitool", "smartctl"):
+        program(tools, name, body)
+    with live(tools) as machine:
+        for name, seen in (("ipmitool", {b""}), ("smartctl", {b"", b"two at once\n"})):
+            tasks = [Task(lambda name=name: machine.run(name, name, limit=10)) for _ in range(3)]
+            assert {task.result().stdout for task in tasks} == seen
+
+
+def test_the_deadline_stops_what_runs_and_starts_nothing_more(tools: Path) -> None:
+    program(tools, "tool", "echo before; exec sleep 1000")
+    program(tools, "ipmitool", "exec sleep 1000")
+    begin = time.monotonic()
+    with Live(path=(str(tools), "/usr/bin", "/bin"), deadline=begin + 0.4) as machine:
+        # The second ipmitool waits for its turn, which never comes.
+        tasks = [Task(lambda name=name: machine.run(name, limit=60)) for name in ("tool", "ipmitool", "ipmitool")]
+        runs = [task.result() for task in tasks]
+        late = machine.run("tool", limit=60)
+    assert time.monotonic() - begin < 2
+    assert [run.outcome for run in runs] == ["stopped"] * 3
+    assert (runs[0].stdout, late) == (b"before\n", Run(args=("tool",), outcome="stopped"))
+
+
+def test_a_tool_that_is_late_by_its_own_limit_is_not_blamed_on_the_deadline(tools: Path) -> None:
+    program(tools, "tool", "exec sleep 1000")
+    assert Live(path=(str(tools), "/bin"), deadline=time.monotonic() + 60).run("tool", limit=0.2).outcome == "timeout"
+
+
+def test_closing_stops_every_tool(tools: Path) -> None:
+    program(tools, "tool", f"echo $$ > {tools}/pid.$1; exec sleep 1000")
+    machine = live(tools)
+    tasks = [Task(lambda number=number: machine.run("tool", str(number), limit=60)) for number in range(3)]
+    end = time.monotonic() + 20
+    while len([path for path in tools.glob("pid.*") if path.read_text()]) < 3:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    machine.close()
+    assert [task.result().outcome for task in tasks] == ["stopped"] * 3
+    assert not [path for path in tools.glob("pid.*") if outlives(int(path.read_text()))]
+    assert machine.run("tool", "3", limit=1).outcome == "stopped"
+
+
+class Unkillable(subprocess.Popen[bytes]):
+    """A process in uninterruptible sleep, which no test can have: its end is not seen in time."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        if timeout == process.REAP_SECONDS:
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        return super().wait(timeout)
+
+
+def test_a_tool_that_survives_the_kill_is_left_behind_and_that_is_said(
+    tools: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process.subprocess, "Popen", Unkillable)
+    program(tools, "tool", "exec sleep 1000")
+    run = live(tools).run("tool", limit=0.2)
+    assert (run.outcome, run.left_behind) == ("timeout", True)
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck(Recorded):
+    """A machine whose kernel does not come back from reading a link's width."""
+
+    def read(self, path: str) -> str | None:
+        if path.endswith("current_link_width"):
+            time.sleep(1000)
+        return Recorded.read(self, path)
+
+
+def test_a_read_that_never_returns_costs_its_step_alone_once_there_is_a_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(flow, "_GRACE_SECONDS", 0.1)
+    machine = Stuck(runs(), SYS_FILES, LINKS)
+    found = collect(machine, lambda level, text: None, deadline=time.monotonic() + 0.3)
+    assert errors(serialise(found)) == []
+    by_name = {collector.name: collector for collector in found.collectors}
+    assert found.pcie is None
+    assert by_name["pcie"].status == "failed"
+    assert by_name["pcie"].reasons == ("it was still waiting for the kernel when the audit's deadline had come",)
+    assert {by_name[name].status for name in ("board", "cpu", "memory", "storage")} == {"ok"}
+
+
+@dataclass(frozen=True, slots=True)
+class Unsteady(Recorded):
+    """A machine whose tools take another time each time."""
+
+    def run(self, *args: str, limit: float) -> Run:
+        time.sleep(random.random() / 50)
+        return Recorded.run(self, *args, limit=limit)
+
+
+def test_no_order_depends_on_which_tool_is_faster() -> None:
+    def seen() -> tuple[list[tuple[str, str]], bytes]:
+        said: list[tuple[str, str]] = []
+        disks = {f"/sys/block/{name}/size": "1" for name in ("sda", "nvme0n1", "nvme0n2")}
+        without_ipmitool = {args: run for args, run in runs().items() if args[0] != "ipmitool"}
+        machine = Unsteady(without_ipmitool, {**SYS_FILES, **disks}, LINKS)
+        found = collect(machine, lambda level, text: said.append((level, re.sub(r"[0-9.]+ s$", "", text))))
+        timeless = [replace(collector, seconds=0.0) for collector in found.collectors]
+        return said, serialise(replace(found, seconds=0.0, collectors=tuple(timeless)))
+
+    assert len({repr(seen()) for _ in range(5)}) == 1
