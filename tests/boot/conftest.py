@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -20,6 +21,7 @@ from tests.house.tree import BIN, ROOT
 
 TOOLS = (QEMU, "setpriv", "ssh", "ssh-keygen", "xorriso")
 BUILD_LIMIT = 35 * 60  # seconds, with nothing cached
+STOP_LIMIT = 60  # seconds that a build told to stop has to take down what it mounted
 LINES_SHOWN = 40
 
 _seconds: dict[str, float] = {}
@@ -66,6 +68,23 @@ def key(paths: Paths) -> Path:
     return private
 
 
+def _run_to_its_end(command: list[str], output: IO[str]) -> int:
+    """A build's exit code. Should this process be stopped or die, the build is told to stop (TERM)."""
+    with subprocess.Popen(
+        ["setpriv", "--pdeathsig", "TERM", *command],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+    ) as build:
+        try:
+            return build.wait(BUILD_LIMIT)
+        except BaseException:
+            build.terminate()
+            build.wait(STOP_LIMIT)
+            raise
+
+
 @pytest.fixture(scope="session")
 def iso(paths: Paths, key: Path) -> Path:
     """The ISO, built in this checkout by the documented command; BEE_ACCEPTANCE_ISO names one that is ready."""
@@ -78,27 +97,10 @@ def iso(paths: Paths, key: Path) -> Path:
     log = ROOT / "dist/acceptance/build.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with timed("build the ISO"), log.open("w") as output:
-        # TERM, for which the build takes down what it mounted, should this process die
-        built = subprocess.run(
-            [
-                "setpriv",
-                "--pdeathsig",
-                "TERM",
-                str(BIN / "doit"),
-                "iso",
-                f"authorized_keys={key}.pub",
-                "abi=pin-or-newest",
-            ],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            timeout=BUILD_LIMIT,
-            check=False,
-        )
-    if built.returncode:
+        code = _run_to_its_end([str(BIN / "doit"), "iso", f"authorized_keys={key}.pub", "abi=pin-or-newest"], output)
+    if code:
         last = "\n".join(log.read_text(errors="replace").splitlines()[-LINES_SHOWN:])
-        pytest.fail(f"doit iso ended with {built.returncode}; the last lines of {log}:\n{last}", pytrace=False)
+        pytest.fail(f"doit iso ended with {code}; the last lines of {log}:\n{last}", pytrace=False)
     return paths.image(bee_version(paths), configure(paths.versions.read_text(), {}).suite)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -26,6 +27,9 @@ KVM_PROBE_LIMIT = 20  # seconds; with a KVM that works the kernel is through in 
 EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "max,erms=off,fsrm=off")
 ACCELERATED = ("-accel", "kvm", "-cpu", "host")
 
+
+# ECMA-48: colours, cursor positions. systemd puts them into the middle of its words.
+CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?!]*[A-Za-z]")
 
 # In every guest's command line, by which it is found again.
 FOLDER_PREFIX = f"bee-guest-{os.getpid()}-"
@@ -109,9 +113,9 @@ class Guest:
 
     @property
     def serial(self) -> str:
-        """All that the serial line has said."""
+        """All that the serial line has said, without the terminal's control sequences."""
         log = self._folder / "serial.log"
-        return log.read_text(errors="replace") if log.exists() else ""
+        return CONTROL_SEQUENCE.sub("", log.read_text(errors="replace")) if log.exists() else ""
 
     def wait_for_serial(self, text: str, limit: float) -> None:
         """Wait until the serial line has said `text`.
@@ -226,7 +230,8 @@ def boot(iso: Path, hardware: Hardware, key: Path, *, cable: bool = True) -> Ite
         key: private key of root's account in the image.
         cable: whether the network card's cable is plugged in from the start.
     """
-    folder = Path(tempfile.mkdtemp(prefix="bee-guest-"))  # short: a socket's path has at most 107 bytes
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))  # short: a socket's path has at most 107 bytes
     try:
         port = free_port()
         with (folder / "qemu.log").open("wb") as log:
@@ -244,6 +249,14 @@ def boot(iso: Path, hardware: Hardware, key: Path, *, cable: bool = True) -> Ite
             process.wait()
     finally:
         shutil.rmtree(folder)
+
+
+def _sweep() -> None:
+    """Remove what runs left that were killed: a folder each is all that can outlive them."""
+    for folder in Path(tempfile.gettempdir()).glob("bee-guest-*-*"):
+        owner = folder.name.split("-")[2]
+        if not Path(f"/proc/{owner}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _await_monitor(folder: Path, process: subprocess.Popen[bytes]) -> None:

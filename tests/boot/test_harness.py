@@ -92,10 +92,11 @@ def test_the_expectation_names_every_serial_that_the_guest_is_given() -> None:
 
 
 POWER_ON = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from tests.boot.hardware import SERVER
 from tests.boot.qemu import boot, guests_left
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits it ignored
 iso = Path(sys.argv[1])
 with boot(iso, SERVER, iso):
     print(*guests_left(), flush=True)
@@ -104,19 +105,18 @@ with boot(iso, SERVER, iso):
 
 
 @pytest.mark.acceptance
-@pytest.mark.parametrize("signal", ["INT", "KILL"])
+@pytest.mark.parametrize("signal", ["INT", "TERM", "KILL"])
 def test_a_guest_ends_with_the_process_that_booted_it(iso: Path, signal: str) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", POWER_ON, str(iso)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as tester:
-        assert tester.stdout
-        guests = tester.stdout.readline().split()
-        assert guests
-        subprocess.run(["kill", f"-{signal}", str(tester.pid)], check=True)
+    command = [sys.executable, "-c", POWER_ON, str(iso)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as tester:
+        try:
+            assert tester.stdout
+            guests = tester.stdout.readline().split()
+            subprocess.run(["kill", f"-{signal}", str(tester.pid)], check=True)
+            tester.wait(10)
+        finally:
+            tester.kill()
+    assert guests
     deadline = time.monotonic() + 10
     while running := [pid for pid in guests if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < deadline, running
