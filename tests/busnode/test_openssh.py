@@ -195,9 +195,15 @@ def test_a_probe_says_what_a_port_answers(server: Server, known: Path, place: st
 def test_options_end_before_the_host(server: Server, known: Path, tmp_path: Path) -> None:
     """Whatever a host is called, ssh takes it for a host: the schema refuses it, and the argument list would too."""
     ran = tmp_path / "ran"
+    seen = tmp_path / "seen"
+    program = tmp_path / "ssh"
+    program.write_text(f'#!/bin/sh\nprintf \'%s\\n\' "$@" >{seen}\nexec ssh "$@"\n')
+    program.chmod(0o755)
+    host = f"-oProxyCommand=touch {ran}"
     with pytest.raises(UnreachableError):
-        _says(server.ssh(known, host=f"-oProxyCommand=touch {ran}"))
+        _says(server.ssh(known, host=host, program=str(program)))
     assert not ran.exists()
+    assert f"--\n{host}\nexec sh -c " in seen.read_text()
 
 
 def test_the_public_half_of_a_key(server: Server, tmp_path: Path) -> None:

@@ -140,7 +140,11 @@ def test_a_key_behind_options_is_known(run: Run, program: Program, tmp_path: Pat
 
 PACKAGES = Step("install-packages", "packages", "packages", ("packages_installed", "nftables", "g++"))
 # dpkg of the test's own: what is installed is a line a package in a file; some it only once knew.
-DPKG = 'while read -r name; do printf "|installed %s|" "$name"; done <{0}; printf "|not-installed g++|"; exit 1'
+DPKG = r"""
+say() {{ printf '%s' "$1" | sed "s/[$]{{db:Status-Status}}/$2/; s/[$]{{Package}}/$3/"; }}
+while read -r name; do say "${{2#-f=}}" installed "$name"; done <{0}
+say "${{2#-f=}}" not-installed g++
+exit 1"""
 
 
 def test_nothing_is_run_where_nothing_is_missing(run: Run, program: Program, tmp_path: Path) -> None:
