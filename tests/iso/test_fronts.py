@@ -1,0 +1,125 @@
+"""The document's commands are thin: what they refuse, and what they hand to doit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BUILD = "iso/build.sh"
+DRIVER = "iso/builder/build-nvidia-module.sh"
+CONTAINER = "iso/builder/build-in-container.sh"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The fronts in a tree where set-up, preflight and doit only say how they were called."""
+    root = tmp_path / "check out"
+    for front in (BUILD, DRIVER, CONTAINER):
+        (root / front).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / front, root / front)
+    shutil.copytree(ROOT / "iso/builder/host-packages", root / "iso/builder/host-packages")
+    (root / "iso/__init__.py").touch()
+    (root / "iso/preflight.py").write_text("import sys\nprint('preflight', *sys.argv[1:])\n")
+    say = '#!/bin/sh\nprintf "%s" "${0##*/}"\nprintf " [%s]" "$@"\necho\n'
+    for tool in ("iso/builder/setup-builder.sh", ".venv/bin/doit", "bin/engine"):
+        (root / tool).parent.mkdir(parents=True, exist_ok=True)
+        (root / tool).write_text(say)
+        (root / tool).chmod(0o755)
+    return root
+
+
+def run(checkout: Path, front: str, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    home = {"HOME": str(checkout / "home"), "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": ""}
+    return subprocess.run(
+        [checkout / front, *arguments],
+        cwd=checkout.parent,
+        env=os.environ | home | extra,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_build_checks_sets_up_and_builds(checkout: Path) -> None:
+    done = run(checkout, BUILD)
+    assert done.stdout == "preflight iso\nsetup-builder.sh [iso]\ndoit [iso]\n"
+
+
+def test_build_makes_a_setting_of_the_document_s_option_wherever_it_was_called(checkout: Path) -> None:
+    keys = checkout.parent / "my keys"
+    keys.touch()
+    for arguments in (["--authorized-keys", "my keys"], ["--authorized-keys=my keys"]):
+        done = run(checkout, BUILD, "nvidia=none", *arguments, "suite=bookworm")
+        assert done.stdout.endswith(f"doit [iso] [nvidia=none] [authorized_keys={keys}] [suite=bookworm]\n")
+
+
+@pytest.mark.parametrize("front", [BUILD, DRIVER])
+@pytest.mark.parametrize("arguments", [["--help"], ["-v"], ["list"], ["=x"], ["nvidia=none", "clean"]])
+def test_what_is_no_setting_is_refused_before_anything_starts(checkout: Path, front: str, arguments: list[str]) -> None:
+    done = run(checkout, front, *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"usage: {front}")
+
+
+def test_build_wants_a_file_after_its_option(checkout: Path) -> None:
+    assert run(checkout, BUILD, "--authorized-keys").returncode == 2
+
+
+def test_a_value_stays_one_word_whatever_is_in_it(checkout: Path) -> None:
+    hostile = "mirror=$(touch x);`touch x`; touch x"
+    assert f"[{hostile}]" in run(checkout, BUILD, hostile).stdout
+    assert not (checkout.parent / "x").exists()
+
+
+def test_the_driver_alone(checkout: Path) -> None:
+    done = run(checkout, DRIVER, "abi=pin-or-newest")
+    assert done.stdout.endswith("doit [nvidia] [abi=pin-or-newest]\n")
+
+
+def test_a_container_build_is_the_same_command_in_a_privileged_container(checkout: Path) -> None:
+    keys = checkout.parent / "keys"
+    keys.touch()
+    done = run(
+        checkout,
+        CONTAINER,
+        "nvidia=none",
+        "--authorized-keys",
+        "keys",
+        BEE_CONTAINER_ENGINE="engine",
+        PATH=f"{checkout / 'bin'}:{os.environ['PATH']}",
+    )
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("engine [run] [--privileged]")
+    assert f"[{keys}:/run/authorized_keys:ro]" in last
+    assert last.endswith("[iso/build.sh] [--authorized-keys=/run/authorized_keys] [nvidia=none]")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--authorized-keys"], "wants a file"),
+        (["--authorized-keys=/nonexistent"], "/nonexistent: no such file"),
+        (["--privileged"], "no such option"),
+        (["bash"], "not a setting"),
+    ],
+)
+def test_a_container_build_refuses_what_it_does_not_know(checkout: Path, arguments: list[str], said: str) -> None:
+    done = run(checkout, CONTAINER, *arguments, BEE_CONTAINER_ENGINE="engine")
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_without_an_engine_it_says_what_to_install(checkout: Path) -> None:
+    tools = checkout / "tools"
+    tools.mkdir()
+    for tool in ("sh", "dirname", "env"):
+        (tools / tool).symlink_to(str(shutil.which(tool)))
+    done = run(checkout, CONTAINER, PATH=str(tools), BEE_CONTAINER_ENGINE="")
+    assert done.returncode == 2
+    assert "apt install podman" in done.stderr

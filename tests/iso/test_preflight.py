@@ -1,0 +1,138 @@
+"""What a machine lacks is said all at once, each with what mends it; a fit machine hears nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iso import preflight
+from iso.preflight import Machine, lacks, mount_of
+from tests.iso.checkout import make_checkout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT = Path(__file__).parents[2]
+TARGETS = "trixie main http://mirror.invalid/debian\ntrixie-security main http://mirror.invalid/debian-security\n"
+POLICY = (
+    "live-build:\n  Installed: (none)\n  Candidate: 1:2\n  Version table:\npython3:\n  Installed: 3\n  Candidate: 3\n"
+)
+
+
+def answers(**by_program: tuple[int, str]) -> object:
+    """A machine's commands, by the name of their program; what is not named succeeds and says nothing."""
+    known = {"apt-get": (0, TARGETS), "apt-cache": (0, POLICY), **by_program}
+    return lambda command: known.get(command[0], (0, ""))
+
+
+@pytest.fixture
+def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    paths = make_checkout(tmp_path)
+    lists = paths.builder / "host-packages"
+    lists.mkdir()
+    (lists / "iso").write_text("# comment\nlive-build # reason\n")
+    (lists / "python").write_text("python3\n")
+    monkeypatch.setattr(preflight, "DIST_BYTES", 1)
+    monkeypatch.setattr(preflight, "CACHE_BYTES", 1)
+    return Machine(
+        paths=paths,
+        os_release='ID=debian\nVERSION_ID="13"\n',
+        architecture="x86_64",
+        memory=64 << 30,
+        mountinfo="1 0 0:1 / / rw,relatime - ext4 /dev/root rw\n",
+        run=answers(),  # type: ignore[arg-type]  # narrower than the field
+        is_root=True,
+    )
+
+
+def said(machine: Machine, **changes: object) -> list[str]:
+    return [f"{lack.what} -> {lack.remedy}" for lack in lacks(dataclasses.replace(machine, **changes), ["iso"])]  # type: ignore[arg-type]
+
+
+def test_a_fit_machine_lacks_nothing(fit: Machine) -> None:
+    assert said(fit) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"os_release": 'ID=ubuntu\nVERSION_ID="24.04"\n'}, "this is ubuntu 24.04, the build needs Debian 12 or 13"),
+        ({"os_release": ""}, "this is an unknown system"),
+        ({"architecture": "aarch64"}, "this is a aarch64 machine"),
+        ({"memory": 1 << 30}, "GB of memory are available"),
+        ({"mountinfo": "1 0 0:1 / / rw,noexec - ext4 /dev/root rw\n"}, "is mounted noexec"),
+        ({"run": answers(**{"apt-get": (127, "")})}, "apt-get is not here"),
+        ({"run": answers(**{"apt-get": (0, TARGETS.splitlines()[0])})}, "no Debian security archive"),
+        ({"run": answers(**{"apt-cache": (0, POLICY.replace("1:2", "(none)"))})}, "package live-build is not in"),
+        ({"run": answers(unshare=(1, "unshare failed: Operation not permitted\n"))}, "Operation not permitted"),
+        ({"is_root": False, "run": answers(sudo=(1, "a password is required"))}, "no root rights"),
+    ],
+)
+def test_each_lack_is_named_with_its_remedy(fit: Machine, changes: dict[str, object], what: str) -> None:
+    (line,) = said(fit, **changes)
+    assert what in line.partition(" -> ")[0]
+    assert line.partition(" -> ")[2]
+
+
+def test_all_lacks_come_in_one_list(fit: Machine) -> None:
+    found = said(
+        fit, os_release="ID=fedora\n", architecture="arm64", is_root=False, run=answers(sudo=(127, "")), memory=0
+    )
+    assert len(found) >= 4
+
+
+def test_before_the_first_update_apt_s_ignorance_says_nothing(fit: Machine) -> None:
+    assert said(fit, run=answers(**{"apt-cache": (0, "")})) == []
+
+
+def test_full_disks_and_folders_of_others_are_named(fit: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "CACHE_BYTES", 1 << 60)
+    (line,) = said(fit)
+    assert str(fit.paths.cache) in line
+    assert "XDG_CACHE_HOME" in line
+
+
+def test_devices_are_asked_for_only_where_the_build_is_on_disk(fit: Machine) -> None:
+    nodev = "1 0 0:1 / / rw,nodev - ext4 /dev/root rw\n"
+    assert said(fit, mountinfo=nodev) == []
+    assert any("nodev" in line for line in said(fit, mountinfo=nodev, memory=4 << 30))
+
+
+@given(st.text())
+def test_any_mountinfo_is_read(text: str) -> None:
+    assert mount_of(Path("/a/b"), text)[0].startswith("/") or text
+
+
+def test_the_nearest_mount_counts() -> None:
+    lines = "".join(
+        f"1 0 0:1 / {point} {options} - ext4 x rw\n"
+        for point, options in (("/", "rw"), ("/srv", "rw,noexec"), ("/srv/build", "ro"), ("/srv/buildings", "nodev"))
+    )
+    assert mount_of(Path("/srv/build/tree"), lines) == ("/srv/build", {"ro"})
+    assert mount_of(Path("/srv/else"), lines) == ("/srv", {"rw", "noexec"})
+
+
+def _preflight(*arguments: str) -> subprocess.CompletedProcess[str]:
+    # Isolated from everything that is installed: this runs first on a machine that has nothing.
+    program = ["/usr/bin/python3", "-S", "-m", "iso.preflight"]
+    return subprocess.run([*program, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_it_runs_on_the_bare_interpreter() -> None:
+    done = _preflight("iso")
+    assert done.returncode in {0, 2}
+    assert "Traceback" not in done.stderr
+    assert all(line.startswith(("missing: ", "    mend: ")) for line in done.stderr.splitlines())
+
+
+@pytest.mark.parametrize("arguments", [[], ["cake"], ["iso", "cake"]])
+def test_unknown_tasks_are_refused(arguments: Sequence[str]) -> None:
+    done = _preflight(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage:")
