@@ -39,7 +39,12 @@ class OutputError(Exception):
 
 
 def collect(
-    machine: Machine, log: Log, *, skip: Mapping[str, str] | None = None, deadline: float | None = None
+    machine: Machine,
+    log: Log,
+    *,
+    skip: Mapping[str, str] | None = None,
+    deadline: float | None = None,
+    notes: tuple[str, ...] = (),
 ) -> Audit:
     """Run the seven steps on `machine` side by side; one that fails, for whatever reason, leaves None and its reason.
 
@@ -48,12 +53,14 @@ def collect(
         log: takes (level, text), level being error or info, in the document's order of the steps.
         skip: the steps not to run, each with who said so.
         deadline: time.monotonic() after which no step is waited for.
+        notes: what the audit as a whole is to say beside its own.
     """
     now, begin = machine.clock(), time.monotonic()
     skip = skip or {}
 
     def start(name: str, collector: Callable[[Step], Part | None]) -> _Running[Part]:
-        return _Running(name, machine, (lambda step: step.absent(skip[name])) if name in skip else collector)
+        skipped = (lambda step: step.absent(skip[name], silent=True)) if name in skip else None
+        return _Running(name, machine, skipped or collector)
 
     running_board = start("board", board.collect)
     running_cpu = start("cpu", cpu.collect)
@@ -77,7 +84,7 @@ def collect(
         bee_version=__version__,
         started_at=_timestamp(now),
         seconds=round(time.monotonic() - begin, 3),
-        notes=_clock_notes(now),
+        notes=(*notes, *_clock_notes(now)),
         host=host.collect(machine),
         board=board_part,
         cpu=cpu_part,

@@ -70,18 +70,10 @@ def silence(stream: TextIO) -> None:
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
-def _seconds(text: str) -> float:
-    """A time of more than nothing; argparse turns the ValueError into its own line."""
-    seconds = float(text)
-    if not 0 < seconds < 1e9:
-        raise ValueError(text)
-    return seconds
-
-
 def _parser() -> argparse.ArgumentParser:
     import argparse
 
-    from bee import commands
+    from bee import collecting, commands
     from bee.audit import DEFAULT_PATH
 
     parser = argparse.ArgumentParser(
@@ -100,11 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument(
         "--output", metavar="PATH", default=DEFAULT_PATH, help="where to write it, - for stdout (default: %(default)s)"
     )
-    audit.add_argument("--verbose", action="store_true", help="say on stderr which tool ran and how long it took")
-    audit.add_argument(
-        "--deadline", metavar="SECONDS", type=_seconds, help="stop what is not done by then, and write what there is"
-    )
-    audit.set_defaults(command=commands.audit)
+    _add_collecting(audit)
+    audit.set_defaults(command=collecting.audit)
 
     report = commands_of.add_parser("report", help="show an audit as a table", allow_abbrev=False)
     report.add_argument("file", metavar="FILE", help="an audit, - for stdin")
@@ -118,3 +107,22 @@ def _parser() -> argparse.ArgumentParser:
     qr.add_argument("file", metavar="FILE", help="an audit, - for stdin")
     qr.set_defaults(command=commands.qr)
     return parser
+
+
+def _add_collecting(parser: argparse.ArgumentParser) -> None:
+    """The flags of a command that looks at this machine."""
+    parser.add_argument("--verbose", action="store_true", help="say on stderr which tool ran and how long it took")
+    parser.add_argument(
+        "--deadline", metavar="SECONDS", help="stop what is not done by then, and write what there is (bee.deadline=)"
+    )
+    parser.add_argument(
+        "--skip", metavar="STEP", action="append", default=[], help="leave out a step, such as psu (bee.skip=psu)"
+    )
+    parser.add_argument(
+        "--tool",
+        metavar="NAME=PATH",
+        action="append",
+        default=[],
+        help="run PATH where a step runs the tool NAME (bee.tool=NAME=PATH); names in brackets: the same on the "
+        "kernel's command line",
+    )

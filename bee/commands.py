@@ -6,13 +6,10 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
-import time
 from typing import TYPE_CHECKING, TextIO, cast
 
-from bee.cli import silence
-from bee.model import SCHEMA_VERSION, printable
+from bee.model import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     import argparse
@@ -22,48 +19,6 @@ MAX_AUDIT_BYTES = 256 * 2**20
 
 class BadInput(Exception):  # noqa: N818 - it is what it says, and ends as one line, not as a traceback
     """What was asked for cannot be done; the text is one line: what, where, what to do."""
-
-
-def audit(arguments: argparse.Namespace) -> int:
-    """`bee audit`: JSON to the file (or stdout), the summary to stdout (or stderr, when stdout carries the JSON)."""
-    from bee import audit as flow
-    from bee.machine import Live
-
-    def log(level: str, text: str) -> None:
-        if level == "error" or arguments.verbose:
-            print(f"bee: {printable(text)}", file=sys.stderr)
-
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, _interrupt)
-    deadline = None if arguments.deadline is None else time.monotonic() + arguments.deadline
-    to_stdout = arguments.output == "-"
-    try:
-        if not to_stdout:
-            flow.check_writable(arguments.output)
-        with Live(deadline=deadline) as machine:
-            content = flow.serialise(flow.collect(machine, log, deadline=deadline))
-        if not to_stdout:
-            flow.write(arguments.output, content)
-    except flow.OutputError as error:
-        raise BadInput(str(error)) from None
-    if to_stdout:
-        sys.stdout.buffer.write(content)
-        sys.stdout.flush()
-    stream = sys.stderr if to_stdout else sys.stdout
-    try:
-        _show_summary(content, stream)
-        stream.flush()
-    except OSError:
-        # The audit is written, and that is what counts: whoever was to read the summary has gone.
-        silence(stream)
-    return 0
-
-
-def _interrupt(*_: object) -> None:
-    """A terminated or hung-up audit ends as an interrupted one does: the tools under way are taken down with it."""
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def report(arguments: argparse.Namespace) -> int:
@@ -78,7 +33,7 @@ def report(arguments: argparse.Namespace) -> int:
 def qr(arguments: argparse.Namespace) -> int:
     """`bee qr`: the summary as a QR code, as text where there is no qrencode."""
     _, content = _load(arguments.file)
-    _show_summary(content, sys.stdout)
+    show_summary(content, sys.stdout)
     return 0
 
 
@@ -128,7 +83,8 @@ def _load(path: str) -> tuple[dict[str, object], bytes]:
     return cast("dict[str, object]", document), content
 
 
-def _show_summary(content: bytes, stream: TextIO) -> None:
+def show_summary(content: bytes, stream: TextIO) -> None:
+    """The audit's QR code, where it can be drawn, and the few lines of its summary."""
     from bee.machine import Live
     from bee.views import qr as qr_view
     from bee.views import text

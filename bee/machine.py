@@ -130,6 +130,9 @@ class Live:
         path: where tools are looked for, whatever the caller's environment says.
         tools: by name, the one file that a tool is, instead of looking for it.
         deadline: time.monotonic() after which no tool goes on or is started.
+
+    Attributes:
+        asked_for: the names of the tools that were run or looked for.
     """
 
     def __init__(
@@ -147,6 +150,7 @@ class Live:
         self._closed = False
         self._slots = threading.Semaphore(_MAX_AT_ONCE)
         self._turns = {name: threading.Semaphore() for name in _ONE_AT_A_TIME}
+        self.asked_for: set[str] = set()
         self._under_way = 0
         self._changed = threading.Condition()
 
@@ -233,6 +237,7 @@ class Live:
         return self._find(name) is not None
 
     def _find(self, name: str) -> str | None:
+        self.asked_for.add(name)
         candidates = [self._tools[name]] if name in self._tools else [f"{folder}/{name}" for folder in self._path]
         return next((candidate for candidate in candidates if is_program(candidate)), None)
 
