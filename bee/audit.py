@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from bee import __version__
+from bee import __version__, health
 from bee.background import Task
 from bee.collectors import board, cpu, host, memory, nvidia, pcie, psu, storage
 from bee.collectors.step import Step
@@ -79,7 +79,7 @@ def collect(
     board_part, cpu_part, memory_part = end(running_board), end(running_cpu), end(running_memory)
     storage_part, pcie_part, psu_part = end(running_storage), end(running_pcie), end(running_psu)
     nvidia_part = end(running_nvidia)
-    return Audit(
+    audit = Audit(
         schema_version=SCHEMA_VERSION,
         bee_version=__version__,
         started_at=_timestamp(now),
@@ -95,6 +95,7 @@ def collect(
         nvidia=nvidia_part,
         collectors=tuple(steps),
     )
+    return health.judged(audit)
 
 
 class _Running(Generic[Part]):

@@ -416,6 +416,15 @@ class Collector:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    severity: str
+    component: str
+    rule: str
+    evidence: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
     schema_version: int
     bee_version: str
@@ -431,6 +440,7 @@ class Audit:
     psu: Psu | None
     nvidia: Nvidia | None
     collectors: tuple[Collector, ...]
+    findings: tuple[Finding, ...] = ()
 
 
 _MAX_STRING = 500

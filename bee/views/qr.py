@@ -35,6 +35,7 @@ def _lines(document: dict[str, object], content: bytes) -> Iterator[str]:
         "B": _short(next(iter(rows(board, "baseboards")), {}), "serial"),
         "C": _short(next(iter(rows(board, "chassis")), {}), "serial"),
         "N": _counts(document),
+        "F": _findings(document),
     }
     # The same serial twice tells nothing: many vendors copy the system's.
     if values["C"] == values["S"]:
@@ -42,6 +43,14 @@ def _lines(document: dict[str, object], content: bytes) -> Iterator[str]:
     if values["B"] == values["S"]:
         values["B"] = ""
     yield from (f"{key} {value}" for key, value in values.items() if value)
+
+
+def _findings(document: dict[str, object]) -> str:
+    """`5/2`: findings, and how many of them are critical; an audit without the list says nothing."""
+    if not isinstance(document.get("findings"), list):
+        return ""
+    findings = rows(document, "findings")
+    return f"{len(findings)}/{sum(1 for f in findings if f.get('severity') == 'critical')}"
 
 
 def _short(record: dict[str, object], name: str) -> str:

@@ -11,8 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+# The summary stands on a console of 25 lines beside a QR code.
+_CRITICAL_SHOWN = 3
+
+
 def table(document: dict[str, object]) -> str:
-    """The whole audit, one section a part, a part that is null with its reason."""
+    """The whole audit: what is wrong first, then one section a part, a part that is null with its reason."""
     sections = (
         ("board", _board),
         ("cpu", _cpu),
@@ -22,7 +26,7 @@ def table(document: dict[str, object]) -> str:
         ("psu", _psu),
         ("nvidia", _nvidia),
     )
-    lines = [*_header(document)]
+    lines = [*_header(document), "", "FINDINGS", *_findings(document)]
     for name, section in sections:
         lines += ["", name.upper()]
         lines += section(part(document, name)) if part(document, name) else [f"  {_why_not(document, name)}"]
@@ -33,13 +37,32 @@ def table(document: dict[str, object]) -> str:
 
 def summary(document: dict[str, object]) -> str:
     """A few lines: what the machine is, how much of everything, what could not be seen."""
-    lines = [_title(document), *_counts(document)]
+    lines = [_title(document), *_counts(document), *_verdicts(document)]
     gaps = [c for c in rows(document, "collectors") if text(c, "status") in {"failed", "partial"}]
     if gaps:
         lines.append(
             f"Gaps    {', '.join(text(c, 'name') + ' ' + text(c, 'status') for c in gaps)}; bee report says why"
         )
     return "\n".join(piece for line in lines for piece in wrap(line))
+
+
+def _verdicts(document: dict[str, object]) -> Iterator[str]:
+    """How many findings, and the critical ones by name."""
+    findings = rows(document, "findings")
+    if not findings:
+        return
+    critical = [f for f in findings if text(f, "severity") == "critical"]
+    yield f"Health  {len(findings)} findings, {len(critical)} critical; bee report says what to do"
+    yield from (f"  {text(f, 'component')}: {text(f, 'evidence')}" for f in critical[:_CRITICAL_SHOWN])
+
+
+def _findings(document: dict[str, object]) -> Iterator[str]:
+    findings = rows(document, "findings")
+    if not findings:
+        yield "  none"
+    for finding in findings:
+        yield f"  {text(finding, 'severity').upper():<9}{text(finding, 'component')}: {text(finding, 'evidence')}"
+        yield f"           {text(finding, 'action')} ({text(finding, 'rule')})"
 
 
 def _title(document: dict[str, object]) -> str:

@@ -25,7 +25,7 @@ DOCUMENT: dict[str, Any] = json.loads(CONTENT)
 def test_the_table_shows_what_is_in_the_machine() -> None:
     shown = text.table(DOCUMENT)
     headings = [line for line in shown.split("\n") if line.isupper() and not line.startswith(" ")]
-    assert headings == ["BOARD", "CPU", "MEMORY", "STORAGE", "PCIE", "PSU", "NVIDIA", "COLLECTORS"]
+    assert headings == ["FINDINGS", "BOARD", "CPU", "MEMORY", "STORAGE", "PCIE", "PSU", "NVIDIA", "COLLECTORS"]
     for fact in (
         "SYS-4711",
         "BRD-0815",
@@ -81,6 +81,7 @@ def test_the_qr_text_is_what_the_documentation_says() -> None:
         "B BRD-0815",
         "C CHS-1234",
         "N 2c 48GiB/2m 4.32TB/3d 1g 2p",
+        "F 13/5",
     ]
     assert re.fullmatch(r"A [0-9a-f]{16}", lines[2])
 

@@ -1,0 +1,216 @@
+"""The rules: each finds what it is for in an otherwise sound machine, and nothing in a sound one."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bee import health
+from bee.health import RULES, Rule, judged
+from bee.model import Link, Sensor, to_json
+from bee.views import text
+from tests.bee.recorded import audit, server
+from tests.bee.test_audit import errors, serialise
+
+if TYPE_CHECKING:
+    from bee.model import Audit, Finding
+
+GPU, PORT = "0000:01:00.0", "0000:00:01.0"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "audit.md"
+
+
+def edited(record: Any, path: str, value: object) -> Any:
+    """`record` with another value at `storage.disks.2.smart.passed`."""
+    name, _, rest = path.partition(".")
+    if name.isdigit():
+        items = list(record)
+        items[int(name)] = edited(items[int(name)], rest, value) if rest else value
+        return tuple(items)
+    return replace(record, **{name: edited(getattr(record, name), rest, value) if rest else value})
+
+
+def changed(record: Audit, changes: dict[str, object]) -> Audit:
+    for path, value in changes.items():
+        record = edited(record, path, value)
+    return replace(record, findings=())
+
+
+def place(seen: Audit, address: str) -> str:
+    assert seen.pcie is not None
+    return f"pcie.devices.{[d.address for d in seen.pcie.devices].index(address)}"
+
+
+def link(width: int, max_width: int, speed: float = 16.0, max_speed: float = 16.0) -> Link:
+    return Link(width=width, max_width=max_width, speed_gts=speed, max_speed_gts=max_speed)
+
+
+SEEN = audit(server())
+# The recorded machine with all that is wrong with it put right.
+SOUND = changed(
+    SEEN,
+    {
+        "storage.disks.2.smart.pending_sectors": 0,
+        "storage.disks.2.smart.reallocated_sectors": 0,
+        "storage.disks.2.smart.crc_errors": 0,
+        "memory.slots.1": None if SEEN.memory is None else replace(SEEN.memory.slots[0], locator="DIMM_A2"),
+        "memory.total_bytes": 64 * 2**30,
+        "host.memory_bytes": 63 * 2**30,
+        "cpu.sockets.1.enabled": True,
+        "psu.supplies": () if SEEN.psu is None else SEEN.psu.supplies[:1],
+        "psu.sensors": (),
+        "psu.sel_critical": (),
+        "nvidia.gpus.0.ecc.volatile_uncorrected": 0,
+        "nvidia.gpus.0.ecc.aggregate_uncorrected": 0,
+        f"{place(SEEN, GPU)}.link": link(16, 16),
+        f"{place(SEEN, PORT)}.link": link(16, 16),
+    },
+)
+
+
+def found(record: Audit) -> list[Finding]:
+    return list(judged(record).findings)
+
+
+def test_a_sound_machine_has_no_finding() -> None:
+    assert found(SOUND) == []
+
+
+def test_the_recorded_machine_is_judged_as_it_is_audited() -> None:
+    assert [(f.severity, f.rule, f.component) for f in SEEN.findings] == [
+        ("critical", "disk-pending", "disk sda"),
+        ("critical", "psu-failed", "power supply Pwr Supply 3 FRU"),
+        ("critical", "psu-failed", "power supply sensor PS3 Status"),
+        ("critical", "sensor-critical", "sensor FAN3"),
+        ("critical", "gpu-ecc-uncorrected", f"GPU {GPU}"),
+        ("warning", "disk-reallocated", "disk sda"),
+        ("warning", "disk-crc-errors", "disk sda"),
+        ("warning", "memory-mixed-channel", "memory channel P0_Node0_Channel0"),
+        ("warning", "cpu-disabled", "socket CPU2"),
+        ("warning", "psu-absent", "power supply PS2"),
+        ("warning", "psu-unplugged", "power supply Pwr Supply 3 FRU"),
+        ("warning", "redundancy-lost", "sensor Power Redundancy"),
+        ("warning", "sel-critical", "BMC event log"),
+    ]
+    assert errors(serialise(SEEN)) == []
+
+
+SDA, NVME = "storage.disks.2.smart", "storage.disks.0.nvme"
+BROKEN: dict[str, tuple[dict[str, object], str, str]] = {
+    "disk-failing": ({f"{SDA}.passed": False}, "disk sda", "failing"),
+    "disk-worn-out": ({f"{NVME}.wear_percent": 101}, "disk nvme0n1", "101 %"),
+    "disk-spare-low": ({f"{NVME}.available_spare_percent": 4}, "disk nvme0n1", "its own limit is 10 %"),
+    "disk-pending": ({f"{SDA}.pending_sectors": 8}, "disk sda", "pending_sectors is 8"),
+    "disk-media-errors": ({f"{NVME}.media_errors": 2}, "disk nvme0n1", "media_errors is 2"),
+    "disk-reallocated": ({f"{SDA}.reallocated_sectors": 5}, "disk sda", "reallocated_sectors is 5"),
+    "disk-grown-defects": ({f"{SDA}.grown_defects": 1}, "disk sda", "grown_defects is 1"),
+    "disk-wear": ({f"{SDA}.wear_percent": 80}, "disk sda", "80 %"),
+    "disk-crc-errors": ({f"{SDA}.crc_errors": 3}, "disk sda", "crc_errors is 3"),
+    "memory-missing": ({"host.memory_bytes": 31 * 2**30}, "memory", "the kernel can use 33285996544"),
+    "memory-unlisted": ({"host.memory_bytes": 65 * 2**30}, "memory", "the modules listed hold 68719476736"),
+    "memory-mixed-channel": ({"memory.slots.1.ranks": 1}, "memory channel P0_Node0_Channel0", "DIMM_A2: 32768 MiB"),
+    "memory-ecc-off": ({"memory.arrays.0.error_correction": "None"}, "memory", "without"),
+    "cpu-disabled": ({"cpu.sockets.1.enabled": False}, "socket CPU2", "Populated, Disabled"),
+    "pcie-link-narrow": ({f"{place(SEEN, GPU)}.link": link(8, 16)}, f"PCI {GPU} GA100 [A100 PCIe 40GB]", "8 lanes"),
+    "pcie-link-slow": (
+        {f"{place(SEEN, GPU)}.link": link(16, 16, 2.5), f"{place(SEEN, GPU)}.class_id": "0200"},
+        f"PCI {GPU} GA100 [A100 PCIe 40GB]",
+        "2.5 GT/s",
+    ),
+    "psu-failed": ({"psu.supplies.0.status": "Present, Critical"}, "power supply PS1", "Critical"),
+    "psu-absent": ({"psu.supplies.0.present": False}, "power supply PS1", "ipmitool fru and dmidecode -t 39"),
+    "psu-unplugged": ({"psu.supplies.0.plugged": False}, "power supply PS1", "not plugged in"),
+    "redundancy-lost": (
+        {"psu.sensors": (Sensor(name="PSR", status="ok", entity="21.1", reading="Redundancy Lost"),)},
+        "sensor PSR",
+        "Redundancy Lost",
+    ),
+    "sensor-critical": (
+        {"psu.sensors": (Sensor(name="FAN3", status="nr", entity="29.3", reading="0 RPM"),)},
+        "sensor FAN3",
+        "non-recoverable: 0 RPM",
+    ),
+    "sel-critical": (
+        {"psu.sel_critical": SEEN.psu.sel_critical[:1] if SEEN.psu else ()},
+        "BMC event log",
+        "1 critical of 6 entries, newest last: 2020-04-05T12:34:56 Memory P1-DIMMA2: Uncorrectable ECC",
+    ),
+    "gpu-ecc-uncorrected": ({"nvidia.gpus.0.ecc.aggregate_uncorrected": 7}, f"GPU {GPU}", "7 aggregate"),
+    "clock-unset": ({"started_at": "1970-01-01T00:03:00Z"}, "clock", "1970-01-01T00:03:00Z"),
+}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_each_rule_finds_its_own_defect_and_no_other_does(rule: Rule) -> None:
+    changes, component, evidence = BROKEN[rule.id]
+    (finding,) = found(changed(SOUND, changes))
+    assert (finding.rule, finding.severity, finding.component) == (rule.id, rule.severity, component)
+    assert evidence in finding.evidence
+    assert finding.action == rule.action
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({f"{place(SEEN, GPU)}.link": link(16, 16, 2.5)}, id="an idle GPU lowers its speed"),
+        pytest.param(
+            {f"{place(SEEN, GPU)}.link": link(8, 16), f"{place(SEEN, PORT)}.link": link(8, 8)},
+            id="the slot has no more",
+        ),
+        pytest.param({f"{place(SEEN, GPU)}.link": None}, id="no link is known"),
+        pytest.param({"host.memory_bytes": 62 * 2**30}, id="what kernel and firmware keep"),
+        pytest.param({"psu.supplies.0.plugged": None}, id="not known is no finding"),
+        pytest.param(
+            {"storage": None, "memory": None, "psu": None, "nvidia": None, "pcie": None, "cpu": None}, id="nothing"
+        ),
+    ],
+)
+def test_what_is_no_defect_is_no_finding(changes: dict[str, object]) -> None:
+    assert found(changed(SOUND, changes)) == []
+
+
+@pytest.mark.parametrize(
+    ("locators", "channels"),
+    [
+        (["P1-DIMMA1", "P1-DIMMA2", "P1-DIMMB1"], {"P1-DIMMA": 2, "P1-DIMMB": 1}),
+        (["DIMM_A1", "DIMM_A2", "DIMM_A3", "DIMM_A4", "DIMM_B1"], {}),
+        (["PROC 1 DIMM 1", "PROC 1 DIMM 2"], {}),
+        (["ChannelA-DIMM0", "ChannelA-DIMM1", "ChannelB-DIMM0"], {"ChannelA": 2, "ChannelB": 1}),
+    ],
+)
+def test_channels_are_told_by_names_only_where_names_tell(locators: list[str], channels: dict[str, int]) -> None:
+    assert SOUND.memory is not None
+    slots = tuple(replace(SOUND.memory.slots[0], locator=locator, bank=None) for locator in locators)
+    grouped = health._channels(replace(SOUND, memory=replace(SOUND.memory, slots=slots)))
+    assert {channel: len(members) for channel, members in grouped.items()} == channels
+
+
+def test_a_rule_that_fails_costs_its_own_findings_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Audit) -> Any:
+        raise KeyError("x")
+
+    monkeypatch.setattr(health, "RULES", (replace(RULES[0], check=broken), *RULES[1:]))
+    record = judged(changed(SOUND, {f"{SDA}.pending_sectors": 1}))
+    assert [finding.rule for finding in record.findings] == ["disk-pending"]
+    assert record.notes == ("bee itself failed in the rule disk-failing: KeyError: 'x'",)
+
+
+def test_the_documentation_lists_every_rule_word_for_word() -> None:
+    documented = re.findall(
+        r"^\| `([a-z-]+)` \| (critical|warning) \| (.+) \| (.+) \|$", DOCUMENT.read_text(), re.MULTILINE
+    )
+    assert documented == [(rule.id, rule.severity, rule.finds, rule.action) for rule in RULES]
+
+
+def test_the_report_begins_with_the_findings() -> None:
+    document: Any = json.loads(json.dumps(to_json(SEEN)))
+    shown = text.table(document)
+    assert shown.index("FINDINGS") < shown.index("CRITICAL disk sda: pending_sectors is 1") < shown.index("BOARD")
+    assert "Health  13 findings, 5 critical" in text.summary(document)
+    sound: Any = json.loads(json.dumps(to_json(judged(SOUND))))
+    assert "FINDINGS\n  none\n" in text.table(sound)
+    assert "Health" not in text.summary(sound)
