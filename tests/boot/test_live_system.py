@@ -25,7 +25,7 @@ AUDIT = "/var/log/bee-audit.json"
 MARKER = "/etc/bee/password-fallback"
 # The SHA-crypt specification's own test vector: the password with its hash.
 PASSWORD = "Hello world!"
-PASSWORD_HASH = "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjlO/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1"
+PASSWORD_HASH = "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1"
 SETTLED_LIMIT = 300  # seconds from the first log-in to the end of the last start job, the audit
 # What cannot be checked without a GPU.
 NEED_A_GPU = {"nvidia-modules", "nvidia-nodes", "nvidia-smi", "audit-nvidia"}
