@@ -29,6 +29,8 @@ from busnode.steps import confirm as commit
 from busnode.steps import credentials, facts, firewall, sshd
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from busnode.inventory import FirewallPolicy
     from busnode.node import Node
     from busnode.script import Report, Step
@@ -38,7 +40,7 @@ ROLLBACK_SECONDS = 60.0
 # How long after its deadline the node is asked how it went.
 _OUTCOME_SECONDS = 30.0
 _LOGIN_SECONDS = 20.0
-_PAUSE_SECONDS = 0.5
+_FIRST_PAUSE_SECONDS = 0.5
 # sshd counts 5 s against a source for each refused log-in, and shuts it out beyond 15 s (PerSourcePenalties).
 _PENALTY_SECONDS = 5.0
 
@@ -163,7 +165,9 @@ def _confirm(node: Node, change: _Change, seen: tuple[str, ...]) -> Response:
     """The fresh log-in; retried as long as the node waits, for sshd may just be reading its new configuration."""
     plan = confirm_plan(change.operation_id)
     why = "no fresh log-in within the time that the node waited"
-    while time.monotonic() < change.deadline:
+    for pause in _pauses():
+        if time.monotonic() >= change.deadline:
+            break
         left = change.deadline - time.monotonic()
         try:
             report = node.run(plan, min(_LOGIN_SECONDS, max(left, 1.0)), operation_id=change.operation_id)
@@ -171,7 +175,7 @@ def _confirm(node: Node, change: _Change, seen: tuple[str, ...]) -> Response:
             raise _rolled_back(node, change, str(error)) from error
         except BusnodeError as error:
             why = str(error)
-            time.sleep(_PENALTY_SECONDS if isinstance(error, AuthFailedError) else _PAUSE_SECONDS)
+            time.sleep(_PENALTY_SECONDS if isinstance(error, AuthFailedError) else pause)
             continue
         check = Check("fresh log-in", ok=True)
         response = _told(node, _joined(change.plan, plan), _both(change.report, report))
@@ -187,11 +191,13 @@ def _give_up(node: Node, change: _Change, why: str) -> None:
     """
     plan = give_up_plan(change.operation_id)
     until = max(change.deadline, time.monotonic()) + _OUTCOME_SECONDS
-    while time.monotonic() < until:
+    for pause in _pauses():
+        if time.monotonic() >= until:
+            break
         try:
             report = node.run(plan, _LOGIN_SECONDS, operation_id=change.operation_id)
         except (UnreachableError, AuthFailedError, OperationTimeoutError, ConflictError) as error:
-            time.sleep(_PENALTY_SECONDS if isinstance(error, AuthFailedError) else _PAUSE_SECONDS)
+            time.sleep(_PENALTY_SECONDS if isinstance(error, AuthFailedError) else pause)
             continue
         if report.facts.get("outcome") == "confirmed":
             return
@@ -206,6 +212,14 @@ def _rolled_back(node: Node, change: _Change, message: str, last: Report | None 
     response = _told(node, change.plan, report, error)
     error.response = replace(response, checks=(Check("fresh log-in", ok=False, diagnostic=message),))
     return error
+
+
+def _pauses() -> Iterator[float]:
+    """Seconds between tries: soon at first, for sshd may just be reading its configuration; then as far apart."""
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        yield pause
+        pause = min(2 * pause, _PENALTY_SECONDS)
 
 
 def _joined(first: Plan, second: Plan) -> Plan:

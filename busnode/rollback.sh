@@ -62,8 +62,8 @@ sync
 rm -rf -- "$state_dir/rolled-back"
 mv -T -- "$state_dir/rolling-back" "$state_dir/rolled-back"
 # Last, for until here they are what goes on after a reboot.
-rm -f -- "$unit_dir/busnode-rollback.timer" "$unit_dir/busnode-rollback.service" \
-    "$unit_dir/sysinit.target.wants/busnode-rollback.service" "$run_dir/armed"
+rm -f -- "$unit_dir/busnode-rollback.timer" "$unit_dir/busnode-rollback.service" "$run_dir/armed" \
+    "$unit_dir/busnode-rollback-boot.service" "$unit_dir/sysinit.target.wants/busnode-rollback-boot.service"
 while IFS= read -r folder; do rmdir -- "$folder" 2>/dev/null; done <new-folders
 sync
 if [ -n "$running" ]; then

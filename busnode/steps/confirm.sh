@@ -110,10 +110,19 @@ rollback_armed() {
         return
     fi
     would "after $1 s" && return
-    # Also after a reboot, before ssh and the firewall start.
+    # Two units, for what stands before ssh at boot could never reload it later: that job would wait for its own end.
     write_beside "$unit_dir/busnode-rollback.service" root root 0644 <<END || return
 [Unit]
 Description=Take back the unconfirmed change of this Bus host
+DefaultDependencies=no
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh $state_dir/rollback.sh
+END
+    write_beside "$unit_dir/busnode-rollback-boot.service" root root 0644 <<END || return
+[Unit]
+Description=Take back the unconfirmed change of this Bus host before it starts its services
 DefaultDependencies=no
 RequiresMountsFor=$state_dir
 ConditionPathExists=|$state_dir/pending
@@ -136,7 +145,7 @@ AccuracySec=50ms
 RemainAfterElapse=no
 END
     mkdir -p -- "$unit_dir/sysinit.target.wants"
-    run ln -sf ../busnode-rollback.service "$unit_dir/sysinit.target.wants/busnode-rollback.service" || return
+    run ln -sf ../busnode-rollback-boot.service "$unit_dir/sysinit.target.wants/busnode-rollback-boot.service" || return
     : >"$run_dir/armed"
     run systemctl daemon-reload && run mv -T -- "$state_dir/preparing" "$state_dir/pending" || return
     armed=1
@@ -181,8 +190,8 @@ change_confirmed() {
     run mv -T -- "$state_dir/pending" "$state_dir/confirmed" || return
     run sync -f "$state_dir"
     systemctl stop busnode-rollback.timer >/dev/null 2>&1
-    rm -f -- "$unit_dir/busnode-rollback.timer" "$unit_dir/busnode-rollback.service" \
-        "$unit_dir/sysinit.target.wants/busnode-rollback.service" "$run_dir/armed"
+    rm -f -- "$unit_dir/busnode-rollback.timer" "$unit_dir/busnode-rollback.service" "$run_dir/armed" \
+        "$unit_dir/busnode-rollback-boot.service" "$unit_dir/sysinit.target.wants/busnode-rollback-boot.service"
     run systemctl daemon-reload && changed "confirmed by a fresh log-in"
 }
 
