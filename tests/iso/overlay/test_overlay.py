@@ -103,7 +103,7 @@ def test_the_audit_runs_after_nvidia_and_a_bounded_settle_with_ipmi_loaded_best_
         "-/usr/sbin/modprobe ipmi_devintf",
         "-/usr/bin/udevadm settle --timeout=30",
     ]
-    assert _settings("bee-audit")["ExecStart"] == ["/usr/local/bin/bee audit"]
+    assert _settings("bee-audit")["ExecStart"] == ["/usr/local/bin/bee audit --deadline 240"]
 
 
 def test_an_audit_that_cannot_be_written_is_tried_a_bounded_number_of_times() -> None:
