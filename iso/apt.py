@@ -91,8 +91,8 @@ class Archive:
     @property
     def state(self) -> str:
         """A digest that changes when the release does: a point release, or another mirror."""
-        (release,) = (path for path in (self.folder / "lists").glob(f"*_dists_{self.suite}_*Release") if path.is_file())
-        return digest(self.suite, self.mirror.archive, file_digest(release))
+        releases = sorted((self.folder / "lists").glob(f"*_dists_{self.suite}_*Release"))
+        return digest(self.suite, self.mirror.archive, [file_digest(release) for release in releases])
 
     def kernels(self) -> list[str]:
         """ABIs of the plain amd64 kernels there are."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from iso import cache, shell
 from iso.isolation import owner
+from iso.mirror import proxy_environment
 from iso.tree import digest
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from iso.apt import Archive
     from iso.paths import Paths
 
-# Changes when what goes into the system does.
-_RECIPE = ("minbase", "python3")
+# mmdebstrap's variant, and what is installed beside it.
+_RECIPE = ("minbase", ["python3"])
 _TAR = "system.tar"
 
 
@@ -31,43 +32,39 @@ def bootstrap(archive: Archive, paths: Paths) -> Path:
     key = digest(archive.state, _RECIPE)
     entry = paths.cache / f"bootstrap-{archive.suite}-{key[:12]}"
     if not cache.is_complete(entry, key):
-        cache.store(entry, key, lambda folder: make(archive, folder / _TAR, "minbase", ["python3"], "main"))
+        cache.store(entry, key, lambda folder: make(archive, folder / _TAR, paths.chroot, *_RECIPE))
     return entry / _TAR
 
 
-def make(archive: Archive, tar: Path, variant: str, packages: Sequence[str], components: str) -> None:
-    """Make a system with mmdebstrap(1).
+def make(archive: Archive, tar: Path, mountpoint: Path, variant: str, packages: Sequence[str]) -> None:
+    """Make a system with mmdebstrap(1), in memory: a killed run leaves nothing but the folder it was mounted at.
 
     Args:
         archive: where packages come from.
         tar: the file to write.
+        mountpoint: a folder to work at.
         variant: mmdebstrap's.
         packages: to install beside the variant's own.
-        components: areas of the archive, separated by commas.
 
     Raises:
         BuildError: mmdebstrap failed.
     """
-    security = (
-        f"deb {archive.mirror.security} {archive.suite}-security {components.replace(',', ' ')}" if packages else ""
-    )
-    main = f"deb {archive.mirror.archive} {archive.suite} {components.replace(',', ' ')}"
-    make_it = [
+    mountpoint.mkdir(parents=True, exist_ok=True)
+    command = [
         "mmdebstrap",
         f"--variant={variant}",
-        f"--components={components}",
         f"--include={','.join(packages)}",
         "--architectures=amd64",
         "--skip=check/empty",
         '--aptopt=Acquire::Retries "5"',
         archive.suite,
         str(tar),
-        main,
-        security,
+        f"deb {archive.mirror.archive} {archive.suite} main",
+        f"deb {archive.mirror.security} {archive.suite}-security main",
     ]
-    script = '"$@" && chown "$OWNER" "$TAR"'
-    environment = {"OWNER": owner(), "TAR": str(tar)}
-    shell.run_isolated(["/bin/sh", "-c", script, "mmdebstrap", *make_it], archive.log, environment)
+    script = 'mount -t tmpfs -o mode=0755,size=90% bee-mmdebstrap "$TMPDIR" && "$@" && chown "$OWNER" "$TAR"'
+    environment = {"OWNER": owner(), "TAR": str(tar), "TMPDIR": str(mountpoint), **proxy_environment()}
+    shell.run_isolated(["/bin/sh", "-c", script, "mmdebstrap", *command], archive.log, environment)
 
 
 @dataclass(frozen=True, slots=True)

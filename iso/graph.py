@@ -19,6 +19,7 @@ from iso.versions import Config, configure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import TracebackType
 
     from iso.stage import Job, Stage
 
@@ -104,6 +105,7 @@ class Build:
         self.config = _configured(self.paths, settings)
         self._previous: list[str] = []
         shell.terminate_as_interrupt()
+        sys.excepthook = _without_traceback
 
     @classmethod
     def of_command_line(cls, dodo: str) -> Build:
@@ -148,8 +150,15 @@ class Build:
         except BuildError as error:
             return TaskFailed(str(error))
         except OSError as error:
-            return TaskFailed(f"{error.filename or 'a file'}: {error.strerror}")
+            return TaskFailed(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         return None
+
+
+def _without_traceback(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        print("\ninterrupted: what was finished is remembered", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, value, trace)
 
 
 def _configured(paths: Paths, settings: dict[str, str]) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,21 @@ def find(config: Config) -> Mirror:
     if "@" in archive + security:
         raise BuildError("apt's sources have a password in a URL, which logs would show: apt_auth.conf(5) is its place")
     return Mirror(archive, security)
+
+
+def proxy_environment() -> dict[str, str]:
+    """The proxy of this machine's apt, for tools that bring an apt of their own."""
+    return parse_proxy(shell.capture(["apt-config", "shell", "PROXY", "Acquire::http::Proxy"]))
+
+
+def parse_proxy(answer: str) -> dict[str, str]:
+    """The environment variable for a proxy; none where apt has none.
+
+    Args:
+        answer: a line PROXY='…', or nothing, as apt-config prints it.
+    """
+    proxy = "".join(shlex.split(answer)).partition("=")[2]
+    return {"http_proxy": proxy} if proxy and proxy != "DIRECT" else {}
 
 
 def _security_beside(archive: str) -> str | None:

@@ -27,7 +27,7 @@ RELEASES = ("12", "13")
 # What a build works with in dist/ and keeps in the user's cache folder; in memory it unpacks one system at a time.
 DIST_BYTES = 7 << 30
 CACHE_BYTES = 2 << 30
-MEMORY_BYTES = 3 << 30
+MEMORY_BYTES = 4 << 30
 # Below this the ISO is put together on disk, in place of memory.
 _MEMORY_FOR_ALL = 8 << 30
 # A boot test's guest and the nodes beside it.
@@ -134,7 +134,11 @@ def lacks(machine: Machine, tasks: Sequence[str]) -> list[Lack]:
         tasks: iso, or acceptance, which includes it.
     """
     acceptance = "acceptance" in tasks
-    found = [*_system(machine), *_packages(machine, ("python", "iso", *(("test", "acceptance") if acceptance else ())))]
+    found = [
+        *_system(machine),
+        *_place(machine),
+        *_packages(machine, ("python", "iso", *(("test", "acceptance") if acceptance else ()))),
+    ]
     privilege = _privilege(machine)
     found += privilege
     if not privilege:
@@ -154,6 +158,15 @@ def _system(machine: Machine) -> Iterable[Lack]:
         )
     if machine.architecture != "x86_64":
         yield Lack(f"this is a {machine.architecture} machine, the CD is for amd64", "build on an x86-64 machine")
+
+
+def _place(machine: Machine) -> Iterable[Lack]:
+    odd = sorted(set(re.findall(r"[^0-9A-Za-z._/+-]", str(machine.paths.root))))
+    if odd:
+        yield Lack(
+            f"{machine.paths.root} has {' '.join(map(repr, odd))} in its name, which live-build cannot bear",
+            "clone to a folder whose path has letters, digits and ._+- only",
+        )
 
 
 def _packages(machine: Machine, tasks: Sequence[str]) -> Iterable[Lack]:

@@ -143,13 +143,13 @@ def _driver_version(value: str) -> str | None:
 def _archive(value: str) -> str | None:
     try:
         url = urlsplit(value)
-        described = url.scheme in {"http", "https", "file"} and bool(url.netloc or url.scheme == "file")
+        described = url.scheme in {"http", "https"} and bool(url.netloc)
     except ValueError:
         described = False
     if "@" in value:
         return "no password belongs in a URL, which logs show: apt_auth.conf(5) is its place"
     plain = described and not re.search(r"[^0-9A-Za-z.+~:_/\[\]-]", value)
-    return None if plain else "not the http, https or file URL of a Debian archive"
+    return None if plain else "not the http or https URL of a Debian archive"
 
 
 def _keys_file(value: str) -> str | None:

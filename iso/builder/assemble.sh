@@ -13,7 +13,16 @@ set -eu
 workdir=$1 root=$2 bootstrap=$3 packages=$4 iso=$5 owner=$6 tmpfs=$7
 umask 022
 
-[ "$tmpfs" = 0 ] || mount -t tmpfs -o "mode=0755,size=$tmpfs" bee-live-build "$root"
+# On disk an earlier build that was killed may have left its files; its mounts went with its namespaces.
+empty() {
+    if grep -qF " $root/" /proc/self/mountinfo; then
+        echo "assemble.sh: something is mounted below $root: nothing is deleted" >&2
+        exit 1
+    fi
+    find "$root" -mindepth 1 -delete
+}
+
+if [ "$tmpfs" = 0 ]; then empty; else mount -t tmpfs -o "mode=0755,size=$tmpfs" bee-live-build "$root"; fi
 cp -a "$workdir/." "$root/"
 chown -R 0:0 "$root"
 cd "$root"
@@ -28,8 +37,12 @@ mkdir -p .build
 touch .build/binary_chroot
 lb build
 
+umount cache/packages.chroot
 chown -R "$owner" "$packages"
 cp bee-amd64.hybrid.iso "$iso.partial"
 chown "$owner" "$iso.partial"
 sync "$iso.partial"
 mv "$iso.partial" "$iso"
+
+cd /
+if [ "$tmpfs" = 0 ]; then empty; fi

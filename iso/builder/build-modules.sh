@@ -1,13 +1,11 @@
 #!/bin/sh
 # Stage 6d, in a build root of the CD's release: compile NVIDIA's modules against the headers of one kernel.
-#   build-modules.sh ABI SOURCE RESULT SOURCE_DATE_EPOCH
+#   build-modules.sh ABI SOURCE RESULT
 set -eu
 
 abi=$1 source=$2 result=$3
-export SOURCE_DATE_EPOCH="$4"
-export KBUILD_BUILD_USER=bee KBUILD_BUILD_HOST=bee
-KBUILD_BUILD_TIMESTAMP=$(date -u -d "@$4")
-export KBUILD_BUILD_TIMESTAMP
+# The same modules whenever and wherever they are built.
+export SOURCE_DATE_EPOCH=0 KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_USER=bee KBUILD_BUILD_HOST=bee
 
 cp -a "$source" /tmp/nvidia
 cd /tmp/nvidia

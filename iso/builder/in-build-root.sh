@@ -10,7 +10,7 @@ owner=$1 tar=$2 root=$3
 shift 3
 umask 022
 
-mount -t tmpfs -o mode=0755 bee-build-root "$root"
+mount -t tmpfs -o mode=0755,size=90% bee-build-root "$root"
 tar -C "$root" --numeric-owner -xpf "$tar"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"

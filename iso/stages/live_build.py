@@ -88,6 +88,7 @@ def _build(job: Job) -> None:
         "SOURCE_DATE_EPOCH": str(release.source_date(job.paths)),
         # Larger blocks than 256 KiB were slower to make, smaller ones to read.
         "MKSQUASHFS_OPTIONS": "-b 256K",
+        **mirror.proxy_environment(),
     }
     script = job.paths.builder / _ASSEMBLE
     checksum(job).unlink(missing_ok=True)

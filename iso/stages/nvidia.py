@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from iso import build_root, cache, release, shell
+from iso import build_root, cache, shell
 from iso.build_root import Bind
 from iso.errors import BuildError
 from iso.load_order import load_order, parse_modules_dep
@@ -71,7 +71,7 @@ def _install_headers(job: Job) -> None:
     here = _Workshop(job.paths)
     here.folder.mkdir(parents=True, exist_ok=True)
     packages = ["build-essential", f"linux-headers-{abi}", "kmod", "xz-utils"]
-    build_root.make(archive_of(job), here.build_root, "apt", packages, "main")
+    build_root.make(archive_of(job), here.build_root, job.paths.chroot, "apt", packages)
 
 
 def _download(job: Job) -> None:
@@ -116,7 +116,6 @@ def _build(job: Job) -> None:
             kernel_abi(job.paths),
             "/source",
             "/result",
-            str(release.source_date(job.paths)),
         ],
         job.log,
     )

@@ -62,6 +62,18 @@ def test_a_named_archive_without_a_security_archive_is_asked_for_one() -> None:
         mirror.find(config(mirror="http://x.invalid/archive", security_mirror=None))
 
 
+@pytest.mark.parametrize(
+    ("answer", "environment"),
+    [
+        ("", {}),
+        ("PROXY='DIRECT'\n", {}),
+        ("PROXY='http://proxy.invalid:3128'\n", {"http_proxy": "http://proxy.invalid:3128"}),
+    ],
+)
+def test_the_proxy_of_this_machine_s_apt_is_carried_on(answer: str, environment: dict[str, str]) -> None:
+    assert mirror.parse_proxy(answer) == environment
+
+
 def test_only_plain_kernels_count_and_the_newest_is_last() -> None:
     assert [abi.removesuffix("-amd64") for abi in parse_kernels(KERNELS)] == [
         "6.12.94+deb13",

@@ -80,6 +80,11 @@ def test_each_lack_is_named_with_its_remedy(fit: Machine, changes: dict[str, obj
     assert line.partition(" -> ")[2]
 
 
+def test_a_path_that_live_build_cannot_bear_is_named(fit: Machine) -> None:
+    (line,) = said(fit, paths=dataclasses.replace(fit.paths, root=Path("/srv/my clone")))
+    assert "' '" in line
+
+
 def test_all_lacks_come_in_one_list(fit: Machine) -> None:
     found = said(
         fit, os_release="ID=fedora\n", architecture="arm64", is_root=False, run=answers(sudo=(127, "")), memory=0
