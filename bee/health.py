@@ -37,6 +37,10 @@ _REDUNDANCY = re.compile(r"redundancy (?:lost|degraded)|non-redundant", re.IGNOR
 _BAD_SENSOR = {"cr": "critical", "nr": "non-recoverable"}
 
 
+# What slows a GPU down for its own or its supply's good; a power cap and idleness are no defects.
+_SLOWDOWNS = ("hw_slowdown", "hw_thermal_slowdown", "sw_thermal_slowdown", "hw_power_brake_slowdown")
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One rule. `finds` and `action` are what people read; `check` gives what the rule finds in an audit."""
@@ -287,6 +291,32 @@ def _gpu_ecc(audit: Audit) -> Iterator[Found]:
             yield f"GPU {gpu.pci_address}", f"uncorrected ECC errors: {said}"
 
 
+def _unequal_microcode(audit: Audit) -> Iterator[Found]:
+    if audit.cpu and len(audit.cpu.microcodes) > 1:
+        yield "processors", f"their microcode revisions are {', '.join(audit.cpu.microcodes)}"
+
+
+def _gpu_pending(audit: Audit) -> Iterator[Found]:
+    for gpu in audit.nvidia.gpus if audit.nvidia else ():
+        if gpu.remapped_rows and gpu.remapped_rows.pending:
+            yield f"GPU {gpu.pci_address}", "a row of its memory waits to be remapped"
+        if gpu.retired_pages and gpu.retired_pages.pending:
+            yield f"GPU {gpu.pci_address}", "a page of its memory waits to be retired"
+
+
+def _gpu_remap_failed(audit: Audit) -> Iterator[Found]:
+    for gpu in audit.nvidia.gpus if audit.nvidia else ():
+        if gpu.remapped_rows and gpu.remapped_rows.failed:
+            yield f"GPU {gpu.pci_address}", "a row of its memory could not be remapped"
+
+
+def _gpu_slowed(audit: Audit) -> Iterator[Found]:
+    for gpu in audit.nvidia.gpus if audit.nvidia else ():
+        reasons = [reason for reason in gpu.throttle_reasons if reason in _SLOWDOWNS]
+        if reasons:
+            yield f"GPU {gpu.pci_address}", f"{', '.join(reasons)} at {gpu.temperature_celsius} °C"
+
+
 RULES = (
     Rule(
         "disk-failing",
@@ -387,6 +417,13 @@ RULES = (
         _disabled_cpu,
     ),
     Rule(
+        "cpu-microcode-unequal",
+        "warning",
+        "the processors run different microcode",
+        "Update the BIOS; look whether the processors are of one stepping.",
+        _unequal_microcode,
+    ),
+    Rule(
         "pcie-link-narrow",
         "warning",
         "a PCI Express link has fewer lanes than both its ends can",
@@ -448,6 +485,27 @@ RULES = (
         "a GPU's memory had errors that ECC could not correct",
         "Run NVIDIA's field diagnostics; replace the GPU when they come back.",
         _gpu_ecc,
+    ),
+    Rule(
+        "gpu-remap-failed",
+        "critical",
+        "a GPU has no spare rows left for a bad one of its memory",
+        "Replace the GPU.",
+        _gpu_remap_failed,
+    ),
+    Rule(
+        "gpu-remap-pending",
+        "warning",
+        "a GPU has a bad row or page that it replaces at its next reset",
+        "Reset the GPU or restart the machine, then look again.",
+        _gpu_pending,
+    ),
+    Rule(
+        "gpu-slowed-down",
+        "warning",
+        "a GPU's clocks are held down by heat or by its power supply",
+        "Look at its airflow and its power cables.",
+        _gpu_slowed,
     ),
     Rule(
         "clock-unset",

@@ -72,6 +72,9 @@ class Socket:
     family: str | None
     signature: str | None
     cpuid: str | None
+    family_number: int | None
+    model_number: int | None
+    stepping: int | None
     cores: int | None
     cores_enabled: int | None
     threads: int | None
@@ -90,8 +93,12 @@ class Socket:
 class Cpu:
     sockets: tuple[Socket, ...]
     populated: int
+    unpopulated: int
+    disabled: int
     cores: int | None
+    cores_enabled: int | None
     threads: int | None
+    microcodes: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -115,6 +122,7 @@ class Slot:
     speed_mts: int | None
     configured_speed_mts: int | None
     manufacturer: str | None
+    jedec_id: str | None
     serial: str | None
     part_number: str | None
     asset_tag: str | None
@@ -353,6 +361,29 @@ class GpuLink:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GpuRemappedRows:
+    corrected: int | None
+    uncorrected: int | None
+    pending: bool | None
+    failed: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuRetiredPages:
+    single_bit: int | None
+    double_bit: int | None
+    pending: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigDevice:
+    index: int | None
+    gpu_instance: int | None
+    compute_instance: int | None
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
     pci_address: str | None
     on_bus: bool
@@ -365,12 +396,21 @@ class Gpu:
     memory_bytes: int | None
     memory_used_bytes: int | None
     temperature_celsius: int | None
+    memory_temperature_celsius: int | None
+    slowdown_temperature_celsius: int | None
+    shutdown_temperature_celsius: int | None
     power_draw_watts: float | None
     power_limit_watts: float | None
+    power_limit_default_watts: float | None
+    power_limit_max_watts: float | None
+    throttle_reasons: tuple[str, ...]
     performance_state: str | None
     persistence_mode: bool | None
     mig_enabled: bool | None
+    mig_devices: tuple[MigDevice, ...]
     ecc: GpuEcc
+    remapped_rows: GpuRemappedRows | None
+    retired_pages: GpuRetiredPages | None
     link: GpuLink
     notes: tuple[str, ...]
 

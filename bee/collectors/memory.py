@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bee import jedec
 from bee.collectors.smbios import Fields, read_table
 from bee.collectors.step import Step, bounded
 from bee.model import Memory, MemoryArray, Slot
@@ -64,6 +65,7 @@ def _slot(structure: Structure) -> Slot:
     if populated is False:
         # What else the firmware says of an empty slot is left over from its template.
         return _empty(locator, bank, fields)
+    manufacturer, jedec_id = _maker(fields, notes)
     return Slot(
         locator=locator,
         bank=bank,
@@ -74,7 +76,8 @@ def _slot(structure: Structure) -> Slot:
         type_detail=fields.text("Type Detail"),
         speed_mts=_speed(fields.raw("Speed")),
         configured_speed_mts=_speed(fields.raw("Configured Memory Speed", "Configured Clock Speed")),
-        manufacturer=fields.text("Manufacturer"),
+        manufacturer=manufacturer,
+        jedec_id=jedec_id,
         serial=fields.text("Serial Number"),
         part_number=fields.text("Part Number"),
         asset_tag=fields.text("Asset Tag"),
@@ -85,6 +88,18 @@ def _slot(structure: Structure) -> Slot:
         configured_voltage_volts=number(fields.raw("Configured Voltage"), "V"),
         notes=tuple(notes),
     )
+
+
+def _maker(fields: Fields, notes: list[str]) -> tuple[str | None, str | None]:
+    """The maker's name and JEDEC number; where the firmware prints the number in the name's place, it is resolved."""
+    raw = fields.raw("Manufacturer").strip()
+    stated = fields.raw("Module Manufacturer ID")
+    number = jedec.number(stated) or jedec.number(raw)
+    jedec_id = f"bank {number[0]}, 0x{number[1]:02x}" if number else None
+    if jedec.number(raw) and (name := jedec.maker(raw)):
+        notes.append(f"Manufacturer is {raw!r}")
+        return name, jedec_id
+    return fields.text("Manufacturer") or jedec.maker(stated), jedec_id
 
 
 def _empty(locator: str | None, bank: str | None, fields: Fields) -> Slot:
@@ -99,6 +114,7 @@ def _empty(locator: str | None, bank: str | None, fields: Fields) -> Slot:
         speed_mts=None,
         configured_speed_mts=None,
         manufacturer=None,
+        jedec_id=None,
         serial=None,
         part_number=None,
         asset_tag=None,

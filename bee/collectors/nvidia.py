@@ -6,7 +6,17 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bee.collectors.step import Step, bounded
-from bee.model import Gpu, GpuEcc, GpuLink, Nvidia, PciDevice, Pcie
+from bee.model import (
+    Gpu,
+    GpuEcc,
+    GpuLink,
+    GpuRemappedRows,
+    GpuRetiredPages,
+    MigDevice,
+    Nvidia,
+    PciDevice,
+    Pcie,
+)
 from bee.parsers import nvidia_smi
 from bee.parsers.lspci import normalise
 from bee.placeholders import known
@@ -15,6 +25,7 @@ from bee.quantities import number, size_bytes, whole
 # Eight GPUs without the persistence daemon take some seconds each to wake.
 NVIDIA_SMI_SECONDS = 120.0
 VENDOR_ID = "10de"
+_YES_NO = {"Yes": True, "No": False}
 # Display controllers and processing accelerators; the sound function of a graphics card is none.
 _GPU_CLASSES = ("03", "12")
 
@@ -99,15 +110,24 @@ def _gpu(element: nvidia_smi.Element, addresses: frozenset[str]) -> Gpu:
         architecture=text("architecture", "product_architecture"),
         memory_bytes=size_bytes(element.value("fb_memory_usage/total")),
         memory_used_bytes=size_bytes(element.value("fb_memory_usage/used")),
-        temperature_celsius=whole(element.value("temperature/gpu_temp"), "C"),
+        temperature_celsius=_celsius(element, "gpu_temp"),
+        memory_temperature_celsius=_celsius(element, "memory_temp"),
+        slowdown_temperature_celsius=_celsius(element, "gpu_temp_slow_threshold"),
+        shutdown_temperature_celsius=_celsius(element, "gpu_temp_max_threshold"),
         power_draw_watts=_watts(
             element, *(f"{p}/{n}" for p in power for n in ("instant_power_draw", "power_draw", "average_power_draw"))
         ),
         power_limit_watts=_watts(element, *(f"{p}/{n}" for p in power for n in ("current_power_limit", "power_limit"))),
+        power_limit_default_watts=_watts(element, *(f"{p}/default_power_limit" for p in power)),
+        power_limit_max_watts=_watts(element, *(f"{p}/max_power_limit" for p in power)),
+        throttle_reasons=_throttle_reasons(element),
         performance_state=text("performance_state", "performance_state"),
         persistence_mode=_enabled(element.value("persistence_mode")),
         mig_enabled=_enabled(element.value("mig_mode/current_mig")),
+        mig_devices=_mig_devices(element),
         ecc=_ecc(element),
+        remapped_rows=_remapped_rows(element),
+        retired_pages=_retired_pages(element),
         link=_link(element),
         notes=tuple(notes),
     )
@@ -116,6 +136,52 @@ def _gpu(element: nvidia_smi.Element, addresses: frozenset[str]) -> Gpu:
 def _watts(element: nvidia_smi.Element, *paths: str) -> float | None:
     """The first of `paths` with a number of watts in it: which of them holds it depends on the driver."""
     return next((w for path in paths if (w := number(element.value(path), "W")) is not None), None)
+
+
+def _celsius(element: nvidia_smi.Element, name: str) -> int | None:
+    return whole(element.value(f"temperature/{name}"), "C")
+
+
+def _throttle_reasons(element: nvidia_smi.Element) -> tuple[str, ...]:
+    """The reasons that are active; drivers from 535 on call them `clocks_event_reasons`."""
+    for kind in ("clocks_event_reason", "clocks_throttle_reason"):
+        if (reasons := element.find(f"{kind}s")) is not None:
+            return tuple(r.tag.removeprefix(f"{kind}_") for r in reasons.children if r.text.strip() == "Active")
+    return ()
+
+
+def _mig_devices(element: nvidia_smi.Element) -> tuple[MigDevice, ...]:
+    devices = element.find("mig_devices")
+    return tuple(
+        MigDevice(
+            index=whole(device.value("index"), ""),
+            gpu_instance=whole(device.value("gpu_instance_id"), ""),
+            compute_instance=whole(device.value("compute_instance_id"), ""),
+            memory_bytes=size_bytes(device.value("fb_memory_usage/total")),
+        )
+        for device in (devices.children if devices else ())
+        if device.tag == "mig_device"
+    )
+
+
+def _remapped_rows(element: nvidia_smi.Element) -> GpuRemappedRows | None:
+    at = "remapped_rows/remapped_row"
+    rows = GpuRemappedRows(
+        corrected=whole(element.value(f"{at}_corr"), ""),
+        uncorrected=whole(element.value(f"{at}_unc"), ""),
+        pending=_YES_NO.get(element.value(f"{at}_pending")),
+        failed=_YES_NO.get(element.value(f"{at}_failure")),
+    )
+    return None if rows == GpuRemappedRows(corrected=None, uncorrected=None, pending=None, failed=None) else rows
+
+
+def _retired_pages(element: nvidia_smi.Element) -> GpuRetiredPages | None:
+    pages = GpuRetiredPages(
+        single_bit=whole(element.value("retired_pages/multiple_single_bit_retirement/retired_count"), ""),
+        double_bit=whole(element.value("retired_pages/double_bit_retirement/retired_count"), ""),
+        pending=_YES_NO.get(element.value("retired_pages/pending_retirement", "retired_pages/pending_blacklist")),
+    )
+    return None if pages == GpuRetiredPages(single_bit=None, double_bit=None, pending=None) else pages
 
 
 def _enabled(text: str) -> bool | None:

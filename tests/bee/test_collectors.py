@@ -11,6 +11,7 @@ import pytest
 from bee.audit import collect
 from bee.collectors import memory
 from bee.machine import Recorded, Run
+from bee.model import GpuRemappedRows, GpuRetiredPages, MigDevice
 from tests.bee.recorded import LINKS, SYS_FILES, audit, exited, runs, server, without
 
 if TYPE_CHECKING:
@@ -249,6 +250,68 @@ def test_nvidia_is_joined_to_the_pci_device(seen: Audit) -> None:
     assert (gpu.link.width, gpu.link.max_width, gpu.link.generation, gpu.link.max_generation) == (8, 16, 1, 4)
     joined = {d.address: d.gpu_uuid for d in seen.pcie.devices if d.gpu_uuid}
     assert joined == {"0000:01:00.0": gpu.uuid}
+
+
+def test_gpu_memory_faults_limits_and_mig_devices(seen: Audit) -> None:
+    assert seen.nvidia is not None
+    (gpu,) = seen.nvidia.gpus
+    assert gpu.remapped_rows == GpuRemappedRows(corrected=1, uncorrected=2, pending=True, failed=False)
+    assert gpu.retired_pages is None
+    assert (gpu.memory_temperature_celsius, gpu.slowdown_temperature_celsius) == (44, 89)
+    assert (gpu.shutdown_temperature_celsius, gpu.power_limit_default_watts, gpu.power_limit_max_watts) == (
+        92,
+        250,
+        300,
+    )
+    assert gpu.throttle_reasons == ("gpu_idle",)
+    assert gpu.mig_devices == (MigDevice(index=0, gpu_instance=1, compute_instance=0, memory_bytes=19968 * 2**20),)
+
+
+def test_older_drivers_name_throttle_reasons_and_retired_pages_otherwise() -> None:
+    xml = runs()["nvidia-smi", "-q", "-x"].stdout
+    xml = xml.replace(b"clocks_event_reason", b"clocks_throttle_reason").replace(
+        b">N/A</retired_count>", b">3</retired_count>"
+    )
+    found = audit(with_run(("nvidia-smi", "-q", "-x"), xml))
+    assert found.nvidia is not None
+    assert found.nvidia.gpus[0].throttle_reasons == ("gpu_idle",)
+    assert found.nvidia.gpus[0].retired_pages == GpuRetiredPages(single_bit=3, double_bit=3, pending=None)
+
+
+def test_family_model_stepping_and_totals(seen: Audit) -> None:
+    assert seen.cpu is not None
+    first = seen.cpu.sockets[0]
+    assert (first.family_number, first.model_number, first.stepping) == (6, 85, 7)
+    assert (seen.cpu.unpopulated, seen.cpu.disabled, seen.cpu.cores_enabled) == (1, 1, 18)
+    assert seen.cpu.microcodes == ("0x5003302",)
+
+
+@pytest.mark.parametrize(
+    ("cpuid", "version"),
+    [
+        # The Cascade Lake above, a Milan (family 25, model 1, stepping 1), and one of no known make.
+        ("57 06 05 00 FF FB EB BF", (6, 85, 7)),
+        ("11 0F A0 00 FF FB 8B 17", (25, 1, 1)),
+        ("00 00 00 00 00 00 00 00", (None, None, None)),
+        ("not bytes", (None, None, None)),
+    ],
+)
+def test_without_a_signature_the_cpuid_bytes_are_decoded(cpuid: str, version: tuple[int | None, ...]) -> None:
+    args = ("dmidecode", "-t", "4")
+    text = runs()[args].stdout.replace(b"Signature: Type 0, Family 6, Model 85, Stepping 7", b"Flags: None")
+    found = audit(with_run(args, text.replace(b"57 06 05 00 FF FB EB BF", cpuid.encode())))
+    assert found.cpu is not None
+    first = found.cpu.sockets[0]
+    assert (first.family_number, first.model_number, first.stepping) == version
+
+
+def test_a_makers_number_becomes_its_name() -> None:
+    args = ("dmidecode", "-t", "16,17")
+    found = audit(with_run(args, runs()[args].stdout.replace(b"Manufacturer: Samsung", b"Manufacturer: 00AD04B300AD")))
+    assert found.memory is not None
+    first = found.memory.slots[0]
+    assert (first.manufacturer, first.jedec_id) == ("SK Hynix", "bank 1, 0xad")
+    assert "Manufacturer is '00AD04B300AD'" in first.notes
 
 
 def test_host_is_read_without_any_tool(seen: Audit) -> None:

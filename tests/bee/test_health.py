@@ -66,6 +66,7 @@ SOUND = changed(
         "psu.sel_critical": (),
         "nvidia.gpus.0.ecc.volatile_uncorrected": 0,
         "nvidia.gpus.0.ecc.aggregate_uncorrected": 0,
+        "nvidia.gpus.0.remapped_rows.pending": False,
         f"{place(SEEN, GPU)}.link": link(16, 16),
         f"{place(SEEN, PORT)}.link": link(16, 16),
     },
@@ -95,6 +96,7 @@ def test_the_recorded_machine_is_judged_as_it_is_audited() -> None:
         ("warning", "psu-unplugged", "power supply Pwr Supply 3 FRU"),
         ("warning", "redundancy-lost", "sensor Power Redundancy"),
         ("warning", "sel-critical", "BMC event log"),
+        ("warning", "gpu-remap-pending", f"GPU {GPU}"),
     ]
     assert errors(serialise(SEEN)) == []
 
@@ -140,6 +142,14 @@ BROKEN: dict[str, tuple[dict[str, object], str, str]] = {
         "1 critical of 6 entries, newest last: 2020-04-05T12:34:56 Memory P1-DIMMA2: Uncorrectable ECC",
     ),
     "gpu-ecc-uncorrected": ({"nvidia.gpus.0.ecc.aggregate_uncorrected": 7}, f"GPU {GPU}", "7 aggregate"),
+    "gpu-remap-failed": ({"nvidia.gpus.0.remapped_rows.failed": True}, f"GPU {GPU}", "could not be remapped"),
+    "gpu-remap-pending": ({"nvidia.gpus.0.remapped_rows.pending": True}, f"GPU {GPU}", "waits to be remapped"),
+    "gpu-slowed-down": (
+        {"nvidia.gpus.0.throttle_reasons": ("gpu_idle", "hw_thermal_slowdown")},
+        f"GPU {GPU}",
+        "hw_thermal_slowdown at 31 °C",
+    ),
+    "cpu-microcode-unequal": ({"cpu.microcodes": ("0x1", "0x2")}, "processors", "0x1, 0x2"),
     "clock-unset": ({"started_at": "1970-01-01T00:03:00Z"}, "clock", "1970-01-01T00:03:00Z"),
 }
 
@@ -210,7 +220,7 @@ def test_the_report_begins_with_the_findings() -> None:
     document: Any = json.loads(json.dumps(to_json(SEEN)))
     shown = text.table(document)
     assert shown.index("FINDINGS") < shown.index("CRITICAL disk sda: pending_sectors is 1") < shown.index("BOARD")
-    assert "Health  13 findings, 5 critical" in text.summary(document)
+    assert "Health  14 findings, 5 critical" in text.summary(document)
     sound: Any = json.loads(json.dumps(to_json(judged(SOUND))))
     assert "FINDINGS\n  none\n" in text.table(sound)
     assert "Health" not in text.summary(sound)
