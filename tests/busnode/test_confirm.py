@@ -257,3 +257,11 @@ def test_the_rollback_is_a_script_of_its_own(layout: Layout, tmp_path: Path, she
     assert text.startswith("#!/bin/sh\nstate_dir=" + shlex.quote("/it's here") + "\n")
     (tmp_path / "rollback.sh").write_text(text)
     subprocess.run([*shell, "-n", str(tmp_path / "rollback.sh")], check=True)
+
+
+def test_the_unit_that_reloads_sshd_does_not_stand_before_it(machine: Machine) -> None:
+    """Its own reload of ssh would wait for its end, and the node stay as it is."""
+    machine.harden()
+    units = Path(machine.layout.unit_dir)
+    assert "Before=" not in (units / "busnode-rollback.service").read_text()
+    assert "ssh.service" in (units / "busnode-rollback-boot.service").read_text()
