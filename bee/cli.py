@@ -19,9 +19,9 @@ OK, INVALID, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
 _EXIT_CODES = """\
 exit codes:
-  0    audit: an audit was written, whatever could not be seen; validate: the audit is valid
+  0    audit, record: it was written, whatever could not be seen; validate: the audit is valid
   1    validate: the audit breaks the schema, each error on its own line
-  2    wrong usage, a file that is no audit, a place that cannot be written, a missing jsonschema
+  2    wrong usage, a file that is no audit or no recording, a place that cannot be written, a missing jsonschema
   130  interrupted or terminated; nothing was written
   141  whoever read the output went away
 """
@@ -90,10 +90,22 @@ def _parser() -> argparse.ArgumentParser:
         "audit", help="see what hardware is in this machine and write it as JSON", allow_abbrev=False
     )
     audit.add_argument(
-        "--output", metavar="PATH", default=DEFAULT_PATH, help="where to write it, - for stdout (default: %(default)s)"
+        "--output",
+        metavar="PATH",
+        help=f"where to write it, - for stdout (default: {DEFAULT_PATH}; with --from, stdout)",
+    )
+    audit.add_argument(
+        "--from", dest="source", metavar="RECORDING", help="audit the machine of a recording, not this one; - for stdin"
     )
     _add_collecting(audit)
     audit.set_defaults(command=collecting.audit)
+
+    record = commands_of.add_parser(
+        "record", help="save all that an audit looks at, to be audited anywhere", allow_abbrev=False
+    )
+    record.add_argument("output", metavar="OUT.tar.gz", help="where to write it, - for stdout")
+    _add_collecting(record)
+    record.set_defaults(command=collecting.record)
 
     report = commands_of.add_parser("report", help="show an audit as a table", allow_abbrev=False)
     report.add_argument("file", metavar="FILE", help="an audit, - for stdin")

@@ -1,7 +1,10 @@
 """The commands that look at a machine, this one or a recorded one: `bee audit` and `bee record`."""
 
+# ruff: noqa: PLC0415, PTH123 - each command imports what it alone needs, and no pathlib: start-up counts
+
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import time
@@ -16,6 +19,7 @@ from bee.model import printable
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Iterator
 
     from bee.model import Audit
     from bee.settings import Settings
@@ -24,19 +28,10 @@ if TYPE_CHECKING:
 def audit(arguments: argparse.Namespace) -> int:
     """`bee audit`: JSON to the file (or stdout), the summary to stdout (or stderr, when stdout carries the JSON)."""
     _end_in_order()
-    chosen = _settings(arguments)
-    output = arguments.output
-    try:
-        if output != "-":
-            flow.check_writable(output)
-        content = flow.serialise(_look(arguments, chosen))
-        if output != "-":
-            flow.write(output, content)
-    except flow.OutputError as error:
-        raise BadInput(str(error)) from None
-    if output == "-":
-        sys.stdout.buffer.write(content)
-        sys.stdout.flush()
+    # The audit of another machine must not by itself replace the one of this.
+    output = arguments.output or (flow.DEFAULT_PATH if arguments.source is None else "-")
+    look = _look_again if arguments.source is not None else _look
+    content = _written(output, lambda: flow.serialise(look(arguments)))
     stream = sys.stderr if output == "-" else sys.stdout
     try:
         show_summary(content, stream)
@@ -47,14 +42,84 @@ def audit(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _look(arguments: argparse.Namespace, chosen: Settings) -> Audit:
+def record(arguments: argparse.Namespace) -> int:
+    """`bee record`: everything that an audit of this machine would look at, in one archive."""
+    from bee import recording
+
+    _end_in_order()
+
+    def see() -> bytes:
+        chosen, log = _settings(arguments), _log(verbose=arguments.verbose)
+        with _this_machine(chosen, log) as machine:
+            recorder = recording.Recorder(machine)
+            found = flow.collect(recorder, log, skip=chosen.skip, deadline=machine.deadline, notes=chosen.notes)
+        try:
+            return recording.pack(recorder.recording(found, chosen))
+        except recording.RecordingError as error:
+            raise BadInput(str(error)) from None
+
+    content = _written(arguments.output, see)
+    if arguments.output != "-":
+        print(f"{arguments.output}: {len(content)} bytes; bee audit --from {arguments.output} makes an audit of it")
+    return 0
+
+
+def _look(arguments: argparse.Namespace) -> Audit:
+    """The audit of this machine."""
+    chosen, log = _settings(arguments), _log(verbose=arguments.verbose)
+    with _this_machine(chosen, log) as machine:
+        return flow.collect(machine, log, skip=chosen.skip, deadline=machine.deadline, notes=chosen.notes)
+
+
+def _look_again(arguments: argparse.Namespace) -> Audit:
+    """The audit of a recorded machine, as that machine itself would have given it."""
+    from bee import recording
+
+    if arguments.tool or arguments.deadline is not None:
+        raise BadInput("--tool and --deadline have no meaning with --from: the tools have run")
+    name = "stdin" if arguments.source == "-" else arguments.source
+    try:
+        if arguments.source == "-":
+            seen = recording.unpack(sys.stdin.buffer)
+        else:
+            with open(arguments.source, "rb") as file:
+                seen = recording.unpack(file)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
+    except recording.RecordingError as error:
+        raise BadInput(f"{name} is no recording: {error}") from None
+    skip = {**seen.skip, **settings.combine(None, _steps(arguments)).skip}
+    found = flow.collect(seen.machine, _log(verbose=arguments.verbose), skip=skip, notes=seen.notes)
+    return recording.retimed(found, seen)
+
+
+@contextlib.contextmanager
+def _this_machine(chosen: Settings, log: flow.Log) -> Iterator[Live]:
     deadline = None if chosen.deadline_seconds is None else time.monotonic() + chosen.deadline_seconds
-    log = _log(verbose=arguments.verbose)
     with Live(tools=chosen.tools, deadline=deadline) as machine:
-        found = flow.collect(machine, log, skip=chosen.skip, deadline=deadline, notes=chosen.notes)
+        yield machine
         for name in sorted(set(chosen.tools) - machine.asked_for):
             log("error", f"no step asked for the tool {name}, which was pointed to {chosen.tools[name]}")
-    return found
+
+
+def _written(output: str, make: Callable[[], bytes]) -> bytes:
+    """What `make` makes, once it stands at `output` (`-`: stdout).
+
+    Raises:
+        BadInput: it cannot be written there, which is found out before anything is made as far as that can be.
+    """
+    try:
+        if output != "-":
+            flow.check_writable(output)
+        content = make()
+        if output != "-":
+            flow.write(output, content)
+    except flow.OutputError as error:
+        raise BadInput(str(error)) from None
+    if output == "-":
+        sys.stdout.buffer.write(content)
+        sys.stdout.flush()
+    return content
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -63,22 +128,29 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     Raises:
         BadInput: a flag says something that cannot be.
     """
-    flag = ""
-    try:
-        flag = "--skip"
-        skip = [settings.steps(text) for text in arguments.skip]
-        flag = "--tool"
+    with _flag("--tool"):
         tools = [settings.tool(text) for text in arguments.tool]
-        flag = "--deadline"
+    with _flag("--deadline"):
         deadline = None if arguments.deadline is None else settings.seconds(arguments.deadline)
-    except ValueError as error:
-        raise BadInput(f"{flag}: {error}") from None
     with Live() as machine:
-        chosen = settings.combine(machine.read("/proc/cmdline"), skip, tools, deadline)
+        chosen = settings.combine(machine.read("/proc/cmdline"), _steps(arguments), tools, deadline)
     for note in chosen.notes:
         if note.startswith("ignored"):
             print(f"bee: {printable(note)}", file=sys.stderr)
     return chosen
+
+
+def _steps(arguments: argparse.Namespace) -> list[tuple[str, ...]]:
+    with _flag("--skip"):
+        return [settings.steps(text) for text in arguments.skip]
+
+
+@contextlib.contextmanager
+def _flag(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise BadInput(f"{name}: {error}") from None
 
 
 def _log(*, verbose: bool) -> flow.Log:

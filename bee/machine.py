@@ -19,9 +19,10 @@ from bee.process import MAX_OUTPUT_BYTES, REAP_SECONDS, Process
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["MAX_OUTPUT_BYTES", "PATH", "Live", "Machine", "Recorded", "Run"]
+__all__ = ["MAX_OUTPUT_BYTES", "OUTCOMES", "PATH", "Live", "Machine", "Recorded", "Run"]
 
 PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+OUTCOMES = ("exited", "killed", "timeout", "flooded", "stopped", "missing", "unstartable")
 # /proc/cpuinfo of a machine with 1,024 threads is 1.5 MB.
 MAX_FILE_BYTES = 4 * 2**20
 # A BMC's driver passes on one request at a time: two of this tool at once only make each other late.
@@ -132,6 +133,7 @@ class Live:
         deadline: time.monotonic() after which no tool goes on or is started.
 
     Attributes:
+        deadline: as given.
         asked_for: the names of the tools that were run or looked for.
     """
 
@@ -144,7 +146,7 @@ class Live:
     ) -> None:
         self._path = path
         self._tools = dict(tools or {})
-        self._deadline = deadline
+        self.deadline = deadline
         # Readable from `close` on: every tool under way watches it.
         self._stop = os.eventfd(0, os.EFD_CLOEXEC)
         self._closed = False
@@ -182,7 +184,7 @@ class Live:
         """Hold what the tool `name` needs to run; False when the deadline comes first."""
         with contextlib.ExitStack() as held:
             for turn in (*([self._turns[name]] if name in self._turns else ()), self._slots):
-                left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+                left = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
                 if not turn.acquire(timeout=left):
                     yield False
                     return
@@ -190,7 +192,7 @@ class Live:
             yield not self._is_late()
 
     def _is_late(self) -> bool:
-        return self._deadline is not None and time.monotonic() >= self._deadline
+        return self.deadline is not None and time.monotonic() >= self.deadline
 
     def _run(self, args: tuple[str, ...], program: str, limit: float) -> Run:
         with self._changed:
@@ -215,11 +217,11 @@ class Live:
             return Run(args=args, outcome="unstartable", stderr=os.fsencode(error.strerror or "cannot be started"))
         outcome, ended = "stopped", False
         try:
-            outcome = process.read_until_end(end if self._deadline is None else min(end, self._deadline), self._stop)
+            outcome = process.read_until_end(end if self.deadline is None else min(end, self.deadline), self._stop)
         finally:
             # Always: the tool may have ended and left children.
             ended = process.end()
-        if outcome == "timeout" and self._deadline is not None and self._deadline < end:
+        if outcome == "timeout" and self.deadline is not None and self.deadline < end:
             outcome = "stopped"
         code = process.returncode if outcome == "exited" and process.returncode is not None else 0
         return Run(
