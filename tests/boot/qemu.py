@@ -15,8 +15,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tests.boot.hardware import Hardware, nic_arguments, qemu_arguments
+from tests.boot.command_line import hardware_arguments, nic_arguments
+
+if TYPE_CHECKING:
+    from tests.boot.hardware import Hardware
 
 QEMU = "qemu-system-x86_64"
 BOOT_LIMIT = 20 * 60  # seconds, from power-on to a log-in
@@ -272,7 +276,7 @@ def _command(iso: Path, hardware: Hardware, folder: Path, port: int) -> list[str
     return [
         *("setpriv", "--pdeathsig", "KILL", QEMU, *accelerator(iso)),
         *("-nodefaults", "-vga", "std", "-display", "none", "-no-reboot", "-S"),
-        *qemu_arguments(hardware, folder),
+        *hardware_arguments(hardware, folder),
         *nic_arguments(hardware.nic, port),
         *("-drive", f"file={iso},if=none,id=cd,media=cdrom,format=raw,readonly=on"),
         *("-device", "ide-cd,bus=ide.0,drive=cd,bootindex=0"),
