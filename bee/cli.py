@@ -109,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
 
     report = commands_of.add_parser("report", help="show an audit as a table", allow_abbrev=False)
     report.add_argument("file", metavar="FILE", help="an audit, - for stdin")
+    _add_redact(report)
     report.set_defaults(command=commands.report)
 
     validate = commands_of.add_parser("validate", help="check an audit against its schema", allow_abbrev=False)
@@ -117,12 +118,14 @@ def _parser() -> argparse.ArgumentParser:
 
     qr = commands_of.add_parser("qr", help="show an audit's summary as a QR code", allow_abbrev=False)
     qr.add_argument("file", metavar="FILE", help="an audit, - for stdin")
+    _add_redact(qr)
     qr.set_defaults(command=commands.qr)
     return parser
 
 
 def _add_collecting(parser: argparse.ArgumentParser) -> None:
     """The flags of a command that looks at this machine."""
+    _add_redact(parser)
     parser.add_argument("--verbose", action="store_true", help="say on stderr which tool ran and how long it took")
     parser.add_argument(
         "--deadline", metavar="SECONDS", help="stop what is not done by then, and write what there is (bee.deadline=)"
@@ -137,4 +140,12 @@ def _add_collecting(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="run PATH where a step runs the tool NAME (bee.tool=NAME=PATH); names in brackets: the same on the "
         "kernel's command line",
+    )
+
+
+def _add_redact(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--redact",
+        action="store_true",
+        help="put pseudonyms in the place of serials, MACs, UUIDs, WWNs, asset tags and host names",
     )

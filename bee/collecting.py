@@ -15,7 +15,7 @@ from bee import settings
 from bee.cli import silence
 from bee.commands import BadInput, show_summary
 from bee.machine import Live
-from bee.model import printable
+from bee.model import printable, to_json
 
 if TYPE_CHECKING:
     import argparse
@@ -30,8 +30,20 @@ def audit(arguments: argparse.Namespace) -> int:
     _end_in_order()
     # The audit of another machine must not by itself replace the one of this.
     output = arguments.output or (flow.DEFAULT_PATH if arguments.source is None else "-")
-    look = _look_again if arguments.source is not None else _look
-    content = _written(output, lambda: flow.serialise(look(arguments)))
+
+    def see() -> bytes:
+        log = _Log(arguments)
+        content = flow.serialise((_look if arguments.source is None else _look_again)(arguments, log))
+        if not arguments.redact:
+            return content
+        from bee import redaction
+
+        redactor = redaction.Redactor()
+        content = redaction.audit(content, redactor)
+        log.release(redactor.text)
+        return content
+
+    content = _written(output, see)
     stream = sys.stderr if output == "-" else sys.stdout
     try:
         show_summary(content, stream)
@@ -49,12 +61,19 @@ def record(arguments: argparse.Namespace) -> int:
     _end_in_order()
 
     def see() -> bytes:
-        chosen, log = _settings(arguments), _log(verbose=arguments.verbose)
+        chosen, log = _settings(arguments), _Log(arguments)
         with _this_machine(chosen, log) as machine:
             recorder = recording.Recorder(machine)
             found = flow.collect(recorder, log, skip=chosen.skip, deadline=machine.deadline, notes=chosen.notes)
+        seen = recorder.recording(found, chosen)
+        if arguments.redact:
+            from bee import redaction
+
+            redactor = redaction.Redactor()
+            seen = redactor.recording(seen, to_json(found))
+            log.release(redactor.text)
         try:
-            return recording.pack(recorder.recording(found, chosen))
+            return recording.pack(seen)
         except recording.RecordingError as error:
             raise BadInput(str(error)) from None
 
@@ -64,14 +83,14 @@ def record(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _look(arguments: argparse.Namespace) -> Audit:
+def _look(arguments: argparse.Namespace, log: flow.Log) -> Audit:
     """The audit of this machine."""
-    chosen, log = _settings(arguments), _log(verbose=arguments.verbose)
+    chosen = _settings(arguments)
     with _this_machine(chosen, log) as machine:
         return flow.collect(machine, log, skip=chosen.skip, deadline=machine.deadline, notes=chosen.notes)
 
 
-def _look_again(arguments: argparse.Namespace) -> Audit:
+def _look_again(arguments: argparse.Namespace, log: flow.Log) -> Audit:
     """The audit of a recorded machine, as that machine itself would have given it."""
     from bee import recording
 
@@ -89,7 +108,7 @@ def _look_again(arguments: argparse.Namespace) -> Audit:
     except recording.RecordingError as error:
         raise BadInput(f"{name} is no recording: {error}") from None
     skip = {**seen.skip, **settings.combine(None, _steps(arguments)).skip}
-    found = flow.collect(seen.machine, _log(verbose=arguments.verbose), skip=skip, notes=seen.notes)
+    found = flow.collect(seen.machine, log, skip=skip, notes=seen.notes)
     return recording.retimed(found, seen)
 
 
@@ -153,12 +172,24 @@ def _flag(name: str) -> Iterator[None]:
         raise BadInput(f"{name}: {error}") from None
 
 
-def _log(*, verbose: bool) -> flow.Log:
-    def log(level: str, text: str) -> None:
-        if level == "error" or verbose:
-            print(f"bee: {printable(text)}", file=sys.stderr)
+class _Log:
+    """What goes to stderr; with --redact it waits until it is known what is to be redacted."""
 
-    return log
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._verbose: bool = arguments.verbose
+        self._held: list[str] | None = [] if arguments.redact else None
+
+    def __call__(self, level: str, text: str) -> None:
+        if level != "error" and not self._verbose:
+            return
+        if self._held is None:
+            print(f"bee: {printable(text)}", file=sys.stderr)
+        else:
+            self._held.append(text)
+
+    def release(self, redact: Callable[[str], str]) -> None:
+        for text in self._held or ():
+            print(f"bee: {printable(redact(text))}", file=sys.stderr)
 
 
 def _end_in_order() -> None:

@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, TextIO, cast
 
-from bee.model import SCHEMA_VERSION
+from bee.model import SCHEMA_VERSION, printable
 
 if TYPE_CHECKING:
     import argparse
@@ -25,14 +25,14 @@ def report(arguments: argparse.Namespace) -> int:
     """`bee report`: the audit as a table."""
     from bee.views import text
 
-    document, _ = _load(arguments.file)
+    document, _ = _load_for_people(arguments)
     _print(text.table(document), sys.stdout)
     return 0
 
 
 def qr(arguments: argparse.Namespace) -> int:
     """`bee qr`: the summary as a QR code, as text where there is no qrencode."""
-    _, content = _load(arguments.file)
+    _, content = _load_for_people(arguments)
     show_summary(content, sys.stdout)
     return 0
 
@@ -52,6 +52,20 @@ def validate(arguments: argparse.Namespace) -> int:
     verdict = f"{len(errors)} errors" if errors else f"valid, schema version {SCHEMA_VERSION}"
     _print("\n".join([*errors, f"{name}: {verdict}"]), sys.stdout)
     return 1 if errors else 0
+
+
+def _load_for_people(arguments: argparse.Namespace) -> tuple[dict[str, object], bytes]:
+    """As `_load`, redacted where that was asked for."""
+    document, content = _load(arguments.file)
+    if arguments.redact:
+        from bee import redaction
+
+        try:
+            content = redaction.audit(content, redaction.Redactor())
+        except (ValueError, RecursionError) as error:
+            raise BadInput(f"{arguments.file} is no audit that bee wrote: {printable(str(error))}") from None
+        document = json.loads(content)
+    return document, content
 
 
 def _load(path: str) -> tuple[dict[str, object], bytes]:
