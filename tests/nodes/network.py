@@ -15,8 +15,12 @@ from tests.nodes import process
 
 OPERATOR_ADDRESSES = ("10.0.0.1/24", "fd00:b05::1/64")
 
-# What the operator's namespace begins with: a home of its own, so that ~ is not the real user's.
-_ENTER = 'mount --bind "$1" /etc/passwd && ip link set lo up && echo ready && exec sleep infinity'
+# What the operator's namespace begins with: an /etc of its own, in which ~ is not the real user's. (A mount on the
+# file alone would be gone as soon as somebody outside adds an account.)
+_ENTER = """
+mount -t overlay -o "lowerdir=/etc,upperdir=$1,workdir=$2" overlay /etc && ip link set lo up && echo ready &&
+    exec sleep infinity
+"""
 
 # Connect as any client does; an answer is a connection, a refusal, or silence.
 _PROBE = """
@@ -113,10 +117,12 @@ def _passwd(home: Path) -> str:
 def operator(home: Path) -> Iterator[Operator]:
     """A workstation with an empty home and a network that ends at its bridge; gone with everything that it runs."""
     (home / ".ssh").mkdir(mode=0o700, parents=True)
-    passwd = home.parent / f"{home.name}.passwd"
-    passwd.write_text(_passwd(home))
+    etc, work = (home.with_name(f"{home.name}.{part}") for part in ("etc", "work"))
+    etc.mkdir(mode=0o755)
+    work.mkdir()
+    (etc / "passwd").write_text(_passwd(home))
     apart = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
-    holder = process.start([*apart, "sh", "-c", _ENTER, "sh", str(passwd)], stdout=subprocess.PIPE)
+    holder = process.start([*apart, "sh", "-c", _ENTER, "sh", str(etc), str(work)], stdout=subprocess.PIPE)
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"ready\n", "no namespaces: are you root?"

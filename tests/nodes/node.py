@@ -255,6 +255,12 @@ class Node:
             found[name] = found[name] + "\n" + value if name in found else value
         return found
 
+    def differences(self, before: dict[str, str]) -> dict[str, tuple[str | None, str | None]]:
+        """What is not as in an earlier `state`: name -> what it was, what it is."""
+        now = self.state()
+        names = sorted(before.keys() | now.keys())
+        return {name: (before.get(name), now.get(name)) for name in names if before.get(name) != now.get(name)}
+
 
 def remove_cgroup(group: Path) -> None:
     """Remove a control group whose processes are gone or just going (5 seconds)."""

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from iso import apt_sources
 from tests.nodes import process
 
 # What a Debian server has before anybody prepared it.
@@ -68,13 +69,10 @@ class Tree:
 
 def mirror() -> str:
     """The Debian mirror that this machine's apt uses."""
-    wanted = "$(LABEL)|$(ORIGIN)|$(COMPONENT)|$(REPO_URI)"
-    listing = process.run(["apt-get", "indextargets", "--format", wanted, "Created-By: Packages"]).stdout
-    for line in listing.splitlines():
-        label, origin, component, address = line.split("|", 3)
-        if (label, origin, component) == ("Debian", "Debian", "main"):
-            return address
-    raise AssertionError("apt knows no Debian mirror here: run apt-get update")
+    listing = process.run(["apt-get", "indextargets", "--format", apt_sources.FORMAT, "Created-By: Packages"]).stdout
+    archive, _ = apt_sources.parse_index_targets(listing)
+    assert archive, "apt knows no Debian mirror here: run apt-get update"
+    return archive
 
 
 def cache() -> Path:
