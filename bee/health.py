@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bee.model import Finding
 
 if TYPE_CHECKING:
-    from bee.model import Audit, Disk, PciDevice, Sensor, Slot
+    from bee.model import Audit, Disk, Nvme, PciDevice, RaidController, RaidMember, Sensor, Slot
 
 # Component and evidence of one finding.
 Found = tuple[str, str]
@@ -39,6 +39,12 @@ _BAD_SENSOR = {"cr": "critical", "nr": "non-recoverable"}
 
 # What slows a GPU down for its own or its supply's good; a power cap and idleness are no defects.
 _SLOWDOWNS = ("hw_slowdown", "hw_thermal_slowdown", "sw_thermal_slowdown", "hw_power_brake_slowdown")
+
+
+# storcli64's and sas2ircu's words.
+_VOLUME_WELL = ("Optl", "Okay", "Optimal", "Cac")
+_DRIVE_FAILED = ("Offln", "UBad", "Failed", "Msng", "F", "Missing", "Out of Sync", "Degraded")
+_CONTROLLER_WELL = ("Optimal", "OK", "Opt", "Ok")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +80,18 @@ def _clock(audit: Audit) -> Iterator[Found]:
         yield "clock", f"the audit began at {audit.started_at} by the machine's clock"
 
 
-def _disks(audit: Audit) -> Iterator[tuple[str, Disk]]:
-    for disk in audit.storage.disks if audit.storage else ():
+def _disks(audit: Audit) -> Iterator[tuple[str, Disk | RaidMember]]:
+    """The disks, and the drives behind RAID controllers."""
+    if audit.storage is None:
+        return
+    for disk in audit.storage.disks:
         yield f"disk {disk.name}", disk
+    for member in audit.storage.raid_members:
+        yield f"disk {member.type} behind {member.device}", member
+
+
+def _nvme(disk: Disk | RaidMember) -> Nvme | None:
+    return getattr(disk, "nvme", None)
 
 
 def _counter(name: str) -> Callable[[Audit], Iterator[Found]]:
@@ -91,9 +106,9 @@ def _counter(name: str) -> Callable[[Audit], Iterator[Found]]:
     return check
 
 
-def _health(disk: Disk, name: str) -> int | None:
+def _health(disk: Disk | RaidMember, name: str) -> int | None:
     """The NVMe controller's own log goes before what smartctl makes of it."""
-    values = (getattr(record, name, None) for record in (disk.nvme, disk.smart))
+    values = (getattr(record, name, None) for record in (_nvme(disk), disk.smart))
     return next((value for value in values if value is not None), None)
 
 
@@ -101,8 +116,45 @@ def _smart(audit: Audit) -> Iterator[Found]:
     for component, disk in _disks(audit):
         if disk.smart is not None and disk.smart.passed is False:
             yield component, "its own overall verdict (SMART) is: failing"
-        if disk.nvme is not None and disk.nvme.critical_warning:
-            yield component, f"its NVMe critical warning is 0x{disk.nvme.critical_warning:02x}"
+        nvme = _nvme(disk)
+        if nvme is not None and nvme.critical_warning:
+            yield component, f"its NVMe critical warning is 0x{nvme.critical_warning:02x}"
+
+
+def _self_test(audit: Audit) -> Iterator[Found]:
+    for component, disk in _disks(audit):
+        newest = disk.smart.self_tests[0] if disk.smart and disk.smart.self_tests else None
+        if newest is not None and newest.passed is False:
+            yield component, f"its newest self-test ended with: {newest.status}"
+
+
+def _bad_volume(audit: Audit) -> Iterator[Found]:
+    for controller in audit.storage.raid_controllers if audit.storage else ():
+        for volume in controller.volumes:
+            if volume.status and not volume.status.startswith(_VOLUME_WELL):
+                yield f"volume {volume.id} of {_raid(controller)}", f"{volume.level}, its state is {volume.status}"
+
+
+def _bad_raid_drive(audit: Audit) -> Iterator[Found]:
+    for controller in audit.storage.raid_controllers if audit.storage else ():
+        for drive in controller.drives:
+            said = [f"its state is {drive.status}"] if (drive.status or "").startswith(_DRIVE_FAILED) else []
+            said += [f"it has warned of failure {drive.predictive_failures} times"] if drive.predictive_failures else []
+            said += ["its own verdict (SMART) is: failing"] if drive.smart_alert else []
+            if said:
+                yield f"drive {drive.enclosure}:{drive.slot} of {_raid(controller)}", "; ".join(said)
+
+
+def _bad_raid_controller(audit: Audit) -> Iterator[Found]:
+    for controller in audit.storage.raid_controllers if audit.storage else ():
+        if controller.status and controller.status not in _CONTROLLER_WELL:
+            yield _raid(controller), f"its state is {controller.status}"
+        if controller.battery and controller.battery not in _CONTROLLER_WELL:
+            yield _raid(controller), f"the battery of its cache is {controller.battery}"
+
+
+def _raid(controller: RaidController) -> str:
+    return f"RAID controller {controller.pci_address or controller.index} {controller.model or ''}".rstrip()
 
 
 def _wear(least: int, below: int | None = None) -> Callable[[Audit], Iterator[Found]]:
@@ -117,9 +169,10 @@ def _wear(least: int, below: int | None = None) -> Callable[[Audit], Iterator[Fo
 
 def _spare(audit: Audit) -> Iterator[Found]:
     for component, disk in _disks(audit):
-        if disk.nvme is None:
+        nvme = _nvme(disk)
+        if nvme is None:
             continue
-        spare, least = disk.nvme.available_spare_percent, disk.nvme.spare_threshold_percent
+        spare, least = nvme.available_spare_percent, nvme.spare_threshold_percent
         if spare is not None and least is not None and spare < least:
             yield component, f"{spare} % of its spare blocks are left, its own limit is {least} %"
 
@@ -326,6 +379,34 @@ RULES = (
         _smart,
     ),
     Rule(
+        "disk-self-test-failed",
+        "critical",
+        "a disk's newest self-test failed",
+        "Copy the data off it and replace it.",
+        _self_test,
+    ),
+    Rule(
+        "raid-volume-degraded",
+        "critical",
+        "a RAID volume is not in order",
+        "Replace the drive that failed; see that the volume is being rebuilt.",
+        _bad_volume,
+    ),
+    Rule(
+        "raid-drive-failed",
+        "critical",
+        "a RAID controller calls one of its drives failed, missing, or about to fail",
+        "Replace the drive.",
+        _bad_raid_drive,
+    ),
+    Rule(
+        "raid-controller",
+        "warning",
+        "a RAID controller, or the battery of its cache, is not in order",
+        "Look at the controller with its vendor's tool; replace the battery.",
+        _bad_raid_controller,
+    ),
+    Rule(
         "disk-worn-out",
         "critical",
         f"a disk has used {WORN_PERCENT} % or more of its rated endurance",
@@ -352,6 +433,13 @@ RULES = (
         "a disk has given back data that it could not correct",
         "Replace it when the number grows.",
         _counter("media_errors"),
+    ),
+    Rule(
+        "disk-uncorrected-errors",
+        "warning",
+        "a disk has reported errors to the host that it could not correct",
+        "Replace it when the number grows.",
+        _counter("uncorrected_errors"),
     ),
     Rule(
         "disk-reallocated",

@@ -144,6 +144,14 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTest:
+    kind: str | None
+    status: str | None
+    passed: bool | None
+    power_on_hours: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Smart:
     protocol: str | None
     passed: bool | None
@@ -155,6 +163,7 @@ class Smart:
     reallocated_sectors: int | None
     pending_sectors: int | None
     offline_uncorrectable_sectors: int | None
+    uncorrected_errors: int | None
     media_errors: int | None
     crc_errors: int | None
     grown_defects: int | None
@@ -163,6 +172,7 @@ class Smart:
     written_bytes: int | None
     rotation_rpm: int | None
     interface_speed_gbps: float | None
+    self_tests: tuple[SelfTest, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,8 +220,83 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RaidMember:
+    device: str
+    type: str
+    model: str | None
+    vendor: str | None
+    serial: str | None
+    wwn: str | None
+    firmware: str | None
+    size_bytes: int | None
+    logical_sector_bytes: int | None
+    physical_sector_bytes: int | None
+    smart: Smart | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaidEnclosure:
+    id: int | None
+    status: str | None
+    slots: int | None
+    drives: int | None
+    product: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaidVolume:
+    id: str | None
+    name: str | None
+    level: str | None
+    status: str | None
+    size_bytes: int | None
+    wwid: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaidDrive:
+    enclosure: int | None
+    slot: int | None
+    status: str | None
+    model: str | None
+    serial: str | None
+    wwn: str | None
+    firmware: str | None
+    size_bytes: int | None
+    sector_bytes: int | None
+    protocol: str | None
+    medium: str | None
+    media_errors: int | None
+    predictive_failures: int | None
+    smart_alert: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaidController:
+    tool: str
+    index: int | None
+    model: str | None
+    serial: str | None
+    firmware: str | None
+    firmware_package: str | None
+    bios: str | None
+    driver: str | None
+    driver_version: str | None
+    pci_address: str | None
+    status: str | None
+    battery: str | None
+    enclosures: tuple[RaidEnclosure, ...]
+    volumes: tuple[RaidVolume, ...]
+    drives: tuple[RaidDrive, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
     disks: tuple[Disk, ...]
+    raid_members: tuple[RaidMember, ...]
+    raid_controllers: tuple[RaidController, ...]
     notes: tuple[str, ...]
 
 

@@ -1,18 +1,16 @@
-"""Step 4: disks (lsblk -J), their health (smartctl -j), NVMe controllers (nvme id-ctrl, nvme smart-log)."""
+"""Step 4: disks (lsblk -J), their health (smartctl -j), NVMe controllers (nvme id-ctrl, nvme smart-log), RAID."""
 
 from __future__ import annotations
 
 import re
 
+from bee.collectors import drive_health, raid
 from bee.collectors.step import Step, bounded
-from bee.model import Disk, Nvme, Smart, Storage
+from bee.model import Disk, Nvme, Storage
 from bee.parsers import lsblk, nvme, smartctl
 from bee.parsers.lspci import normalise
-from bee.placeholders import known
 
 LSBLK_SECONDS = 20.0
-# A disk that spins up or retries a bad sector takes its time.
-SMARTCTL_SECONDS = 30.0
 NVME_SECONDS = 20.0
 
 # Block devices of type `disk` that are no hardware, or no medium of their own (an eMMC's boot areas).
@@ -28,6 +26,7 @@ _PCI_IN_PATH = re.compile(r"/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=/)
 
 def collect(step: Step) -> Storage | None:
     """One record a disk, in lsblk's order of names."""
+    raid.ask_ahead(step)
     _ask_ahead(step, [name for name in step.machine.names("/sys/block") if _has_medium(step, name)])
     output = step.run("lsblk", "-J", "-b", "-O", limit=LSBLK_SECONDS)
     if output is None:
@@ -45,7 +44,12 @@ def collect(step: Step) -> Storage | None:
     disks = tuple(_disk(step, devices[name], controllers) for name in sorted(devices))
     if disks and not step.machine.is_root():
         step.trouble("reading the health of disks needs root")
-    return Storage(disks=disks, notes=bounded(found.notes))
+    return Storage(
+        disks=disks,
+        raid_members=raid.members(step),
+        raid_controllers=raid.controllers(step),
+        notes=bounded(found.notes),
+    )
 
 
 def _has_medium(step: Step, name: str) -> bool:
@@ -57,14 +61,10 @@ def _has_medium(step: Step, name: str) -> bool:
 def _ask_ahead(step: Step, names: list[str]) -> None:
     """Begin what will be asked of these disks: each may take a second, and all are asked at once."""
     for name in filter(_DEVICE_NAME.fullmatch, names):
-        step.ahead(*_smartctl(name), limit=SMARTCTL_SECONDS)
+        step.ahead(*drive_health.command(f"/dev/{name}"), limit=drive_health.SMARTCTL_SECONDS)
         if match := _NVME.fullmatch(name):
             for command in _nvme(match[1]):
                 step.ahead(*command, limit=NVME_SECONDS)
-
-
-def _smartctl(name: str) -> tuple[str, ...]:
-    return ("smartctl", "-j", "-x", f"/dev/{name}")
 
 
 def _nvme(controller: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -79,18 +79,22 @@ def _disk(step: Step, device: lsblk.BlockDevice, controllers: dict[str, Nvme | N
     smart = smartctl.Smart()
     controller = None
     if _DEVICE_NAME.fullmatch(device.name):
-        smart = _smart(step, device.name, notes)
+        smart = drive_health.ask(step, drive_health.command(f"/dev/{device.name}"), notes)
         controller = _controller(step, device.name, controllers)
     else:
         notes.append("its name is not one that the kernel gives; no tool was run on it")
     return Disk(
         name=device.name,
-        model=_first(notes, "model", smart.model, controller.model if controller else None, device.model),
-        vendor=_first(notes, "vendor", smart.vendor, device.vendor),
-        serial=_first(notes, "serial", smart.serial, controller.serial if controller else None, device.serial),
-        wwn=_first(notes, "wwn", device.wwn, smart.wwn),
+        model=drive_health.first_known(
+            notes, "model", smart.model, controller.model if controller else None, device.model
+        ),
+        vendor=drive_health.first_known(notes, "vendor", smart.vendor, device.vendor),
+        serial=drive_health.first_known(
+            notes, "serial", smart.serial, controller.serial if controller else None, device.serial
+        ),
+        wwn=drive_health.first_known(notes, "wwn", device.wwn, smart.wwn),
         # lsblk's REV is cut to SCSI's four characters.
-        firmware=_first(
+        firmware=drive_health.first_known(
             notes, "firmware", smart.firmware, controller.firmware if controller else None, device.revision
         ),
         size_bytes=device.size_bytes if device.size_bytes is not None else smart.size_bytes,
@@ -101,47 +105,9 @@ def _disk(step: Step, device: lsblk.BlockDevice, controllers: dict[str, Nvme | N
         transport=device.transport or None,
         hctl=device.hctl or None,
         pci_address=_pci_address(step, device.name),
-        smart=None if smart.exit_status is None or smart.exit_status & smartctl.NO_DATA_BITS else _health(smart),
+        smart=drive_health.health(smart),
         nvme=controller,
         notes=bounded(notes),
-    )
-
-
-def _first(notes: list[str], name: str, *raws: str | None) -> str | None:
-    """The first of `raws` that says something."""
-    return next((text for raw in raws if (text := known(name, raw, notes)) is not None), None)
-
-
-def _smart(step: Step, name: str, notes: list[str]) -> smartctl.Smart:
-    # Every exit code is good: it is a mask that describes the disk, and the JSON holds it.
-    output = step.run(*_smartctl(name), limit=SMARTCTL_SECONDS, good_exits=range(256))
-    if output is None:
-        return smartctl.Smart()
-    smart = smartctl.parse(output)
-    notes.extend(f"smartctl: {note}" for note in smart.notes)
-    return smart
-
-
-def _health(smart: smartctl.Smart) -> Smart:
-    return Smart(
-        protocol=smart.protocol,
-        passed=smart.passed,
-        exit_status=smart.exit_status,
-        temperature_celsius=smart.temperature_celsius,
-        power_on_hours=smart.power_on_hours,
-        power_cycles=smart.power_cycles,
-        wear_percent=smart.wear_percent,
-        reallocated_sectors=smart.reallocated_sectors,
-        pending_sectors=smart.pending_sectors,
-        offline_uncorrectable_sectors=smart.offline_uncorrectable_sectors,
-        media_errors=smart.media_errors,
-        crc_errors=smart.crc_errors,
-        grown_defects=smart.grown_defects,
-        error_log_entries=smart.error_log_entries,
-        read_bytes=smart.read_bytes,
-        written_bytes=smart.written_bytes,
-        rotation_rpm=smart.rotation_rpm,
-        interface_speed_gbps=smart.interface_speed_gbps,
     )
 
 

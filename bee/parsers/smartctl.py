@@ -13,6 +13,32 @@ _DATA_UNIT_BYTES = 512_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTest:
+    """One self-test in the drive's log: what kind, how it ended, and at how many hours of the drive's life."""
+
+    kind: str | None
+    status: str | None
+    passed: bool | None
+    power_on_hours: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One line of `smartctl --scan`: a device's name, and the type to ask it by, such as `megaraid,0`."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """All devices in smartctl's order, and notes on what could not be read."""
+
+    devices: tuple[Device, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Smart:
     """What smartctl says of a drive. None: the drive does not say. Units stand in the names."""
 
@@ -23,6 +49,8 @@ class Smart:
     firmware: str | None = None
     wwn: str | None = None
     size_bytes: int | None = None
+    logical_sector_bytes: int | None = None
+    physical_sector_bytes: int | None = None
     rotation_rpm: int | None = None
     interface_speed_gbps: float | None = None
     passed: bool | None = None
@@ -34,13 +62,26 @@ class Smart:
     reallocated_sectors: int | None = None
     pending_sectors: int | None = None
     offline_uncorrectable_sectors: int | None = None
+    uncorrected_errors: int | None = None
     media_errors: int | None = None
     crc_errors: int | None = None
     grown_defects: int | None = None
     error_log_entries: int | None = None
     read_bytes: int | None = None
     written_bytes: int | None = None
+    self_tests: tuple[SelfTest, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def parse_scan(data: bytes) -> Scan:
+    """Read `smartctl -j --scan`."""
+    value, notes = load(data)
+    devices = []
+    for entry in array(mapping(value).get("devices")):
+        name, kind = string(mapping(entry).get("name")), string(mapping(entry).get("type"))
+        if name and kind:
+            devices.append(Device(name=name, type=kind))
+    return Scan(tuple(devices), notes)
 
 
 def parse(data: bytes) -> Smart:
@@ -59,8 +100,10 @@ def parse(data: bytes) -> Smart:
         vendor=_first_string(report, "vendor", "scsi_vendor"),
         serial=string(report.get("serial_number")),
         firmware=_first_string(report, "firmware_version", "revision", "scsi_revision"),
-        wwn=_wwn(mapping(report.get("wwn"))),
+        wwn=_wwn(mapping(report.get("wwn"))) or string(report.get("logical_unit_id")),
         size_bytes=count(mapping(report.get("user_capacity")).get("bytes")) or count(report.get("nvme_total_capacity")),
+        logical_sector_bytes=count(report.get("logical_block_size")),
+        physical_sector_bytes=count(report.get("physical_block_size")),
         rotation_rpm=count(report.get("rotation_rate")),
         interface_speed_gbps=_speed(mapping(mapping(report.get("interface_speed")).get("current"))),
         passed=boolean(mapping(report.get("smart_status")).get("passed")),
@@ -72,12 +115,14 @@ def parse(data: bytes) -> Smart:
         reallocated_sectors=attributes.get(5),
         pending_sectors=attributes.get(197),
         offline_uncorrectable_sectors=attributes.get(198),
+        uncorrected_errors=_uncorrected(report, attributes),
         media_errors=_first_count(nvme.get("media_errors")),
         crc_errors=attributes.get(199),
         grown_defects=count(report.get("scsi_grown_defect_list")),
         error_log_entries=_first_count(nvme.get("num_err_log_entries"), _ata_errors(report)),
         read_bytes=_data_units(nvme.get("data_units_read")),
         written_bytes=_data_units(nvme.get("data_units_written")),
+        self_tests=_self_tests(report),
         notes=(*notes, *messages),
     )
 
@@ -146,6 +191,48 @@ def _wear(report: dict[str, object], nvme: dict[str, object]) -> int | None:
             if count(mapping(entry).get("offset")) == 8:
                 return count(mapping(entry).get("value"))
     return None
+
+
+def _uncorrected(report: dict[str, object], attributes: dict[int, int]) -> int | None:
+    """SCSI's error counters, all directions together, or ATA's attribute 187 (reported uncorrectable errors)."""
+    counters = mapping(report.get("scsi_error_counter_log"))
+    directions = (mapping(counters.get(name)).get("total_uncorrected_errors") for name in ("read", "write", "verify"))
+    counts = [number for value in directions if (number := count(value)) is not None]
+    return sum(counts) if counts else attributes.get(187)
+
+
+def _self_tests(report: dict[str, object]) -> tuple[SelfTest, ...]:
+    """The log, the newest first, whatever the protocol calls its fields."""
+    ata = mapping(report.get("ata_smart_self_test_log"))
+    rows = array(mapping(ata.get("extended")).get("table")) or array(mapping(ata.get("standard")).get("table"))
+    tests = [_ata_self_test(mapping(row)) for row in rows]
+    nvme = array(mapping(report.get("nvme_self_test_log")).get("table"))
+    tests += [_coded_self_test(mapping(row), "self_test_code", "self_test_result") for row in nvme]
+    scsi = (report.get(f"scsi_self_test_{number}") for number in range(20))
+    tests += [_coded_self_test(row, "code", "result") for row in map(mapping, scsi) if row]
+    return tuple(tests)
+
+
+def _ata_self_test(row: dict[str, object]) -> SelfTest:
+    status = mapping(row.get("status"))
+    return SelfTest(
+        kind=string(mapping(row.get("type")).get("string")),
+        status=string(status.get("string")),
+        passed=boolean(status.get("passed")),
+        power_on_hours=count(row.get("lifetime_hours")),
+    )
+
+
+def _coded_self_test(row: dict[str, object], kind: str, result: str) -> SelfTest:
+    """NVMe's and SCSI's results are codes: 0 is passed, 3 to 7 failed, the others were not finished."""
+    code = count(mapping(row.get(result)).get("value"))
+    hours = mapping(row.get("power_on_time")).get("hours", row.get("power_on_hours"))
+    return SelfTest(
+        kind=string(mapping(row.get(kind)).get("string")),
+        status=string(mapping(row.get(result)).get("string")),
+        passed=True if code == 0 else False if code in range(3, 8) else None,
+        power_on_hours=count(hours),
+    )
 
 
 def _ata_errors(report: dict[str, object]) -> object:

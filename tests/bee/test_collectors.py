@@ -11,7 +11,7 @@ import pytest
 from bee.audit import collect
 from bee.collectors import memory
 from bee.machine import Recorded, Run
-from bee.model import GpuRemappedRows, GpuRetiredPages, MigDevice
+from bee.model import GpuRemappedRows, GpuRetiredPages, MigDevice, SelfTest
 from tests.bee.recorded import LINKS, SYS_FILES, audit, exited, runs, server, without
 
 if TYPE_CHECKING:
@@ -140,6 +140,63 @@ def test_an_nvme_controller_is_asked_once_however_many_namespaces_it_has(seen: A
     assert (first.temperature_celsius, first.available_spare_percent, first.unsafe_shutdowns) == (35, 100, 3)
     assert first.written_bytes == 2000 * 512_000
     assert sum(tool.args[0] == "nvme" for tool in collector(seen, "storage").tools) == 2
+
+
+def test_drives_behind_a_raid_controller_are_asked_by_their_type(seen: Audit) -> None:
+    assert seen.storage is not None
+    (member,) = seen.storage.raid_members
+    assert (member.device, member.type, member.serial, member.wwn) == (
+        "/dev/bus/0",
+        "megaraid,4",
+        "WFK00001",
+        "0x5000c500a1b2c3d4",
+    )
+    assert (member.size_bytes, member.logical_sector_bytes, member.physical_sector_bytes) == (1200243695616, 512, 4096)
+    assert member.smart is not None
+    assert (member.smart.passed, member.smart.uncorrected_errors, member.smart.grown_defects) == (True, 0, 0)
+    assert member.smart.self_tests == (
+        SelfTest(kind="Background short", status="Completed", passed=True, power_on_hours=20100),
+    )
+
+
+def test_raid_controllers_by_their_vendors_tools(seen: Audit) -> None:
+    assert seen.storage is not None
+    megaraid, hba = seen.storage.raid_controllers
+    assert (megaraid.tool, megaraid.model, megaraid.serial) == ("storcli64", "MegaRAID 9460-8i", "SP00000001")
+    assert (megaraid.firmware, megaraid.pci_address, megaraid.battery) == ("5.140.00-3319", "0000:3b:00.0", "Failed")
+    assert [(v.id, v.level, v.status, v.size_bytes) for v in megaraid.volumes] == [
+        ("0/239", "RAID1", "Dgrd", 1198467674275)
+    ]
+    first, second = megaraid.drives
+    assert (first.enclosure, first.slot, first.serial, first.wwn) == (252, 4, "WFK00001", "5000C500A1B2C3D4")
+    # With the details the size is exact; without, as the table rounds it.
+    assert (first.size_bytes, first.predictive_failures, first.smart_alert) == (1200243695616, 2, False)
+    assert (second.size_bytes, second.serial, second.status) == (1200000000000, None, "UBad")
+    assert [(e.id, e.slots, e.drives) for e in megaraid.enclosures] == [(252, 8, 2)]
+    assert (hba.tool, hba.model, hba.firmware, hba.pci_address) == (
+        "sas3ircu",
+        "SAS3008",
+        "16.00.11.00",
+        "0000:af:00.0",
+    )
+    assert [(d.serial, d.size_bytes, d.protocol, d.medium) for d in hba.drives] == [
+        ("BNA7N5994ICB47T3V", 480103981056, "SATA", "SSD")
+    ]
+    assert [(v.level, v.status, v.size_bytes) for v in hba.volumes] == [("RAID1", "Okay (OKY)", 139236 * 2**20)]
+
+
+def test_without_the_vendors_tools_nothing_is_amiss() -> None:
+    found = audit(without("storcli64", "sas3ircu"))
+    assert found.storage is not None
+    assert found.storage.raid_controllers == ()
+    assert (collector(found, "storage").status, collector(found, "storage").reasons) == ("ok", ())
+
+
+def test_a_controller_that_two_tools_show_is_listed_once() -> None:
+    args = ("sas3ircu", "0", "DISPLAY")
+    found = audit(with_run(args, runs()[args].stdout.replace(b": 175", b": 59")))
+    assert found.storage is not None
+    assert [c.tool for c in found.storage.raid_controllers] == ["storcli64"]
 
 
 def test_pcie_names_ids_driver_link_and_place(seen: Audit) -> None:

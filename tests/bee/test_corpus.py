@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bee.machine import Recorded
-from bee.parsers import dmidecode, ipmitool, lsblk, lspci, nvidia_smi, nvme, smartctl
+from bee.parsers import dmidecode, ipmitool, lsblk, lspci, nvidia_smi, nvme, sas_ircu, smartctl, storcli
 from tests.bee.recorded import audit, exited
 from tests.bee.test_audit import errors, serialise
 
@@ -26,7 +26,13 @@ PARSERS: dict[str, Callable[[bytes], Any]] = {
     "nvidia_smi": nvidia_smi.parse,
     "nvme": nvme.parse,
     "nvme smart-log": nvme.parse_smart_log,
+    "ipmitool sdr": ipmitool.parse_sensors,
+    "ipmitool sel": ipmitool.parse_events,
+    "ipmitool mc info": ipmitool.parse_fields,
+    "sas_ircu": sas_ircu.parse,
     "smartctl": smartctl.parse,
+    "smartctl --scan": smartctl.parse_scan,
+    "storcli": storcli.parse,
 }
 
 
@@ -146,3 +152,57 @@ def test_nvidia_smi_gives_every_gpu_with_identity_and_memory() -> None:
             assert gpu.name, path.name
             assert gpu.memory_bytes or b"<fb_memory_usage>" not in data, path.name
         assert errors(serialise(found)) == [], path.name
+
+
+def test_storcli_gives_every_controller_with_identity_and_every_drive() -> None:
+    for path in corpus("storcli"):
+        data = path.read_bytes()
+        if "drives-info" in path.name:
+            continue
+        found = storcli.parse(data)
+        assert bool(found.controllers) == (b'"Success"' in data), path.name
+        assert found.notes == (), path.name
+        for controller in found.controllers:
+            assert controller.model, path.name
+            assert controller.firmware, path.name
+            assert controller.pci_address, path.name
+            assert controller.drives, path.name
+            assert all(d.model and d.size_bytes and d.slot is not None for d in controller.drives), path.name
+
+
+def test_storcli_joins_drives_with_their_details() -> None:
+    controllers, drives = (
+        next(path for path in corpus("storcli") if path.name.endswith(f"megaraid-{name}-info.json")).read_bytes()
+        for name in ("controllers", "drives")
+    )
+    (controller,) = storcli.parse(controllers, drives).controllers
+    assert len(controller.drives) == 6
+    # 0x746c00000 sectors of 512 bytes: a 16 TB drive to the byte.
+    assert {d.size_bytes for d in controller.drives} == {0x746C00000 * 512}
+    assert all(d.serial and d.wwn and d.media_errors == 0 for d in controller.drives)
+
+
+def test_sas_ircu_gives_every_drive_and_volume() -> None:
+    for path in corpus("sas_ircu"):
+        data = path.read_bytes()
+        if "display" not in path.name:
+            continue
+        (controller,) = sas_ircu.parse(data).controllers
+        assert controller.firmware, path.name
+        assert controller.pci_address, path.name
+        assert len(controller.drives) == data.count(b"Device is a Hard disk"), path.name
+        assert len(controller.volumes) == data.count(b"\nIR volume "), path.name
+        assert all(d.serial and d.size_bytes and d.slot is not None for d in controller.drives), path.name
+
+
+def test_sas_ircu_lists_controllers() -> None:
+    for path in corpus("sas_ircu"):
+        if "list" in path.name.lower():
+            assert sas_ircu.parse_list(path.read_bytes())[0] == 0, path.name
+
+
+def test_smartctl_scan_gives_every_device() -> None:
+    for path in corpus("smartctl"):
+        if "scan" in path.name:
+            data = path.read_bytes()
+            assert len(smartctl.parse_scan(data).devices) == data.count(b'"info_name"'), path.name

@@ -20,6 +20,7 @@ from tests.bee.test_audit import errors, serialise
 if TYPE_CHECKING:
     from bee.model import Audit, Finding
 
+RAID = "RAID controller 0000:3b:00.0 MegaRAID 9460-8i"
 GPU, PORT = "0000:01:00.0", "0000:00:01.0"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "audit.md"
 
@@ -57,6 +58,10 @@ SOUND = changed(
         "storage.disks.2.smart.pending_sectors": 0,
         "storage.disks.2.smart.reallocated_sectors": 0,
         "storage.disks.2.smart.crc_errors": 0,
+        "storage.raid_controllers.0.volumes.0.status": "Optl",
+        "storage.raid_controllers.0.drives.0.predictive_failures": 0,
+        "storage.raid_controllers.0.drives.1.status": "Onln",
+        "storage.raid_controllers.0.battery": "Optimal",
         "memory.slots.1": None if SEEN.memory is None else replace(SEEN.memory.slots[0], locator="DIMM_A2"),
         "memory.total_bytes": 64 * 2**30,
         "host.memory_bytes": 63 * 2**30,
@@ -83,11 +88,15 @@ def test_a_sound_machine_has_no_finding() -> None:
 
 def test_the_recorded_machine_is_judged_as_it_is_audited() -> None:
     assert [(f.severity, f.rule, f.component) for f in SEEN.findings] == [
+        ("critical", "raid-volume-degraded", f"volume 0/239 of {RAID}"),
+        ("critical", "raid-drive-failed", f"drive 252:4 of {RAID}"),
+        ("critical", "raid-drive-failed", f"drive 252:5 of {RAID}"),
         ("critical", "disk-pending", "disk sda"),
         ("critical", "psu-failed", "power supply Pwr Supply 3 FRU"),
         ("critical", "psu-failed", "power supply sensor PS3 Status"),
         ("critical", "sensor-critical", "sensor FAN3"),
         ("critical", "gpu-ecc-uncorrected", f"GPU {GPU}"),
+        ("warning", "raid-controller", RAID),
         ("warning", "disk-reallocated", "disk sda"),
         ("warning", "disk-crc-errors", "disk sda"),
         ("warning", "memory-mixed-channel", "memory channel P0_Node0_Channel0"),
@@ -104,6 +113,23 @@ def test_the_recorded_machine_is_judged_as_it_is_audited() -> None:
 SDA, NVME = "storage.disks.2.smart", "storage.disks.0.nvme"
 BROKEN: dict[str, tuple[dict[str, object], str, str]] = {
     "disk-failing": ({f"{SDA}.passed": False}, "disk sda", "failing"),
+    "disk-self-test-failed": (
+        {"storage.raid_members.0.smart.self_tests.0.passed": False},
+        "disk megaraid,4 behind /dev/bus/0",
+        "its newest self-test ended with: Completed",
+    ),
+    "raid-volume-degraded": (
+        {"storage.raid_controllers.1.volumes.0.status": "Degraded (DGD)"},
+        "volume 286 of RAID controller 0000:af:00.0 SAS3008",
+        "RAID1, its state is Degraded (DGD)",
+    ),
+    "raid-drive-failed": ({"storage.raid_controllers.0.drives.0.status": "Offln"}, f"drive 252:4 of {RAID}", "Offln"),
+    "raid-controller": ({"storage.raid_controllers.0.battery": "Dgrd"}, RAID, "battery of its cache is Dgrd"),
+    "disk-uncorrected-errors": (
+        {"storage.raid_members.0.smart.uncorrected_errors": 2},
+        "disk megaraid,4 behind /dev/bus/0",
+        "uncorrected_errors is 2",
+    ),
     "disk-worn-out": ({f"{NVME}.wear_percent": 101}, "disk nvme0n1", "101 %"),
     "disk-spare-low": ({f"{NVME}.available_spare_percent": 4}, "disk nvme0n1", "its own limit is 10 %"),
     "disk-pending": ({f"{SDA}.pending_sectors": 8}, "disk sda", "pending_sectors is 8"),
@@ -220,7 +246,7 @@ def test_the_report_begins_with_the_findings() -> None:
     document: Any = json.loads(json.dumps(to_json(SEEN)))
     shown = text.table(document)
     assert shown.index("FINDINGS") < shown.index("CRITICAL disk sda: pending_sectors is 1") < shown.index("BOARD")
-    assert "Health  14 findings, 5 critical" in text.summary(document)
+    assert "Health  18 findings, 8 critical" in text.summary(document)
     sound: Any = json.loads(json.dumps(to_json(judged(SOUND))))
     assert "FINDINGS\n  none\n" in text.table(sound)
     assert "Health" not in text.summary(sound)

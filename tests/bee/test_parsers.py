@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bee.parsers import dmidecode, ipmitool, lsblk, lspci, nvidia_smi, nvme, smartctl
+from bee.parsers import dmidecode, ipmitool, lsblk, lspci, nvidia_smi, nvme, sas_ircu, smartctl, storcli
 from tests.bee.recorded import RECORDINGS
 
 if TYPE_CHECKING:
@@ -27,8 +27,13 @@ PARSERS: dict[str, tuple[Callable[[bytes], Any], str]] = {
     "nvidia_smi": (nvidia_smi.parse, "nvidia-smi.xml"),
     "nvme": (nvme.parse, "nvme-id-ctrl.json"),
     "nvme smart-log": (nvme.parse_smart_log, "nvme-smart-log.json"),
+    "sas_ircu": (sas_ircu.parse, "sas3ircu-display.txt"),
     "smartctl": (smartctl.parse, "smartctl-sda.json"),
+    "smartctl --scan": (smartctl.parse_scan, "smartctl-scan.json"),
+    "storcli": (storcli.parse, "storcli-call.json"),
+    "storcli drives": (lambda data: storcli.parse(sample("storcli"), data), "storcli-drives.json"),
 }
+JSON_PARSERS = ["lsblk", "nvme", "nvme smart-log", "smartctl", "smartctl --scan", "storcli", "storcli drives"]
 every_parser = pytest.mark.parametrize("name", PARSERS)
 
 json_values = st.recursive(
@@ -85,7 +90,7 @@ def test_bytes_overwritten_at_random_are_read(name: str, data: st.DataObject) ->
     PARSERS[name][0](bytes(changed))
 
 
-@pytest.mark.parametrize("name", ["lsblk", "nvme", "nvme smart-log", "smartctl"])
+@pytest.mark.parametrize("name", JSON_PARSERS)
 @given(data=st.data())
 @settings(max_examples=200)
 def test_known_keys_with_values_of_any_kind_are_read(name: str, data: st.DataObject) -> None:
@@ -103,7 +108,7 @@ def test_known_keys_with_values_of_any_kind_are_read(name: str, data: st.DataObj
     PARSERS[name][0](json.dumps(scramble(document)).encode())
 
 
-@pytest.mark.parametrize("name", ["lsblk", "nvme", "nvme smart-log", "smartctl"])
+@pytest.mark.parametrize("name", JSON_PARSERS)
 @pytest.mark.parametrize(
     "data", [b"[" * 100_000, b'{"a":' * 100_000, b"{" + b'"size": 1' + b"0" * 5000 + b"}", b"{NaN"]
 )
@@ -143,7 +148,7 @@ def test_ipmitool_finds_planted_records(before: list[str], after: list[str]) -> 
     assert (fru.description, fru.id, fru.get("Board Serial")) == ("PS1", 7, "SN-1")
 
 
-@pytest.mark.parametrize("name", ["lsblk", "nvme", "nvme smart-log", "smartctl"])
+@pytest.mark.parametrize("name", JSON_PARSERS)
 @given(before=noise, after=noise)
 def test_json_is_found_between_lines_of_warnings(name: str, before: list[str], after: list[str]) -> None:
     data = sample(name)
@@ -233,3 +238,17 @@ def test_ipmitool_finds_planted_sensors_and_events(before: list[str], after: lis
     planted = " 1f | 06/04/2014 | 09:49:51 | Power Supply PS1 Status | Power Supply AC lost | Deasserted"
     (event,) = ipmitool.parse_events("\n".join([*before, planted, *after]).encode()).events
     assert (event.id, event.when, event.asserted) == (0x1F, "2014-06-04T09:49:51", False)
+
+
+@given(data=st.binary(max_size=300))
+def test_any_list_of_sas_controllers_is_read(data: bytes) -> None:
+    sas_ircu.parse_list(data)
+
+
+@given(before=noise, after=noise)
+def test_sas_ircu_finds_planted_controllers_and_drives(before: list[str], after: list[str]) -> None:
+    planted = sample("sas_ircu").decode()
+    (controller,) = sas_ircu.parse("\n".join([planted, *after]).encode()).controllers
+    assert (controller.pci_address, len(controller.drives), len(controller.volumes)) == ("0000:af:00.0", 1, 1)
+    listed = "   3     SAS3008       1000h   97h    00h:af:00h:00h      15d9h   0808h"
+    assert sas_ircu.parse_list("\n".join([*before, listed, *after]).encode()) == (3,)

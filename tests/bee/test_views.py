@@ -81,7 +81,7 @@ def test_the_qr_text_is_what_the_documentation_says() -> None:
         "B BRD-0815",
         "C CHS-1234",
         "N 2c 48GiB/2m 4.32TB/3d 1g 2p",
-        "F 14/5",
+        "F 18/8",
     ]
     assert re.fullmatch(r"A [0-9a-f]{16}", lines[2])
 
