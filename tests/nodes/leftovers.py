@@ -15,9 +15,13 @@ from tests.nodes.node import CGROUP_PREFIX, cgroup_roots, remove_cgroup
 KINDS = ("net", "mnt", "pid")
 
 
-def namespaces() -> set[str]:
-    """Every namespace that a process of this machine lives in."""
-    pids = [int(entry.name) for entry in Path("/proc").glob("[0-9]*")]
+def processes() -> set[int]:
+    """Every process of this machine."""
+    return {int(entry.name) for entry in Path("/proc").glob("[0-9]*")}
+
+
+def namespaces(pids: set[int]) -> set[str]:
+    """The namespaces that these processes live in."""
     return {namespace(kind, pid) for pid in pids for kind in KINDS} - {""}
 
 

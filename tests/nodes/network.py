@@ -36,6 +36,28 @@ def probe(host, port):
 print(json.dumps([probe(host, port) for host, port in json.load(sys.stdin)]))
 """
 
+# One ICMP echo request, as ping(8) sends it; Debian's minimal installation has no ping.
+_PING = """
+import socket, struct, sys
+host = sys.argv[1]
+family, protocol, request, reply = (
+    (socket.AF_INET6, socket.IPPROTO_ICMPV6, 128, 129) if ":" in host else (socket.AF_INET, socket.IPPROTO_ICMP, 8, 0)
+)
+with socket.socket(family, socket.SOCK_RAW, protocol) as wire:
+    wire.settimeout(2)
+    # The kernel fills in the checksum of ICMPv6; that of ICMPv4 is the complement of the other words' sum.
+    checksum = 0 if ":" in host else 0xFFFF - (request << 8) - 2
+    wire.sendto(struct.pack("!BBHHH", request, 0, checksum, 1, 1), (host, 0))
+    try:
+        while True:
+            packet, sender = wire.recvfrom(1500)
+            answer = packet if ":" in host else packet[20:]
+            if sender[0] == host and answer[0] == reply:
+                sys.exit(0)
+    except TimeoutError:
+        sys.exit(1)
+"""
+
 
 def namespace(kind: str, pid: int) -> str:
     """The identity of a process' namespace, such as `net:[4026531840]`; empty once the process is gone."""
@@ -92,6 +114,10 @@ class Operator:
         """What each (address, port) answers to a connection: open, refused or silent."""
         out = self.run("/usr/bin/python3", "-I", "-c", _PROBE, stdin=json.dumps(ends), timeout=10 + 2 * len(ends))
         return dict(zip(ends, json.loads(out.stdout), strict=True))
+
+    def ping(self, address: str) -> bool:
+        """Whether the address answers an echo request."""
+        return self.run("/usr/bin/python3", "-I", "-c", _PING, address, check=False).returncode == 0
 
     def _ip(self, *arguments: str) -> None:
         process.run(["nsenter", f"--net=/proc/{self.pid}/ns/net", "--", "ip", *arguments])

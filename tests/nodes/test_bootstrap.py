@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.nodes.conftest import Deploy
     from tests.nodes.deployment import Deployment
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(200, func_only=True)]
 
 # dpkg's own lock, held as another package manager holds it; says so once it has it.
 _HOLD_DPKG = """perl -MFcntl=:DEFAULT,F_SETLK -e '

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.nodes.conftest import Deploy
     from tests.nodes.deployment import Answer, Deployment
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300, func_only=True)]
 
 # How long a node waits for a confirmation here, and how much later its old state is there for sure.
 ROLLBACK_AFTER = 15

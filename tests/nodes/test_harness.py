@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.nodes import process
-from tests.nodes.leftovers import cgroups, descendants, namespaces
+from tests.nodes.leftovers import cgroups, descendants, namespaces, processes
 from tests.nodes.node import ADDRESS, ADDRESS_6, CGROUP_PREFIX
 
 if TYPE_CHECKING:
     from tests.nodes.conftest import Deploy
     from tests.nodes.tree import Tree
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300, func_only=True)]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -68,21 +68,20 @@ def test_a_power_cycle_keeps_the_disk_and_forgets_the_firewall(prepared: Deploy)
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_nothing_outlives_the_tests(trees: dict[str, Tree], tmp_path: Path, ending: signal.Signals) -> None:
-    before = namespaces()
     command = [sys.executable, "-c", _ONE_NODE, "bookworm", str(tmp_path / "made")]
     tests = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         assert tests.stdout is not None
         assert tests.stdout.readline() == b"up\n"
-        begun = namespaces() - before
         family = descendants(tests.pid)
+        begun = namespaces(family) - namespaces({os.getpid()})
         assert len(begun) >= 5, begun
         tests.send_signal(ending)
         tests.wait(30)
     finally:
         tests.kill()
         tests.wait()
-    process.wait_until("their end", lambda: not begun & namespaces(), 10)
+    process.wait_until("their end", lambda: not begun & namespaces(processes()), 10)
     assert not [pid for pid in family if Path(f"/proc/{pid}").exists()]
     for group in cgroups(f"{CGROUP_PREFIX}{tests.pid}-"):
         assert (group / "cgroup.procs").read_text() == ""

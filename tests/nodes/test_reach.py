@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.nodes.conftest import Deploy
     from tests.nodes.deployment import Answer, Deployment
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120, func_only=True)]
 
 # The limit of 10 seconds for a connection, and a little for starting.
 CONNECT_SECONDS = 13

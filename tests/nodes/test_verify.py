@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tests.nodes.conftest import Deploy
     from tests.nodes.deployment import Deployment
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(200, func_only=True)]
 
 
 @pytest.fixture

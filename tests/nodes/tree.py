@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,9 @@ REPOSITORY = "/srv/repository"
 # The account that an operator logs in to.
 USER = "bus"
 USER_ID = 1000
+
+# A tree that no test took for this long belongs to an older recipe.
+UNUSED_SECONDS = 7 * 24 * 3600
 
 _UNREAD = ("doc", "info", "locale", "man")
 
@@ -130,13 +134,20 @@ def _make(command: list[str], place: Path) -> None:
         shutil.rmtree(making, ignore_errors=True)
 
 
+def _forget_unused(suite: str) -> None:
+    """Remove trees of older recipes, and what was left of makings that were killed."""
+    for place in cache().glob(f"{suite}-*"):
+        if time.time() - place.stat().st_mtime > UNUSED_SECONDS:
+            shutil.rmtree(place)
+
+
 def base_tree(suite: str) -> Tree:
     """The tree of a suite, made now (half a minute) when the cache has none of this recipe."""
     command = recipe(suite, mirror())
     place = cache() / f"{suite}-{_key(command)}"
     with _locked(cache() / f"{suite}.lock"):
         if not place.exists():
-            for stale in cache().glob(f"{suite}-*"):
-                shutil.rmtree(stale)
             _make(command, place)
+        os.utime(place)
+        _forget_unused(suite)
     return Tree(suite, place / "root", place / "packages")
