@@ -36,19 +36,22 @@ _CRITICAL_EVENT = re.compile(
 
 # `PS1`, `PSU1 FRU`, `PS 2`, `Pwr Supply 1 FRU`, `Power Supply 1`; Dell's board product `PWR SPLY,495W,RDNT,DELTA`.
 _SUPPLY_NAME = re.compile(r"\bPSU?[ _-]?[0-9]*\b|\bPSU|P(?:o?we?r)[ _-]*(?:Supply|SPLY)|power_?supply", re.IGNORECASE)
+_FIRMWARE_LIST = ("dmidecode", "-t", "39")
 _AREAS = ("Chassis ", "Board ", "Product ")
 
 
 def collect(step: Step) -> Psu | None:
     """Every FRU record is kept; those of power supplies are listed once more as `supplies`."""
     notes: list[str] = []
-    of_firmware = _listed_by_firmware(step, notes)
+    if _can_read_firmware(step):
+        step.ahead(*_FIRMWARE_LIST, limit=DMIDECODE_SECONDS)
     inventory = _inventory(step)
-    if inventory is None and not of_firmware:
-        return None
     frus = tuple(_fru(fru) for fru in inventory.frus) if inventory else ()
     sensors = _sensors(step) if inventory else ()
     events = _events(step) if inventory else ()
+    of_firmware = _listed_by_firmware(step, notes)
+    if inventory is None and not of_firmware:
+        return None
     return Psu(
         supplies=supplies.merge([supplies.of_fru(fru) for fru in frus if fru.power_supply], of_firmware),
         frus=frus,
@@ -59,11 +62,15 @@ def collect(step: Step) -> Psu | None:
     )
 
 
-def _listed_by_firmware(step: Step, notes: list[str]) -> list[Supply]:
+def _can_read_firmware(step: Step) -> bool:
     # Without dmidecode or root the first three steps have said so.
-    if not (step.machine.has_tool("dmidecode") and step.machine.is_root()):
+    return step.machine.has_tool("dmidecode") and step.machine.is_root()
+
+
+def _listed_by_firmware(step: Step, notes: list[str]) -> list[Supply]:
+    if not _can_read_firmware(step):
         return []
-    output = step.run("dmidecode", "-t", "39", limit=DMIDECODE_SECONDS)
+    output = step.run(*_FIRMWARE_LIST, limit=DMIDECODE_SECONDS)
     table = dmidecode.parse(output or b"")
     listed = [supplies.of_structure(s, i) for i, s in enumerate(table.of_type(39), start=1)]
     silent = sum(1 for supply in listed if supplies.says_nothing(supply))
