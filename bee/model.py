@@ -53,11 +53,38 @@ class Chassis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bmc:
+    manufacturer: str | None
+    manufacturer_id: int | None
+    product: str | None
+    product_id: int | None
+    firmware: str | None
+    ipmi_version: str | None
+    ip_address: str | None
+    ip_source: str | None
+    subnet_mask: str | None
+    gateway: str | None
+    mac: str | None
+    vlan_id: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tpm:
+    specification: str | None
+    vendor: str | None
+    firmware: str | None
+    driven: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
     bios: Bios | None
     system: System | None
     baseboards: tuple[Baseboard, ...]
     chassis: tuple[Chassis, ...]
+    bmc: Bmc | None
+    tpm: Tpm | None
+    secure_boot: bool | None
     notes: tuple[str, ...]
 
 
@@ -309,6 +336,24 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    name: str
+    mac: str | None
+    state: str | None
+    carrier: bool | None
+    speed_mbps: int | None
+    firmware: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterFirmware:
+    version: str | None
+    product_version: str | None
+    release_date: str | None
+    psid: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PciDevice:
     address: str
     class_id: str | None
@@ -327,6 +372,8 @@ class PciDevice:
     numa_node: int | None
     upstream_port: str | None
     link: Link | None
+    interfaces: tuple[Interface, ...]
+    firmware: AdapterFirmware | None
     gpu_uuid: str | None
 
 

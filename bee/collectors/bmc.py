@@ -18,6 +18,11 @@ def is_there(step: Step) -> bool:
     return any(name in step.machine.names(folder) for folder, name in _NODES)
 
 
+def ask_ahead(step: Step, *words: str) -> None:
+    """Begin `ipmitool words` now: only one runs at a time, and what is not an ipmitool need not wait for it."""
+    step.ahead("ipmitool", *words, limit=IPMITOOL_SECONDS)
+
+
 def ask(step: Step, *words: str) -> bytes:
     """What ipmitool prints to `words`; empty when it says nothing.
 

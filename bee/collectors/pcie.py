@@ -1,9 +1,11 @@
-"""Step 5: every PCI function (lspci -vmm -D), with driver, NUMA node and link from /sys/bus/pci/devices."""
+"""Step 5: every PCI function (lspci -vmm -D), with driver, NUMA node and link from /sys, and its network interfaces."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bee.collectors import network
 from bee.collectors.step import Step, bounded
 from bee.model import Link, PciDevice, Pcie
 from bee.parsers import lspci
@@ -21,6 +23,7 @@ _MAX_WIDTH = 32
 
 def collect(step: Step) -> Pcie | None:
     """The union of what lspci prints and what /sys holds, by address."""
+    network.ask_ahead(step)
     output = step.run("lspci", "-vmm", "-D", "-nn", "-k", limit=LSPCI_SECONDS)
     if output is None:
         return None
@@ -32,8 +35,15 @@ def collect(step: Step) -> Pcie | None:
         address = lspci.normalise(name)
         if address is not None and address not in functions:
             functions[address] = _from_sys(step.machine, address)
+    network.ask_adapters_ahead(step, functions.values())
+    interfaces = network.interfaces(step)
+    devices = []
+    for address in sorted(functions):
+        device = _device(step.machine, functions[address])
+        firmware = network.adapter_firmware(step, functions[address])
+        devices.append(replace(device, interfaces=tuple(interfaces.get(address, ())), firmware=firmware))
     return Pcie(
-        devices=tuple(_device(step.machine, functions[address]) for address in sorted(functions)),
+        devices=tuple(devices),
         notes=bounded(printed.notes),
     )
 
@@ -82,6 +92,8 @@ def _device(machine: Machine, function: lspci.Function) -> PciDevice:
         numa_node=whole((machine.read(f"{folder}/numa_node") or "").strip(), ""),
         upstream_port=_upstream(machine, folder),
         link=_link(machine, folder),
+        interfaces=(),
+        firmware=None,
         gpu_uuid=None,
     )
 

@@ -111,7 +111,7 @@ def parse_fields(data: bytes) -> Fields:
     notes: list[str] = []
     for text in _lines(data):
         key, colon, value = text.partition(" : ")
-        if colon and key.strip(" :"):
+        if colon and not key.startswith(":"):
             fields.append((key.strip(), value.strip()))
         elif not fields and not text.endswith(":"):
             notes.append(text)

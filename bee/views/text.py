@@ -123,6 +123,11 @@ def _board(board: dict[str, object]) -> Iterator[str]:
         yield _fact("Chassis", chassis, "manufacturer", "type")
         yield _fact("  serial", chassis, "serial") + f"   asset tag {text(chassis, 'asset_tag')}"
     yield _fact("BIOS", bios, "vendor", "version", "release_date")
+    if bmc := part(board, "bmc"):
+        yield _fact("BMC", bmc, "manufacturer", "firmware") + f"   address {text(bmc, 'ip_address')}"
+    if tpm := part(board, "tpm"):
+        yield _fact("TPM", tpm, "vendor", "specification", "firmware")
+    yield _fact("SecureBoot", board, "secure_boot")
 
 
 def _fact(label: str, record: dict[str, object], *names: str) -> str:
@@ -214,6 +219,47 @@ def _storage(storage: dict[str, object]) -> Iterator[str]:
         )
     for disk in disks:
         yield from (f"  {text(disk, 'name')}: {note}" for note in strings(disk, "notes"))
+    yield from _raid(storage)
+
+
+def _raid(storage: dict[str, object]) -> Iterator[str]:
+    if members := rows(storage, "raid_members"):
+        yield "  behind RAID controllers:"
+        yield from columns(
+            ("Disk", "Model", "Serial", "Size", "Health", "Hours"),
+            [
+                (
+                    text(m, "type"),
+                    text(m, "model"),
+                    text(m, "serial"),
+                    size(integer(m, "size_bytes"), decimal=True),
+                    _verdict(part(m, "smart")),
+                    text(part(m, "smart"), "power_on_hours"),
+                )
+                for m in members
+            ],
+        )
+    for controller in rows(storage, "raid_controllers"):
+        yield (
+            f"  {text(controller, 'model')} at {text(controller, 'pci_address')}, firmware "
+            f"{text(controller, 'firmware')}, {text(controller, 'status', 'state not known')}"
+        )
+        for volume in rows(controller, "volumes"):
+            space = size(integer(volume, "size_bytes"), decimal=True)
+            yield f"    volume {text(volume, 'id')}: {text(volume, 'level')}, {space}, {text(volume, 'status')}"
+        yield from columns(
+            ("Slot", "Model", "Serial", "Size", "State"),
+            [
+                (
+                    f"{text(d, 'enclosure')}:{text(d, 'slot')}",
+                    text(d, "model"),
+                    text(d, "serial"),
+                    size(integer(d, "size_bytes"), decimal=True),
+                    text(d, "status"),
+                )
+                for d in rows(controller, "drives")
+            ],
+        )
 
 
 def _verdict(smart: dict[str, object]) -> str:
@@ -239,6 +285,26 @@ def _pcie(pcie: dict[str, object]) -> Iterator[str]:
             for d in rows(pcie, "devices")
         ],
     )
+    yield from _interfaces(pcie)
+
+
+def _interfaces(pcie: dict[str, object]) -> Iterator[str]:
+    found = [(device, nic) for device in rows(pcie, "devices") for nic in rows(device, "interfaces")]
+    if found:
+        yield from columns(
+            ("Interface", "Address", "MAC", "State", "Mbit/s", "Firmware"),
+            [
+                (
+                    text(nic, "name"),
+                    text(device, "address"),
+                    text(nic, "mac"),
+                    text(nic, "state"),
+                    text(nic, "speed_mbps"),
+                    text(nic, "firmware", text(part(device, "firmware"), "version")),
+                )
+                for device, nic in found
+            ],
+        )
 
 
 def _link(link: dict[str, object], width: str, speed: str) -> str:

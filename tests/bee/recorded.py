@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 RECORDINGS = Path(__file__).parent / "recordings"
 
 FILES = {
-    ("dmidecode", "-t", "0,1,2,3"): "dmidecode-board.txt",
+    ("dmidecode", "-t", "0,1,2,3,43"): "dmidecode-board.txt",
     ("dmidecode", "-t", "4"): "dmidecode-cpu.txt",
     ("dmidecode", "-t", "16,17"): "dmidecode-memory.txt",
     ("lsblk", "-J", "-b", "-O"): "lsblk.json",
@@ -34,6 +34,10 @@ FILES = {
     ("ipmitool", "fru"): "ipmitool-fru.txt",
     ("ipmitool", "sdr", "elist"): "ipmitool-sdr.txt",
     ("ipmitool", "sel", "elist", "last", "500"): "ipmitool-sel.txt",
+    ("ipmitool", "mc", "info"): "ipmitool-mc-info.txt",
+    ("ipmitool", "lan", "print"): "ipmitool-lan.txt",
+    ("ethtool", "-i", "enp94s0"): "ethtool.txt",
+    ("mstflint", "-d", "0000:5e:00.0", "query"): "mstflint.txt",
     ("nvidia-smi", "-q", "-x"): "nvidia-smi.xml",
 }
 _PCI = "/sys/bus/pci/devices"
@@ -44,6 +48,13 @@ SYS_FILES = {
     "/proc/meminfo": "MemTotal:       49152000 kB\nMemFree:  1 kB\n",
     "/proc/sys/kernel/hostname": "rack7\n",
     "/sys/firmware/efi/runtime": "0x0\n",
+    "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c": "\x06\0\0\0\1",
+    "/sys/class/tpm/tpm0/tpm_version_major": "2\n",
+    "/sys/class/net/enp94s0/address": "0c:c4:7a:00:00:10\n",
+    "/sys/class/net/enp94s0/operstate": "up\n",
+    "/sys/class/net/enp94s0/carrier": "1\n",
+    "/sys/class/net/enp94s0/speed": "25000\n",
+    "/sys/class/net/lo/address": "00:00:00:00:00:00\n",
     f"{_PCI}/0000:01:00.0/numa_node": "1\n",
     f"{_PCI}/0000:01:00.0/current_link_width": "8\n",
     f"{_PCI}/0000:01:00.0/max_link_width": "16\n",
@@ -63,6 +74,7 @@ LINKS = {
     f"{_PCI}/0000:01:00.0/driver": "/sys/bus/pci/drivers/nvidia",
     "/sys/block/sda": f"{_TREE}/0000:00:17.0/ata1/host0/target0:0:0/0:0:0:0/block/sda",
     "/sys/block/nvme0n1": f"{_TREE}/0000:00:03.0/0000:02:00.0/nvme/nvme0/nvme0n1",
+    "/sys/class/net/enp94s0/device": "/sys/devices/pci0000:5d/0000:5d:00.0/0000:5e:00.0",
     "/sys/module/nvidia": "/sys/module/nvidia",
 }
 

@@ -11,7 +11,7 @@ import pytest
 from bee.audit import collect
 from bee.collectors import memory
 from bee.machine import Recorded, Run
-from bee.model import GpuRemappedRows, GpuRetiredPages, MigDevice, SelfTest
+from bee.model import AdapterFirmware, GpuRemappedRows, GpuRetiredPages, Interface, MigDevice, SelfTest, Tpm
 from tests.bee.recorded import LINKS, SYS_FILES, audit, exited, runs, server, without
 
 if TYPE_CHECKING:
@@ -61,6 +61,58 @@ def test_board(seen: Audit) -> None:
     assert [(c.manufacturer, c.type, c.serial, c.asset_tag, c.sku) for c in board.chassis] == [
         ("Example Metal", "Rack Mount Chassis", "CHS-1234", "RACK-7", "CH-2U")
     ]
+
+
+def test_the_bmc_the_tpm_and_secure_boot(seen: Audit) -> None:
+    assert seen.board is not None
+    bmc = seen.board.bmc
+    assert bmc is not None
+    assert (bmc.manufacturer, bmc.manufacturer_id, bmc.product_id) == ("Example Metal", 674, 256)
+    assert (bmc.firmware, bmc.ipmi_version) == ("7.00", "2.0")
+    assert (bmc.ip_address, bmc.ip_source, bmc.subnet_mask) == ("10.248.36.246", "Static Address", "255.255.252.0")
+    assert (bmc.gateway, bmc.mac, bmc.vlan_id) == ("10.248.36.1", "0c:c4:7a:00:00:01", 42)
+    assert seen.board.tpm == Tpm(specification="2.0", vendor="STM", firmware="73.64", driven=True)
+    assert seen.board.secure_boot is True
+
+
+def test_a_bmc_without_a_network_is_no_trouble() -> None:
+    args = ("ipmitool", "lan", "print")
+    found = audit(with_run(args, b"", code=1, stderr=b"Invalid channel: 1\n"))
+    assert found.board is not None
+    assert found.board.bmc is not None
+    assert (found.board.bmc.firmware, found.board.bmc.ip_address) == ("7.00", None)
+    assert collector(found, "board").status == "ok"
+
+
+@pytest.mark.parametrize(("variable", "on"), [("\6\0\0\0\0", False), ("\6\0\0\0", None), ("", None), (None, None)])
+def test_secure_boot_is_what_the_variable_says(variable: str | None, on: bool | None) -> None:
+    files = {path: text for path, text in SYS_FILES.items() if "SecureBoot" not in path}
+    if variable is not None:
+        files |= {next(path for path in SYS_FILES if "SecureBoot" in path): variable}
+    found = audit(Recorded(runs(), files, LINKS))
+    assert found.board is not None
+    assert found.board.secure_boot is on
+
+
+def test_network_interfaces_stand_at_their_device(seen: Audit) -> None:
+    assert seen.pcie is not None
+    nic = next(d for d in seen.pcie.devices if d.address == "0000:5e:00.0")
+    assert nic.interfaces == (
+        Interface(
+            name="enp94s0",
+            mac="0c:c4:7a:00:00:10",
+            state="up",
+            carrier=True,
+            speed_mbps=25000,
+            firmware="16.35.2000 (MT_0000000267)",
+        ),
+    )
+    assert nic.firmware == AdapterFirmware(
+        version="16.35.3006", product_version="16.35.3006", release_date="12.7.2023", psid="MT_0000000267"
+    )
+    assert [d.address for d in seen.pcie.devices if d.interfaces] == ["0000:5e:00.0"]
+    bare = audit(without("ethtool", "mstflint"))
+    assert collector(bare, "pcie").status == "ok"
 
 
 def test_placeholders_become_null_and_stay_readable_in_the_notes(seen: Audit) -> None:

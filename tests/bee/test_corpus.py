@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bee.machine import Recorded
-from bee.parsers import dmidecode, ipmitool, lsblk, lspci, nvidia_smi, nvme, sas_ircu, smartctl, storcli
+from bee.parsers import (
+    dmidecode,
+    ethtool,
+    ipmitool,
+    lsblk,
+    lspci,
+    mstflint,
+    nvidia_smi,
+    nvme,
+    sas_ircu,
+    smartctl,
+    storcli,
+)
 from tests.bee.recorded import audit, exited
 from tests.bee.test_audit import errors, serialise
 
@@ -20,9 +32,11 @@ pytestmark = pytest.mark.skipif("BEE_CORPUS" not in os.environ, reason="BEE_CORP
 
 PARSERS: dict[str, Callable[[bytes], Any]] = {
     "dmidecode": dmidecode.parse,
+    "ethtool": ethtool.parse,
     "ipmitool": ipmitool.parse,
     "lsblk": lsblk.parse,
     "lspci": lspci.parse,
+    "mstflint": mstflint.parse,
     "nvidia_smi": nvidia_smi.parse,
     "nvme": nvme.parse,
     "nvme smart-log": nvme.parse_smart_log,
@@ -72,7 +86,7 @@ def test_dmidecode_modules_have_sizes_and_populated_slots_add_up() -> None:
             Recorded(
                 {
                     ("dmidecode", "-t", types): exited(("dmidecode", "-t", types), data)
-                    for types in ("0,1,2,3", "4", "16,17", "39")
+                    for types in ("0,1,2,3,43", "4", "16,17", "39")
                 }
             )
         )
@@ -124,6 +138,13 @@ def test_ipmitool_gives_every_record() -> None:
         found = ipmitool.parse(data)
         assert len(found.frus) == data.count(b"FRU Device Description"), path.name
         assert any(fru.fields for fru in found.frus), path.name
+
+
+def test_ipmitool_gives_the_bmc_and_its_network() -> None:
+    texts = {path.name.rpartition("-")[2]: path.read_bytes() for path in corpus("ipmitool_other")}
+    identity, lan = (ipmitool.parse_fields(texts[name]) for name in ("bmcInfo.txt", "lanPrint.txt"))
+    assert (identity.get("Firmware Revision"), identity.get("Manufacturer Name")) == ("7.00", "Dell Inc.")
+    assert (lan.get("IP Address"), lan.get("MAC Address")) == ("10.248.36.246", "0c:c4:7a:ed:3e:27")
 
 
 def test_nvme_gives_identity_or_health() -> None:

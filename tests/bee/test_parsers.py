@@ -9,7 +9,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bee.parsers import dmidecode, ipmitool, lsblk, lspci, nvidia_smi, nvme, sas_ircu, smartctl, storcli
+from bee.parsers import (
+    dmidecode,
+    ethtool,
+    ipmitool,
+    lsblk,
+    lspci,
+    mstflint,
+    nvidia_smi,
+    nvme,
+    sas_ircu,
+    smartctl,
+    storcli,
+)
 from tests.bee.recorded import RECORDINGS
 
 if TYPE_CHECKING:
@@ -18,12 +30,14 @@ if TYPE_CHECKING:
 # Each parser with a recording of its tool; Any, since their records have `notes` alone in common.
 PARSERS: dict[str, tuple[Callable[[bytes], Any], str]] = {
     "dmidecode": (dmidecode.parse, "dmidecode-memory.txt"),
+    "ethtool": (ethtool.parse, "ethtool.txt"),
     "ipmitool": (ipmitool.parse, "ipmitool-fru.txt"),
     "ipmitool mc info": (ipmitool.parse_fields, "ipmitool-mc-info.txt"),
     "ipmitool sdr": (ipmitool.parse_sensors, "ipmitool-sdr.txt"),
     "ipmitool sel": (ipmitool.parse_events, "ipmitool-sel.txt"),
     "lsblk": (lsblk.parse, "lsblk.json"),
     "lspci": (lspci.parse, "lspci.txt"),
+    "mstflint": (mstflint.parse, "mstflint.txt"),
     "nvidia_smi": (nvidia_smi.parse, "nvidia-smi.xml"),
     "nvme": (nvme.parse, "nvme-id-ctrl.json"),
     "nvme smart-log": (nvme.parse_smart_log, "nvme-smart-log.json"),
@@ -252,3 +266,11 @@ def test_sas_ircu_finds_planted_controllers_and_drives(before: list[str], after:
     assert (controller.pci_address, len(controller.drives), len(controller.volumes)) == ("0000:af:00.0", 1, 1)
     listed = "   3     SAS3008       1000h   97h    00h:af:00h:00h      15d9h   0808h"
     assert sas_ircu.parse_list("\n".join([*before, listed, *after]).encode()) == (3,)
+
+
+@given(before=noise, after=noise)
+def test_mstflint_and_ethtool_find_planted_fields(before: list[str], after: list[str]) -> None:
+    image = mstflint.parse("\n".join([*before, "FW Version:            16.35.3006", *after]).encode())
+    assert (image.version, image.psid) == ("16.35.3006", None)
+    driver = ethtool.parse("\n".join([*before, "firmware-version: 16.35.2000", *after]).encode())
+    assert driver.firmware == "16.35.2000"

@@ -37,6 +37,10 @@ def test_the_table_shows_what_is_in_the_machine() -> None:
         "passed",
         "PSU-SN-1",
         "x8 2.5",
+        "10.248.36.246",
+        "0c:c4:7a:00:00:10",
+        "WFK00001",
+        "volume 0/239: RAID1, 1.2 TB, Dgrd",
     ):
         assert fact in shown, fact
 
