@@ -91,7 +91,6 @@ def _build(job: Job) -> None:
         **mirror.proxy_environment(),
     }
     script = job.paths.builder / _ASSEMBLE
-    checksum(job).unlink(missing_ok=True)
     shell.run_isolated(["/bin/sh", str(script), *map(str, arguments)], job.log, environment)
     checksum(job).write_text(f"{file_digest(iso)}  {iso.name}\n")
     print(f"{iso.relative_to(job.paths.root)}: {iso.stat().st_size / 1e6:.0f} MB")
