@@ -20,8 +20,8 @@ from tests.bee.test_audit import errors
 from tests.bee.test_cli import ROOT
 
 TOOLS = tuple(sorted({args[0] for args in runs()}))
-# Vendors' tools, of which most machines have none: nothing is amiss without them.
-OPTIONAL = ("sas2ircu", "sas3ircu", "storcli64")
+# Of these most machines have none: nothing is amiss without them.
+OPTIONAL = ("ethtool", "mstflint", "sas2ircu", "sas3ircu", "storcli64")
 FAULTS = {
     "hangs": "echo half; exec sleep 1000",
     "is killed": "echo half; kill -SEGV $$",
