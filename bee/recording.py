@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, TypeVar, cast
 
 from bee import __version__
-from bee.machine import OUTCOMES, Machine, Recorded, Run
+from bee.machine import MAX_OUTPUT_BYTES, OUTCOMES, Machine, Recorded, Run
 from bee.model import printable
 from bee.typed_json import MalformedError, Record, flag, mapping, number, optional, several, string, whole
 
@@ -132,7 +132,7 @@ def pack(recording: Recording) -> bytes:
     runs = [_describe(index, run, members) for index, (_, run) in enumerate(sorted(machine.runs.items()), 1)]
     files = {}
     for index, (path, text) in enumerate(sorted(machine.files.items()), 1):
-        files[path] = f"files{path}" if _PLAIN_PATH.fullmatch(path) else f"files/{index}"
+        files[path] = f"files{path}" if _PLAIN_PATH.fullmatch(path) else f"other/{index}"
         members[files[path]] = text.encode("utf-8", "surrogateescape")
     manifest = {
         "recording_version": VERSION,
@@ -242,7 +242,7 @@ def _refusal(member: tarfile.TarInfo, name: str, seen: set[str]) -> str | None:
         return f"is not in {_FOLDER}"
     if name in seen:
         return "is there twice"
-    if not 0 <= member.size <= MAX_BYTES:
+    if not 0 <= member.size <= MAX_OUTPUT_BYTES:
         return f"says that it has {member.size} bytes"
     return "is one too many" if len(seen) >= MAX_MEMBERS else None
 
@@ -267,8 +267,9 @@ def _described(manifest: Record, members: dict[str, bytes]) -> Recording:
     def content(value: object, where: str) -> bytes:
         name = string(value, where)
         if name not in members:
-            raise RecordingError(f"its member {printable(_FOLDER + name)!r} is missing")
-        return members[name]
+            raise RecordingError(f"its member {printable(_FOLDER + name)!r} is missing, or named twice")
+        # Named once: a member that stood for many files would unfold in memory.
+        return members.pop(name)
 
     def text(value: object, where: str) -> str:
         return content(value, where).decode("utf-8", "replace")

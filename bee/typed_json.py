@@ -18,12 +18,14 @@ class MalformedError(Exception):
 
 
 def string(value: object, where: str) -> str:
+    """`value`, a string. This and all that follow raise MalformedError where it is something else."""
     if not isinstance(value, str):
         raise MalformedError(f"{where} is no string")
     return value
 
 
 def flag(value: object, where: str) -> bool:
+    """`value`, true or false."""
     if not isinstance(value, bool):
         raise MalformedError(f"{where} is neither true nor false")
     return value
@@ -37,6 +39,7 @@ def number(value: object, where: str) -> float:
 
 
 def whole(value: object, where: str) -> int:
+    """A whole number from zero to MAX_NUMBER."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_NUMBER:
         raise MalformedError(f"{where} is no whole number from 0 to {MAX_NUMBER}")
     return value

@@ -169,6 +169,11 @@ SYMLINK = special("bee-recording/a", tarfile.SYMTYPE, "/etc/passwd")
         (tar(MANIFEST), "it is damaged: recording.json.recording_version is missing"),
         (changed(recording_version=2), "it is a recording of version 2, this bee reads version 1"),
         (changed(files={"/proc/cpuinfo": "files/absent"}), "its member 'bee-recording/files/absent' is missing"),
+        (
+            changed(files={"/a": "files/proc/cpuinfo", "/b": "files/proc/cpuinfo"}),
+            "its member 'bee-recording/files/proc/cpuinfo' is missing, or named twice",
+        ),
+        (tar(("bee-recording/long", bytes(2**24 + 1))), "its member 'bee-recording/long' says that it has 16777217"),
         (changed(seconds=float("nan")), "recording.json.seconds is no number from 0 to"),
         (changed(recorded_at=10**400), "recording.json.recorded_at is no number from 0 to"),
         (changed(root=1), "recording.json.root is neither true nor false"),
