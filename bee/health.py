@@ -178,19 +178,21 @@ def _spare(audit: Audit) -> Iterator[Found]:
 
 
 def _modules(audit: Audit) -> list[Slot]:
-    return [slot for slot in audit.memory.slots if slot.populated] if audit.memory else []
+    """The modules of DRAM: persistent ones (Optane) stand beside others by design, and are no part of MemTotal."""
+    slots = audit.memory.slots if audit.memory else ()
+    return [slot for slot in slots if slot.populated and "Non-Volatile" not in (slot.type_detail or "")]
 
 
 def _mixed_channel(audit: Audit) -> Iterator[Found]:
-    for channel, slots in _channels(audit).items():
-        kinds = {(s.size_bytes, s.type, s.speed_mts, s.ranks): s for s in slots if s.populated}
-        if len(kinds) > 1:
+    modules = _modules(audit)
+    for channel, members in _channels(audit).items():
+        slots = [slot for slot in members if slot in modules]
+        if len({(s.size_bytes, s.type, s.speed_mts, s.ranks) for s in slots}) > 1:
             yield (
                 f"memory channel {channel}",
                 "; ".join(
                     f"{s.locator}: {(s.size_bytes or 0) // 2**20} MiB {s.type} {s.speed_mts} MT/s, {s.ranks} ranks"
                     for s in slots
-                    if s.populated
                 ),
             )
 
@@ -217,12 +219,9 @@ def _missing_memory(audit: Audit) -> Iterator[Found]:
     sizes = [slot.size_bytes for slot in _modules(audit) if slot.size_bytes]
     if audit.memory is None or audit.host.memory_bytes is None or not sizes:
         return
-    missing = audit.memory.total_bytes - audit.host.memory_bytes
-    if missing >= min(sizes) * 0.9 and missing > audit.memory.total_bytes * MEMORY_KEPT:
-        yield (
-            "memory",
-            f"the modules hold {audit.memory.total_bytes} bytes, the kernel can use {audit.host.memory_bytes}",
-        )
+    missing = sum(sizes) - audit.host.memory_bytes
+    if missing >= min(sizes) * 0.9 and missing > sum(sizes) * MEMORY_KEPT:
+        yield "memory", f"the modules hold {sum(sizes)} bytes, the kernel can use {audit.host.memory_bytes}"
 
 
 def _unlisted_memory(audit: Audit) -> Iterator[Found]:
@@ -242,9 +241,14 @@ def _ecc_off(audit: Audit) -> Iterator[Found]:
 
 
 def _disabled_cpu(audit: Audit) -> Iterator[Found]:
-    for socket in audit.cpu.sockets if audit.cpu else ():
-        if socket.populated and socket.enabled is False:
-            yield f"socket {socket.socket}", f"its status is {socket.status!r}"
+    system = audit.board.system if audit.board else None
+    # VMware shows the sockets that a guest may be given later as disabled processors.
+    if audit.cpu is None or (system and (system.manufacturer or "").startswith("VMware")):
+        return
+    disabled = [socket for socket in audit.cpu.sockets if socket.populated and socket.enabled is False]
+    # The audit ran on one of them: firmware that calls all disabled says nothing.
+    if len(disabled) < audit.cpu.populated:
+        yield from ((f"socket {socket.socket}", f"its status is {socket.status!r}") for socket in disabled)
 
 
 def _links(audit: Audit) -> Iterator[tuple[PciDevice, PciDevice]]:
@@ -290,7 +294,9 @@ def _pci(device: PciDevice) -> str:
 
 
 def _absent_supply(audit: Audit) -> Iterator[Found]:
-    for supply in audit.psu.supplies if audit.psu else ():
+    supplies = audit.psu.supplies if audit.psu else ()
+    # Something feeds the machine: firmware that calls all bays empty says nothing.
+    for supply in supplies if any(supply.present for supply in supplies) else ():
         if not supply.present:
             yield f"power supply {supply.name}", f"it is not present by {' and '.join(supply.sources)}"
 
@@ -486,7 +492,7 @@ RULES = (
     Rule(
         "memory-mixed-channel",
         "warning",
-        "modules of different size, type, speed or ranks share a channel",
+        "modules of DRAM of different size, type, speed or ranks share a channel",
         "Sort the modules, so that each channel holds equal ones.",
         _mixed_channel,
     ),
@@ -500,7 +506,7 @@ RULES = (
     Rule(
         "cpu-disabled",
         "warning",
-        "a socket holds a processor that is disabled",
+        "the processor of one socket is disabled while another works; guests of VMware are left out",
         "Look in the BIOS set-up and the BMC's log for why.",
         _disabled_cpu,
     ),
@@ -535,7 +541,7 @@ RULES = (
     Rule(
         "psu-absent",
         "warning",
-        "a bay for a power supply is empty",
+        "a bay for a power supply is empty, and another is not",
         "Fit one, where the machine is meant to have it.",
         _absent_supply,
     ),

@@ -9,6 +9,14 @@ from bee.quantities import count
 
 # smartctl(8), EXIT STATUS: bit 0 bad command line, bit 1 the device could not be opened. Bits 3 to 7 describe the disk.
 NO_DATA_BITS = 0b11
+# smartctl's names of the attributes that say how much of an SSD's life is left, in its database of drives.
+_LIFE_LEFT = (
+    "Media_Wearout_Indicator",
+    "Percent_Lifetime_Remain",
+    "Percent_Life_Remaining",
+    "SSD_Life_Left",
+    "Wear_Leveling_Count",
+)
 _DATA_UNIT_BYTES = 512_000
 
 
@@ -177,20 +185,21 @@ def _ata_attributes(report: dict[str, object]) -> dict[int, int]:
 
 
 def _wear(report: dict[str, object], nvme: dict[str, object]) -> int | None:
-    """Percent of the rated endurance that is used: NVMe's, SCSI's, or ATA's device statistics (page 7, offset 8)."""
+    """Percent of the rated endurance that is used: NVMe's, SCSI's, ATA's device statistics, or a vendor's attribute."""
     for value in (nvme.get("percentage_used"), report.get("scsi_percentage_used_endurance_indicator")):
         if (number := count(value)) is not None:
             return number
     used = mapping(report.get("endurance_used")).get("current_percent")
     if (number := count(used)) is not None:
         return number
+    # ACS-4, device statistics: page 7 (solid state), offset 8.
     for page in array(mapping(report.get("ata_device_statistics")).get("pages")):
         if count(mapping(page).get("number")) != 7:
             continue
         for entry in array(mapping(page).get("table")):
             if count(mapping(entry).get("offset")) == 8:
                 return count(mapping(entry).get("value"))
-    return None
+    return _wear_of_attributes(report)
 
 
 def _uncorrected(report: dict[str, object], attributes: dict[int, int]) -> int | None:
@@ -233,6 +242,16 @@ def _coded_self_test(row: dict[str, object], kind: str, result: str) -> SelfTest
         passed=True if code == 0 else False if code in range(3, 8) else None,
         power_on_hours=count(hours),
     )
+
+
+def _wear_of_attributes(report: dict[str, object]) -> int | None:
+    """The normalised value of the attribute that vendors of SSDs let fall from 100 to 0; none has two of them."""
+    for entry in array(mapping(report.get("ata_smart_attributes")).get("table")):
+        attribute = mapping(entry)
+        left = count(attribute.get("value"))
+        if attribute.get("name") in _LIFE_LEFT and left is not None and left <= 100:
+            return 100 - left
+    return None
 
 
 def _ata_errors(report: dict[str, object]) -> object:

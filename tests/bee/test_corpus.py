@@ -116,6 +116,14 @@ def test_smartctl_gives_identity_and_hours_of_every_drive() -> None:
     assert drives > 130
 
 
+def test_smartctl_gives_the_wear_of_solid_state_disks() -> None:
+    wear = {path.name: smartctl.parse(path.read_bytes()).wear_percent for path in corpus("smartctl")}
+    assert sum(1 for percent in wear.values() if percent is not None) > 70
+    # The vendor's attribute has fallen to 55.
+    worn = next(name for name in wear if "INTEL_SSDSC2KB240G7" in name)
+    assert wear[worn] == 45
+
+
 def test_lsblk_json_gives_devices_and_other_formats_are_noted() -> None:
     for path in corpus("lsblk"):
         found = lsblk.parse(path.read_bytes())

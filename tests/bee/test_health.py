@@ -150,7 +150,11 @@ BROKEN: dict[str, tuple[dict[str, object], str, str]] = {
         "2.5 GT/s",
     ),
     "psu-failed": ({"psu.supplies.0.status": "Present, Critical"}, "power supply PS1", "Critical"),
-    "psu-absent": ({"psu.supplies.0.present": False}, "power supply PS1", "ipmitool fru and dmidecode -t 39"),
+    "psu-absent": (
+        {"psu.supplies": () if SEEN.psu is None else SEEN.psu.supplies[:2]},
+        "power supply PS2",
+        "ipmitool fru and dmidecode -t 39",
+    ),
     "psu-unplugged": ({"psu.supplies.0.plugged": False}, "power supply PS1", "not plugged in"),
     "redundancy-lost": (
         {"psu.sensors": (Sensor(name="PSR", status="ok", entity="21.1", reading="Redundancy Lost"),)},
@@ -200,6 +204,20 @@ def test_each_rule_finds_its_own_defect_and_no_other_does(rule: Rule) -> None:
         pytest.param({f"{place(SEEN, GPU)}.link": None}, id="no link is known"),
         pytest.param({"host.memory_bytes": 62 * 2**30}, id="what kernel and firmware keep"),
         pytest.param({"psu.supplies.0.plugged": None}, id="not known is no finding"),
+        pytest.param({"psu.supplies.0.present": False}, id="firmware that calls every bay empty"),
+        pytest.param({"cpu.sockets.0.enabled": False, "cpu.sockets.1.enabled": False}, id="every processor disabled"),
+        pytest.param(
+            {"cpu.sockets.1.enabled": False, "board.system.manufacturer": "VMware, Inc."}, id="a guest's spare sockets"
+        ),
+        pytest.param(
+            {
+                "memory.slots.1.type_detail": "Synchronous Non-Volatile",
+                "memory.slots.1.size_bytes": 128 * 2**30,
+                "memory.total_bytes": 160 * 2**30,
+                "host.memory_bytes": 31 * 2**30,
+            },
+            id="persistent memory beside DRAM",
+        ),
         pytest.param(
             {"storage": None, "memory": None, "psu": None, "nvidia": None, "pcie": None, "cpu": None}, id="nothing"
         ),
