@@ -27,7 +27,7 @@ _POWER_ENTITIES = ("10.", "19.", "20.", "21.")
 _QUIET_STATUS = ("ok", "ns", "na", "")
 # An event that means a defect, in the words of IPMI 2.0, tables 42-2 and 42-3.
 _CRITICAL_EVENT = re.compile(
-    r"(?<!non-)critical (?:going|from)|to (?:non-)?critical|non-recoverable|uncorrectable|failure detected"
+    r"(?<!non-)critical (?:going|from)|to critical|non-recoverable|uncorrectable|failure detected|predictive failure"
     r"|power supply ac lost|AC lost|drive fault|in critical array|in failed array|IERR|thermal trip|machine check"
     r"|CATERR|bus fatal|fatal error|critical overtemperature|CPU.*(?:error|FRB)|processor.*disabled|redundancy lost"
     r"|configuration error|power unit failure|soft power control failure",

@@ -337,6 +337,31 @@ def test_sensors_and_events_that_matter_are_kept(seen: Audit) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("event", "is_defect"),
+    [
+        ("Upper Critical going high", True),
+        ("Lower Non-recoverable going low ", True),
+        ("Transition to Critical from less severe", True),
+        ("Uncorrectable ECC", True),
+        ("Power Supply AC lost", True),
+        ("Predictive failure", True),
+        ("IERR", True),
+        ("Upper Non-critical going high", False),
+        ("Transition to Non-Critical from OK", False),
+        ("Correctable ECC", False),
+        ("Presence detected", False),
+        ("S0/G0: working", False),
+        ("Log area reset/cleared", False),
+    ],
+)
+def test_events_that_mean_a_defect_are_told_from_the_others(event: str, is_defect: bool) -> None:
+    args = ("ipmitool", "sel", "elist", "last", "500")
+    found = audit(with_run(args, f"   1 | 04/05/2020 | 12:34:56 | Any X | {event} | Asserted\n".encode()))
+    assert found.psu is not None
+    assert [e.event for e in found.psu.sel_critical] == ([event.strip()] if is_defect else [])
+
+
 def test_a_bmc_without_sensors_and_log_is_no_trouble() -> None:
     refused = {
         args: exited(args, b"", code=1, stderr=b"Invalid command\n")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bee import health
+from bee import defects, health
 from bee.health import RULES, Rule, judged
 from bee.model import Link, Sensor, to_json
 from bee.views import text
@@ -239,7 +239,7 @@ def test_what_is_no_defect_is_no_finding(changes: dict[str, object]) -> None:
 def test_channels_are_told_by_names_only_where_names_tell(locators: list[str], channels: dict[str, int]) -> None:
     assert SOUND.memory is not None
     slots = tuple(replace(SOUND.memory.slots[0], locator=locator, bank=None) for locator in locators)
-    grouped = health._channels(replace(SOUND, memory=replace(SOUND.memory, slots=slots)))
+    grouped = defects.channels(replace(SOUND, memory=replace(SOUND.memory, slots=slots)))
     assert {channel: len(members) for channel, members in grouped.items()} == channels
 
 
