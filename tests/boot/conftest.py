@@ -16,7 +16,7 @@ import pytest
 from iso.paths import Paths
 from iso.release import bee_version
 from iso.versions import configure
-from tests.boot.qemu import QEMU, guests_left
+from tests.boot.qemu import BOOT_LIMIT, QEMU, guests_left
 from tests.house.tree import BIN, ROOT
 
 TOOLS = (QEMU, "setpriv", "ssh", "ssh-keygen", "xorriso")
@@ -25,6 +25,14 @@ STOP_LIMIT = 60  # seconds that a build told to stop has to take down what it mo
 LINES_SHOWN = 40
 
 _seconds: dict[str, float] = {}
+_remarks: list[str] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Whichever test comes first pays for the image and for a boot: its own limit does not count that.
+    for item in items:
+        if "iso" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(BUILD_LIMIT + BOOT_LIMIT + 300), append=False)
 
 
 @contextlib.contextmanager
@@ -98,8 +106,10 @@ def iso(paths: Paths, key: Path) -> Path:
     log.parent.mkdir(parents=True, exist_ok=True)
     with timed("build the ISO"), log.open("w") as output:
         code = _run_to_its_end([str(BIN / "doit"), "iso", f"authorized_keys={key}.pub", "abi=pin-or-newest"], output)
+    said = log.read_text(errors="replace").splitlines()
+    _remarks.extend(line for line in said if line.lstrip(". ").startswith("STALE PIN"))
     if code:
-        last = "\n".join(log.read_text(errors="replace").splitlines()[-LINES_SHOWN:])
+        last = "\n".join(said[-LINES_SHOWN:])
         pytest.fail(f"doit iso ended with {code}; the last lines of {log}:\n{last}", pytrace=False)
     return paths.image(bee_version(paths), configure(paths.versions.read_text(), {}).suite)
 
@@ -113,6 +123,8 @@ def kept() -> Path:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for remark in _remarks:
+        terminalreporter.section(remark, sep="!", yellow=True)
     if _seconds:
         terminalreporter.section("seconds of the live CD's parts")
         for part, seconds in _seconds.items():

@@ -15,7 +15,7 @@ from tests.boot.breakages import BREAKAGES, command
 from tests.boot.conftest import timed
 from tests.boot.expectations import differences, expected, expected_device, expected_fru
 from tests.boot.hardware import SERVER
-from tests.boot.qemu import BOOT_LIMIT, Guest, boot
+from tests.boot.qemu import Guest, boot
 from tests.boot.smoke import CHECKS, SMOKETEST, Verdict, verdicts
 from tests.house.tree import ROOT
 
@@ -60,8 +60,6 @@ def _smoke(guest: Guest, *names: str) -> tuple[int, dict[str, Verdict], str]:
     return answer.code, verdicts(answer.stdout), answer.stdout + answer.stderr
 
 
-# The image is built and booted while the first test is set up: both have their own limits.
-@pytest.mark.timeout(BOOT_LIMIT + 40 * 60)
 def test_the_checksum_beside_the_image_is_its_own(iso: Path, guest: Guest) -> None:
     checked = subprocess.run(
         ["sha256sum", "--check", f"{iso.name}.sha256"], cwd=iso.parent, capture_output=True, text=True, check=False
@@ -105,8 +103,18 @@ def test_the_audit_validates_here_as_it_does_on_the_live_cd(audit: dict[str, obj
     assert list(jsonschema.Draft202012Validator(schema).iter_errors(audit)) == []
 
 
-def test_the_console_shows_the_summary(guest: Guest) -> None:
-    assert f"{SERVER.system.product}, serial {SERVER.system.serial}" in guest.serial
+def test_the_screen_and_the_serial_line_show_the_summary(guest: Guest) -> None:
+    summary = f"{SERVER.system.product}, serial {SERVER.system.serial}"
+    assert summary in guest.serial
+    assert summary in guest.run("tr -c '[:print:]' ' ' </dev/vcs1").stdout
+
+
+def test_both_consoles_offer_a_log_in_and_stay(guest: Guest) -> None:
+    for unit in ("getty@tty1", "serial-getty@ttyS0"):
+        said = guest.run(f"systemctl show -p ActiveState -p NRestarts {unit}").stdout
+        assert sorted(said.split()) == ["ActiveState=active", "NRestarts=0"], unit
+    assert "bee login:" in guest.serial
+    assert "ssh root@" in guest.serial
 
 
 def _log_in_by_password(guest: Guest, password: str, folder: Path) -> subprocess.CompletedProcess[str]:

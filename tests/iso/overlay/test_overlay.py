@@ -114,9 +114,17 @@ def test_an_audit_that_cannot_be_written_is_tried_a_bounded_number_of_times() ->
     assert (unit["StartLimitIntervalSec"], unit["TimeoutStartSec"]) == (["1h"], ["5min"])
 
 
-def test_the_audit_goes_to_the_journal_and_its_summary_to_the_console() -> None:
+def test_the_audit_goes_to_the_journal_and_its_summary_to_every_console() -> None:
     unit = _settings("bee-audit")
-    assert (unit["StandardOutput"], unit["StandardError"]) == (["journal+console"], ["journal"])
+    assert (unit["StandardOutput"], unit["StandardError"]) == (["journal"], ["journal"])
+    shown = "-/bin/sh -c '/usr/local/bin/bee qr /var/log/bee-audit.json | /usr/local/lib/bee/console'"
+    assert unit["ExecStartPost"] == [shown]
+
+
+def test_nobody_is_logged_in_automatically() -> None:
+    # live-config's generator would log in a user whom this CD does not have, again and again
+    generator = OVERLAY / "etc/systemd/system-generators/live-config-getty-generator"
+    assert generator.readlink() == Path("/dev/null")
 
 
 @pytest.mark.parametrize(
@@ -150,5 +158,5 @@ def test_motd_has_a_place_for_everything_that_the_build_knows() -> None:
 
 
 def test_scripts_are_executable() -> None:
-    assert [path.name for path in sorted(SCRIPTS.iterdir())] == ["network", "nvidia", "sshsetup"]
+    assert [path.name for path in sorted(SCRIPTS.iterdir())] == ["console", "network", "nvidia", "sshsetup"]
     assert all(path.stat().st_mode & 0o111 == 0o111 for path in SCRIPTS.iterdir())

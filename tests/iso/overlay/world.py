@@ -36,12 +36,17 @@ class World:
         program.write_text(f'#!/bin/sh\necho "{name} $*{" < " if stdin else ""}{note}" >>"{self._log}"\n{body}\n')
         program.chmod(0o755)
 
-    def run(self, script: str) -> subprocess.CompletedProcess[str]:
+    @property
+    def path(self) -> str:
+        """PATH, the fake tools first."""
+        return f"{self._bin}:/usr/bin:/bin"
+
+    def run(self, script: str, *, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run a script of the overlay under dash, as the live system's /bin/sh is."""
         return subprocess.run(
             ["dash", str(SCRIPTS / script)],
-            env={"PATH": f"{self._bin}:/usr/bin:/bin", "BEE_ROOT": str(self.root), "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL,
+            env={"PATH": self.path, "BEE_ROOT": str(self.root), "LC_ALL": "C"},
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=30,
