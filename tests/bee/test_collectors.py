@@ -308,6 +308,13 @@ def test_supplies_of_bmc_and_firmware_are_merged_and_differences_noted(seen: Aud
     assert seen.psu.notes == ("dmidecode -t 39 lists 1 of which it says nothing; left out",)
 
 
+def test_supplies_are_paired_by_serial_number_wherever_the_firmware_says_they_are() -> None:
+    args = ("dmidecode", "-t", "39")
+    found = audit(with_run(args, runs()[args].stdout.replace(b"Location: PSU1", b"Location: PSU9")))
+    assert found.psu is not None
+    assert [(s.name, s.location) for s in found.psu.supplies if s.serial == "PSU-SN-1"] == [("PS1", "PSU9")]
+
+
 def test_supplies_that_the_bmc_does_not_list_come_from_the_firmware() -> None:
     files = {path: text for path, text in SYS_FILES.items() if not path.startswith("/dev/ipmi")}
     found = audit(Recorded(runs(), files, LINKS))

@@ -268,6 +268,22 @@ def test_sas_ircu_finds_planted_controllers_and_drives(before: list[str], after:
     assert sas_ircu.parse_list("\n".join([*before, listed, *after]).encode()) == (3,)
 
 
+@pytest.mark.parametrize(
+    ("printed", "when"),
+    [
+        ("06/04/2014 | 09:49:51", "2014-06-04T09:49:51"),
+        ("06/04/14 | 09:49:51 UTC", "2014-06-04T09:49:51"),
+        ("02/04/2026 | 12:28:24 PM -03", "2026-02-04T12:28:24"),
+        ("02/04/2026 | 12:28:24 AM EST", "2026-02-04T00:28:24"),
+        ("02/04/2026 | 11:28:24 PM EST", "2026-02-04T23:28:24"),
+        ("Pre-Init |0000000093", None),
+    ],
+)
+def test_ipmitool_dates_of_every_version(printed: str, when: str | None) -> None:
+    (event,) = ipmitool.parse_events(f" 1 | {printed} | Fan FAN3 | Lower Critical going low | Asserted".encode()).events
+    assert event.when == when
+
+
 @given(before=noise, after=noise)
 def test_mstflint_and_ethtool_find_planted_fields(before: list[str], after: list[str]) -> None:
     image = mstflint.parse("\n".join([*before, "FW Version:            16.35.3006", *after]).encode())
