@@ -30,8 +30,17 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    _note(report)
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if not report.skipped or hasattr(report, "wasxfail"):
+    if not hasattr(report, "wasxfail"):
+        _note(report)
+
+
+def _note(report: pytest.CollectReport | pytest.TestReport) -> None:
+    if not report.skipped:
         return
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     if not reason.removeprefix("Skipped: ").startswith(PERMITTED_SKIPS):
