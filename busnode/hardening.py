@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from busnode.contract import (
+    ApplyFailedError,
     AuthFailedError,
     BadRequestError,
     BusnodeError,
@@ -77,10 +78,13 @@ def harden(
     began = time.monotonic()
     try:
         report = node.run(plan, time_limit, operation_id=operation_id)
-    except (UnreachableError, OperationTimeoutError) as error:
+    except RolledBackError:
+        raise
+    except BusnodeError as error:
         report = parse_report(error.output)
         if "armed" not in report.facts:
             raise
+        # Cut off, stopped by the node, or failed with a way back that failed too.
         _give_up(node, _Change(operation_id, plan, report, began + rollback_after), str(error))
         raise
     if before is None or "armed" not in report.facts:
@@ -199,6 +203,9 @@ def _give_up(node: Node, change: _Change, why: str) -> None:
         except (UnreachableError, AuthFailedError, OperationTimeoutError, ConflictError) as error:
             time.sleep(_PENALTY_SECONDS if isinstance(error, AuthFailedError) else pause)
             continue
+        except BusnodeError as error:
+            message = f"{node.target.id}: {why}; and it is not taken back: {error}; the node tries again by itself"
+            raise ApplyFailedError(message, response=error.response, output=error.output) from error
         if report.facts.get("outcome") == "confirmed":
             return
         raise _rolled_back(node, change, f"{node.target.id}: {why}; the node is back in its old state", report)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from busnode.inventory import Target
     from busnode.transport import Transport
+    from busnode.transport.process import Completed
 
 # How much longer this side waits than the node lets the script run: connecting, and the node's own clean-up.
 _GRACE_SECONDS = 20
@@ -102,7 +103,7 @@ class Node:
             error.response = self.response(plan, parse_report(error.output), error)
             raise
         report = parse_report(completed.stdout)
-        self._require_whole(plan, report, completed.stderr)
+        self._require_whole(plan, report, completed)
         return report
 
     def response(self, plan: Plan, report: Report, error: BusnodeError | None = None) -> Response:
@@ -124,7 +125,7 @@ class Node:
             error_class=error.error_class if error else None,
         )
 
-    def _require_whole(self, plan: Plan, report: Report, stderr: bytes) -> None:
+    def _require_whole(self, plan: Plan, report: Report, completed: Completed) -> None:
         error: BusnodeError | None = None
         failure = next((step for step in report.steps if step.status is StepStatus.FAILED), None)
         if report.error is not None:
@@ -132,12 +133,12 @@ class Node:
             error = _REFUSALS.get(name, ApplyFailedError)(f"{self.target.id}: {why}")
         elif report.ended is None:
             last = report.steps[-1].name if report.steps else "its first step"
-            said = stderr.decode("utf-8", "replace").strip()[-500:]
+            said = completed.stderr.decode("utf-8", "replace").strip()[-500:]
             error = UnreachableError(f"{self.target.id}: the report ends after {last}{': ' if said else ''}{said}")
         elif failure is not None and not _is_check(plan, failure):
             error = ApplyFailedError(f"{self.target.id}: {failure.name}: {failure.detail}")
         if error is not None:
-            error.response = self.response(plan, report, error)
+            error.response, error.output = self.response(plan, report, error), completed.stdout
             raise error
 
 

@@ -122,8 +122,12 @@ lock_node() {
 
 hold_node() {
     lock_node -n
-    # A rollback that was cut off is finished first.
-    [ ! -d "$state_dir/rolling-back" ] || sh "$state_dir/rollback.sh" held >"$log" 2>&1
+    # A rollback that was cut off is finished first, and a change that nothing would take back any more is taken back.
+    if [ -d "$state_dir/rolling-back" ] ||
+        { [ -d "$state_dir/pending" ] && ! systemctl is-active -q busnode-rollback.timer; }; then
+        sh "$state_dir/rollback.sh" held </dev/null >"$log" 2>&1 ||
+            refuse conflict "an unfinished rollback cannot be completed: $(tail -n 3 "$log" | tr '\n' ' ')"
+    fi
     [ ! -d "$state_dir/pending" ] ||
         refuse conflict "a change waits for its confirmation or its rollback: $(cat "$state_dir/pending/holder" 2>/dev/null)"
 }

@@ -115,10 +115,13 @@ rollback_armed() {
 [Unit]
 Description=Take back the unconfirmed change of this Bus host
 DefaultDependencies=no
+StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
 ExecStart=/bin/sh $state_dir/rollback.sh
+Restart=on-failure
+RestartSec=10
 END
     write_beside "$unit_dir/busnode-rollback-boot.service" root root 0644 <<END || return
 [Unit]
@@ -132,7 +135,7 @@ Before=busnode-firewall.service nftables.service network-pre.target ssh.service 
 
 [Service]
 Type=oneshot
-ExecStart=/bin/sh $state_dir/rollback.sh
+ExecStart=/bin/sh $state_dir/rollback.sh boot
 END
     write_beside "$unit_dir/busnode-rollback.timer" root root 0644 <<END || return
 [Unit]
@@ -146,10 +149,14 @@ RemainAfterElapse=no
 END
     mkdir -p -- "$unit_dir/sysinit.target.wants"
     run ln -sf ../busnode-rollback-boot.service "$unit_dir/sysinit.target.wants/busnode-rollback-boot.service" || return
-    : >"$run_dir/armed"
-    run systemctl daemon-reload && run mv -T -- "$state_dir/preparing" "$state_dir/pending" || return
+    # The timer first: whatever stops this in between, no change is pending that nothing takes back.
+    run systemctl daemon-reload && run sync -f "$unit_dir" && run systemctl restart busnode-rollback.timer &&
+        run mv -T -- "$state_dir/preparing" "$state_dir/pending" || {
+        disarmed
+        return
+    }
     armed=1
-    run sync -f "$state_dir" && run sync -f "$unit_dir" && run systemctl start busnode-rollback.timer || return
+    run sync -f "$state_dir" || return
     if ! systemctl is-active -q busnode-rollback.timer; then
         failed "the timer does not run"
         return
@@ -176,6 +183,14 @@ taken_back() {
     if [ -d "$state_dir/rolled-back" ]; then changed "back in the old state"; else failed "not taken back"; fi
 }
 
+# Nothing of the rollback stays in systemd.
+disarmed() {
+    systemctl stop busnode-rollback.timer >/dev/null 2>&1
+    rm -f -- "$unit_dir/busnode-rollback.timer" "$unit_dir/busnode-rollback.service" \
+        "$unit_dir/busnode-rollback-boot.service" "$unit_dir/sysinit.target.wants/busnode-rollback-boot.service"
+    systemctl daemon-reload >"$log" 2>&1
+}
+
 # change_confirmed ID: one rename, under the node's lock, decides against the rollback.
 change_confirmed() {
     if [ "$(cat "$state_dir/confirmed/id" 2>/dev/null)" = "$1" ]; then
@@ -183,16 +198,14 @@ change_confirmed() {
         return
     fi
     if [ "$(cat "$state_dir/pending/id" 2>/dev/null)" != "$1" ]; then
+        ended_as=rolled-back
         failed_as rolled_back "the node had taken the change back before it was confirmed"
         return
     fi
     rm -rf -- "$state_dir/confirmed"
     run mv -T -- "$state_dir/pending" "$state_dir/confirmed" || return
     run sync -f "$state_dir"
-    systemctl stop busnode-rollback.timer >/dev/null 2>&1
-    rm -f -- "$unit_dir/busnode-rollback.timer" "$unit_dir/busnode-rollback.service" "$run_dir/armed" \
-        "$unit_dir/busnode-rollback-boot.service" "$unit_dir/sysinit.target.wants/busnode-rollback-boot.service"
-    run systemctl daemon-reload && changed "confirmed by a fresh log-in"
+    if disarmed; then changed "confirmed by a fresh log-in"; else failed "confirmed; systemd: $(tail -n 1 "$log")"; fi
 }
 
 # change_given_up ID: take it back now, or say how it went.
@@ -202,8 +215,13 @@ change_given_up() {
         ok "it was confirmed"
         return
     fi
-    if [ "$(cat "$state_dir/pending/id" 2>/dev/null)" = "$1" ]; then run sh "$state_dir/rollback.sh" held || return; fi
+    # One that could not be completed is tried again.
+    for waiting in pending rolling-back; do
+        [ "$(cat "$state_dir/$waiting/id" 2>/dev/null)" = "$1" ] || continue
+        run sh "$state_dir/rollback.sh" held || return
+    done
     if [ "$(cat "$state_dir/rolled-back/id" 2>/dev/null)" = "$1" ]; then
+        ended_as=rolled-back
         fact outcome rolled_back
         changed "back in the old state"
     else

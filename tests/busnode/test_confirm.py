@@ -55,11 +55,24 @@ class Machine:
     def confirm(self) -> Report:
         return self.run(confirm.confirm(ID), before=(("lock_node", "-n"),))
 
-    def roll_back(self) -> None:
-        """What the timer does."""
-        subprocess.run(
-            [*self.shell, f"{self.layout.state_dir}/rollback.sh"], check=True, capture_output=True, timeout=30
+    def give_up(self) -> Report:
+        return self.run(confirm.give_up(ID), before=(("lock_node", "-n"),))
+
+    def roll_back(self, *mode: str, code: int = 0) -> str:
+        """What the timer does, or with `boot` a start of the node; what it complained of."""
+        done = subprocess.run(
+            [*self.shell, f"{self.layout.state_dir}/rollback.sh", *mode],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=30,
         )
+        assert done.returncode == code, done
+        return done.stderr
+
+    def state(self, name: str) -> Path:
+        """A path of the state that the node keeps."""
+        return Path(self.layout.state_dir) / name
 
     def files(self) -> dict[str, tuple[int, int, int, bytes]]:
         """Everything that harden manages, with mode, owner, time and content; folders by their names."""
@@ -190,15 +203,109 @@ def test_a_rollback_that_was_cut_off_goes_on(machine: Machine) -> None:
     assert (state / "rolled-back/id").read_text().strip() == ID
 
 
-def test_after_a_reboot_only_files_are_put_back(machine: Machine) -> None:
+def test_a_start_of_the_node_puts_back_files_only(machine: Machine) -> None:
+    """Also after systemctl soft-reboot, which keeps /run: to reload ssh there would wait for this unit's own end."""
     before = machine.files()
     machine.harden()
-    (Path(machine.layout.run_dir) / "armed").unlink()
+    assert "rollback.sh boot\n" in (Path(machine.layout.unit_dir) / "busnode-rollback-boot.service").read_text()
     calls = machine.root / "systemctl.calls"
     calls.unlink()
-    machine.roll_back()
+    machine.roll_back("boot")
     assert machine.files() == before
     assert not calls.exists()
+
+
+NFT_CANNOT_LOAD = """case "$*" in "-f -" | delete*) echo no netlink >&2; exit 1 ;; esac"""
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "why"),
+    [
+        ("nft", NFT_CANNOT_LOAD, "nft does not load the old rules"),
+        ("sshd", "echo bad option >&2; exit 255", "sshd does not take its old configuration"),
+    ],
+)
+def test_a_rollback_that_fails_is_not_called_done_and_is_tried_again(
+    machine: Machine, program: Program, name: str, body: str, why: str
+) -> None:
+    before = machine.files()
+    machine.harden()
+    works = (machine.root / "bin" / name).read_text()
+    program(name, body)
+    assert why in machine.roll_back(code=1)
+    assert machine.state("rolling-back").is_dir()
+    assert "Restart=on-failure" in (Path(machine.layout.unit_dir) / "busnode-rollback.service").read_text()
+    note = machine.state("last-operation")
+    assert not note.exists() or "rolled-back" not in note.read_text()
+    # The next operation does not build on it, and its operator is told why.
+    error = machine.harden().error
+    assert error is not None
+    assert error[0] == "conflict"
+    assert error[1].startswith("an unfinished rollback cannot be completed:")
+    assert why in error[1]
+    assert machine.give_up().steps[0].status is StepStatus.FAILED
+    (machine.root / "bin" / name).write_text(works)
+    assert machine.give_up().facts["outcome"] == "rolled_back"
+    assert machine.files() == before
+
+
+def test_new_rules_do_not_stay_where_the_old_ones_cannot_be_loaded(machine: Machine, program: Program) -> None:
+    machine.harden()
+    calls = program("nft", """case "$*" in "-f -") exit 1 ;; esac""")
+    machine.roll_back()
+    assert calls.read_text().splitlines()[-1] == "delete table inet busnode"
+
+
+def test_the_nodes_own_record_says_rolled_back(machine: Machine) -> None:
+    machine.harden()
+    machine.give_up()
+    assert '"ended":"rolled-back"' in machine.state("last-operation").read_text()
+    machine.confirm()
+    assert '"ended":"rolled-back"' in machine.state("last-operation").read_text()
+
+
+def test_the_timer_runs_before_a_change_is_pending(machine: Machine, program: Program) -> None:
+    """Whatever stops the script in between: no change waits for a timer that was never started."""
+    seen = machine.root / "seen"
+    systemctl = SYSTEMCTL.format(
+        root=machine.root,
+        units=machine.layout.unit_dir,
+        dropin=machine.layout.sshd_dropin,
+        rules=machine.layout.firewall_rules,
+    )
+    program(
+        "systemctl", f'case "$*" in *start*rollback.timer) ls {machine.layout.state_dir} >{seen} ;; esac\n{systemctl}'
+    )
+    machine.harden()
+    assert "preparing" in seen.read_text()
+    assert "pending" not in seen.read_text()
+
+
+def test_a_timer_that_does_not_start_leaves_nothing(machine: Machine, program: Program) -> None:
+    before = machine.files()
+    program("systemctl", 'case "$*" in *start*rollback.timer) echo no bus; exit 1 ;; *is-active*) exit 3 ;; esac')
+    report = machine.harden()
+    assert "no bus" in report.steps[2].detail
+    assert not machine.state("pending").exists()
+    assert {name for name in machine.files() if "rollback" in name} <= set(before)
+
+
+def test_a_pending_change_without_its_timer_is_taken_back_by_the_next_operation(
+    machine: Machine, program: Program
+) -> None:
+    machine.harden()
+    works = (machine.root / "bin/systemctl").read_text()
+    (machine.root / "bin/systemctl").write_text(
+        works.replace("busnode-rollback.timer) exit 0", "rollback.timer) exit 3")
+    )
+    report = machine.run(
+        confirm.compare(),
+        exclusive=True,
+        before=(("wanted", "", "", "", "", ""),),
+        parts=("sshd", "firewall", "credentials"),
+    )
+    assert report.error is None, report
+    assert not machine.state("pending").exists()
 
 
 def test_a_dry_run_shows_the_difference_and_writes_nothing(machine: Machine) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from busnode import hardening
 from busnode.contract import (
+    ApplyFailedError,
     AuthFailedError,
     BadRequestError,
     BusnodeError,
@@ -40,7 +41,8 @@ class PlayedNode:
     """What a node would do: its state changes as its scripts say, its network as the test says.
 
     `lost` are the connections, counted from 0, that fail, with the error each; of those in `unheard` the node acts on
-    the script, and its answer is lost.
+    the script, and its answer is lost. `breaks_off` is the last line of a report that ends once the rollback is armed:
+    with {} it is just cut.
     """
 
     state: str = "old"
@@ -52,6 +54,8 @@ class PlayedNode:
     allowed: Answer = Answer.REFUSED
     other: Answer = Answer.SILENT
     refusal: str | None = None
+    breaks_off: Line | None = None
+    cannot_go_back: bool = False
     connections: int = 0
     notes: tuple[str, ...] = ()
 
@@ -84,7 +88,11 @@ class PlayedNode:
                 {"end": "failed"},
             ]
         self.state = "pending"
-        return [armed, _step("sshd drop-in", "changed"), {"end": "ok"}]
+        if self.breaks_off is None:
+            last: list[Line] = [{"end": "ok"}]
+        else:
+            last = [self.breaks_off] if self.breaks_off else []
+        return [armed, _step("sshd drop-in", "changed"), *last]
 
     def _confirm(self) -> list[Line]:
         if self.state not in {"pending", "confirmed"}:
@@ -93,6 +101,8 @@ class PlayedNode:
         return [_step("confirmation", "changed"), {"end": "ok"}]
 
     def _give_up(self) -> list[Line]:
+        if self.cannot_go_back:
+            return [_step("roll back", "failed", "nft does not load the old rules"), {"end": "failed"}]
         if self.state == "pending":
             self.state = "old"
         outcome = "confirmed" if self.state == "confirmed" else "rolled_back"
@@ -241,6 +251,27 @@ def test_a_change_whose_report_is_lost_is_taken_back(clock: Clock) -> None:
     with pytest.raises(RolledBackError, match="answer 0 lost"):
         harden(_node(played))
     assert played.state == "old"
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        {},
+        {"error": "timeout", "detail": "the node stopped the operation after 120 s"},
+        {"error": "apply_failed", "detail": "and its way back failed too"},
+    ],
+)
+def test_a_report_that_breaks_off_after_arming_is_given_up(clock: Clock, last: Line) -> None:
+    played = PlayedNode(breaks_off=last)
+    with pytest.raises(RolledBackError, match="back in its old state") as caught:
+        harden(_node(played))
+    assert caught.value.exit_code == 4
+    assert played.state == "old"
+
+
+def test_a_way_back_that_fails_is_not_called_rolled_back(clock: Clock) -> None:
+    with pytest.raises(ApplyFailedError, match=r"not taken back: .*nft does not load.*tries again by itself"):
+        harden(_node(PlayedNode(breaks_off={}, cannot_go_back=True)))
 
 
 def test_a_connection_that_never_was_is_just_unreachable(clock: Clock) -> None:
