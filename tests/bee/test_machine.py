@@ -162,7 +162,8 @@ def test_a_recorded_machine_answers_as_it_was_recorded() -> None:
 
 
 def test_a_terminated_audit_takes_its_tool_down_and_writes_nothing(tools: Path) -> None:
-    program(tools, "dmidecode", f"echo $$ > {tools}/running; exec sleep 1000")
+    # Steps run dmidecode side by side: each says its own process id in a file of its own, there at once and whole.
+    program(tools, "dmidecode", f"echo $$ > {tools}/$$.new; mv {tools}/$$.new {tools}/$$.running; exec sleep 1000")
     code = (
         "import functools, sys, bee.cli, bee.machine;"
         f"bee.machine.Live = functools.partial(bee.machine.Live, path=({str(tools)!r}, '/usr/bin', '/bin'));"
@@ -171,7 +172,7 @@ def test_a_terminated_audit_takes_its_tool_down_and_writes_nothing(tools: Path) 
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
     try:
         end = time.monotonic() + 20
-        while not (tools / "running").exists() or not (tools / "running").read_text():
+        while not list(tools.glob("*.running")):
             assert time.monotonic() < end
             time.sleep(0.01)
         process.terminate()
@@ -179,7 +180,7 @@ def test_a_terminated_audit_takes_its_tool_down_and_writes_nothing(tools: Path) 
     finally:
         process.kill()
     assert (process.returncode, said) == (130, b"bee: interrupted\n")
-    assert not outlives(int((tools / "running").read_text()))
+    assert not any(outlives(int(running.stem)) for running in tools.glob("*.running"))
     assert not (tools / "audit.json").exists()
 
 
