@@ -59,8 +59,16 @@ chmod 700 "$private"
 packages=$(cat "$root/iso/builder/host-packages/python" "$root/iso/builder/host-packages/iso")
 image=localhost/bee-builder:$suite-$(printf %s "$packages" | sha256sum | cut -c 1-12)
 
+# This machine's certificate authorities: a site may have one of its own before its package index.
+authorities=/etc/ssl/certs/ca-certificates.crt
+trust=
+if [ -f "$authorities" ]; then trust="-v $authorities:/run/authorities.crt:ro -e PIP_CERT=/run/authorities.crt"; fi
+
 # shellcheck disable=SC2086 # the engine may come with options
-run() { $engine run --privileged --network=host --tmpfs /tmp:exec ${BEE_CONTAINER_OPTIONS:-} -v "$root:$root" -w "$root" "$@"; }
+run() {
+    $engine run --privileged --network=host --tmpfs /tmp:exec ${BEE_CONTAINER_OPTIONS:-} $trust \
+        -v "$root:$root" -w "$root" "$@"
+}
 
 # The first of apt's sources whose release is named like this.
 archive() {
