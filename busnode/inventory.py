@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 10_000_000
 PROFILE = "bus-host"
+# Units by which an operator logs in, under each of their names.
+_SSH_UNITS = frozenset({"ssh.service", "ssh.socket", "sshd.service", "sshd.socket"})
+# The key by which two entries of a list are about the same thing.
+_NAMED_BY = {"directories": "path", "service_accounts": "name", "credentials": "destination", "services": "unit"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,10 +234,29 @@ def _mistakes(document: object) -> Iterator[str]:
         given = target.get("firewall_policy", {}).get("allowed_ports")
         if given is not None and "allowed_ports" in target and sorted(given) != sorted(target["allowed_ports"]):
             yield f"{node_id}.allowed_ports: differs from firewall_policy.allowed_ports; keep one of the two"
-        accounts = target.get("service_accounts", _profile(PROFILE)["service_accounts"])
-        if target["user"] in [account["name"] for account in accounts]:
+        settings = {**_profile(PROFILE), **target}
+        accounts = [account["name"] for account in settings["service_accounts"]]
+        if target["user"] in accounts:
             # harden denies log-ins to service accounts.
             yield f"{node_id}.user: {target['user']} is a service account, which never logs in; use another"
+        if "root" in accounts:
+            yield f"{node_id}.service_accounts: root would lose its shell, and with it sudo; remove it"
+        for index, service in enumerate(settings["services"]):
+            if service["unit"] in _SSH_UNITS and not (service.get("enabled", True) and service.get("running", True)):
+                yield f"{node_id}.services[{index}]: without {service['unit']} nobody can log in; remove the entry"
+        yield from _repeated(node_id, settings)
+
+
+def _repeated(node_id: str, settings: dict[str, Any]) -> Iterator[str]:
+    """Entries that are about one thing: the later would undo the earlier, at every run."""
+    for name, key in _NAMED_BY.items():
+        seen: set[str] = set()
+        for index, item in enumerate(settings[name]):
+            value = item.get(key)
+            if value in seen:
+                yield f"{node_id}.{name}[{index}].{key}: {value} is there twice; keep one of the two"
+            if value is not None:
+                seen.add(value)
 
 
 def _firewall_policy(settings: dict[str, Any]) -> FirewallPolicy | None:

@@ -150,11 +150,13 @@ END
     mkdir -p -- "$unit_dir/sysinit.target.wants"
     run ln -sf ../busnode-rollback-boot.service "$unit_dir/sysinit.target.wants/busnode-rollback-boot.service" || return
     # The timer first: whatever stops this in between, no change is pending that nothing takes back.
-    run systemctl daemon-reload && run sync -f "$unit_dir" && run systemctl restart busnode-rollback.timer &&
-        run mv -T -- "$state_dir/preparing" "$state_dir/pending" || {
+    if ! {
+        run systemctl daemon-reload && run sync -f "$unit_dir" && run systemctl restart busnode-rollback.timer &&
+            run mv -T -- "$state_dir/preparing" "$state_dir/pending"
+    }; then
         disarmed
         return
-    }
+    fi
     armed=1
     run sync -f "$state_dir" || return
     if ! systemctl is-active -q busnode-rollback.timer; then

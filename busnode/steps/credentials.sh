@@ -8,6 +8,10 @@ credential_placed() {
         failed "a folder or a symbolic link is there; move it away"
         return
     fi
+    if [ -e "$3" ] && [ ! -f "$3" ]; then
+        failed "something else than a file is there; move it away"
+        return
+    fi
     is=$(stat -c '%U:%G %a' -- "$3" 2>/dev/null)
     digest=$(sha256sum -- "$3" 2>/dev/null)
     # sha256sum marks a name that it had to escape with a backslash.
@@ -17,21 +21,29 @@ credential_placed() {
         ok
         return
     fi
-    if [ "$digest" = "$2" ]; then
-        would "$is -> $4:$5 $6" && return
-        run chown -- "$4:$5" "$3" && run chmod -- "$6" "$3" && changed "$is -> $4:$5 $6"
-        return
-    fi
-    would "${is:+other content, }${is:-absent} -> $4:$5 $6" && return
+    if [ "$digest" = "$2" ]; then was=$is; else was=${is:+other content}; fi
+    was=${was:-absent}
+    would "$was -> $4:$5 $6" && return
     if [ ! -d "${3%/*}/" ]; then
         failed "the folder ${3%/*} does not exist; list it in directories"
         return
     fi
-    if ! write_beside "$3" "$4" "$5" "$6" <"$box/blob.$1" 2>"$log"; then
-        failed "not written: $(tail -n 1 "$log")"
-        return
-    fi
-    changed "${is:+other content, }${is:-absent} -> $4:$5 $6"
+    # The folder may belong to a service account, which could exchange any name in it for a symbolic link. So the file
+    # is made in a folder of root's inside of it: nobody else can enter that, or move it to another place.
+    # shellcheck disable=SC2016
+    run sh -c '
+        umask 077
+        cd -P -- "${1:-/}" || exit
+        if [ "$(pwd -P)" != "${1:-/}" ]; then echo "a symbolic link leads to $(pwd -P); name that folder"; exit 1; fi
+        own=$(mktemp -d .busnode.XXXXXXXX) || exit
+        cd -P -- "$own" && [ "$(pwd -P)" = "$1/$own" ] || exit
+        cat -- "$2" >file && chown -- "$3" file && chmod -- "$4" file && sync file && mv -T -f -- file "../$5"
+        code=$?
+        rm -f -- file
+        cd .. && rmdir -- "$own"
+        sync .
+        exit $code
+    ' sh "${3%/*}" "$box/blob.$1" "$4:$5" "$6" "${3##*/}" && changed "$was -> $4:$5 $6"
 }
 
 # Where sshd looks for the keys of a user: key_files USER

@@ -19,5 +19,14 @@ directory_present() {
     fi
     would "${is:-absent} -> $2:$3 $4" && return
     [ -n "$is" ] || run mkdir -p -m 0700 -- "$1" || return
-    run chown -- "$2:$3" "$1" && run chmod -- "$4" "$1" && changed "${is:-absent} -> $2:$3 $4"
+    # By its own ., for a name in a folder of another could be exchanged for a symbolic link in between. With five
+    # digits chmod also takes away a setgid bit that the folder inherited.
+    # shellcheck disable=SC2016
+    run sh -c '
+        cd -P -- "$1" || exit
+        if [ "$(pwd -P)" != "$1" ]; then echo "a symbolic link leads to $(pwd -P); name that folder"; exit 1; fi
+        chown -- "$2" . && chmod -- "$3" .
+    ' sh "$1" "$2:$3" "00$4" || return
+    now_is=$(stat -c '%U:%G %a' -- "$1")
+    if [ "$now_is" = "$2:$3 $4" ]; then changed "${is:-absent} -> $2:$3 $4"; else failed "$now_is stays, not $2:$3 $4"; fi
 }

@@ -70,6 +70,34 @@ def test_what_a_target_names_takes_the_place_of_the_profile() -> None:
         ('{"a":{"host":"h","user":"bus-service"}}', ": a.user: bus-service is a service account, which never logs in"),
         ('{"a":{"host":"h","user":"u","directories":[{"path":"/a/../b"}]}}', ': a.directories[0].path: "/a/../b" is'),
         ('{"a":{"host":"h","user":"u","packages":["--force"]}}', ': a.packages[0]: "--force" is not allowed; give a'),
+        (
+            '{"a":{"host":"h","user":"u","packages":["sudo-"]}}',
+            ': a.packages[0]: "sudo-" is not allowed; give a Debian',
+        ),
+        (
+            '{"a":{"host":"h","user":"u","packages":["sudo+"]}}',
+            ': a.packages[0]: "sudo+" is not allowed; give a Debian',
+        ),
+        (
+            '{"a":{"host":"h","user":"u","service_accounts":[{"name":"root"}]}}',
+            ": a.service_accounts: root would lose its shell, and with it sudo; remove it",
+        ),
+        (
+            '{"a":{"host":"h","user":"u","services":[{"unit":"ssh.socket","running":false}]}}',
+            ": a.services[0]: without ssh.socket nobody can log in; remove the entry",
+        ),
+        (
+            '{"a":{"host":"h","user":"u","services":[{"unit":"sshd.service","enabled":false}]}}',
+            ": a.services[0]: without sshd.service nobody can log in; remove the entry",
+        ),
+        (
+            '{"a":{"host":"h","user":"u","directories":[{"path":"/a"},{"path":"/a","mode":"0700"}]}}',
+            ": a.directories[1].path: /a is there twice; keep one of the two",
+        ),
+        (
+            '{"a":{"host":"h","user":"u","services":[{"unit":"x.service"},{"unit":"x.service"}]}}',
+            ": a.services[1].unit: x.service is there twice; keep one of the two",
+        ),
         ('{"a":{"host":"h\\n","user":"u"}}', ': a.host: "h\\n" is not allowed; give a host name'),
         ('{"a":{"host":"\\ud800","user":"u"}}', ": not UTF-8 (surrogates not allowed); save it as UTF-8"),
     ],
@@ -129,3 +157,8 @@ def test_what_reaches_ssh_never_begins_with_a_dash(host: object, user: object, p
 def test_any_document_is_targets_or_one_refusal(document: object) -> None:
     with contextlib.suppress(BadRequestError):
         assert all(isinstance(target, Target) for target in Inventory.from_document(document))
+
+
+def test_a_name_that_really_ends_in_plus_signs_is_a_package() -> None:
+    target = Inventory.from_document({"a": {**GOOD, "packages": ["g++", "libstdc++6", "jq"]}})["a"]
+    assert target.packages == ("g++", "libstdc++6", "jq")

@@ -58,6 +58,81 @@ def test_a_dry_run_says_what_it_would_and_makes_nothing(run: Run, tmp_path: Path
     assert not path.exists()
 
 
+def test_a_setgid_bit_that_was_inherited_is_taken_away(run: Run, tmp_path: Path) -> None:
+    above = tmp_path / "above"
+    above.mkdir()
+    above.chmod(0o2755)
+    assert _only(run(_directory(above / "below"))) == ("changed", "absent -> root:root 750")
+    assert (above / "below").stat().st_mode & 0o7777 == 0o750
+    assert _only(run(_directory(above / "below")))[0] == "ok"
+
+
+def test_a_mode_that_does_not_stay_is_a_failure(run: Run, program: Program, tmp_path: Path) -> None:
+    program("chmod", "")
+    assert _only(run(_directory(tmp_path / "folder"))) == ("failed", "root:root 700 stays, not root:root 750")
+
+
+@pytest.fixture
+def accounts_folder(tmp_path: Path) -> Path:
+    """A folder that belongs to another account than root, as a service's own does."""
+    folder = tmp_path / "service"
+    folder.mkdir(mode=0o755)
+    os.chown(folder, 2, 2)
+    return folder
+
+
+def test_a_link_in_an_accounts_own_folder_leads_root_nowhere(run: Run, accounts_folder: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    (victim / "inner").mkdir(parents=True, mode=0o700)
+    (accounts_folder / "data").symlink_to(victim)
+    status, detail = _only(run(_directory(accounts_folder / "data/inner", owner="daemon")))
+    assert status == "failed"
+    assert f"a symbolic link leads to {victim}" in detail
+    assert (victim / "inner").stat().st_uid == 0
+    status, detail = _only(run(_credential(accounts_folder / "data/token", b"x"), blobs=(b"x",)))
+    assert status == "failed"
+    assert f"a symbolic link leads to {victim}" in detail
+    assert [file.name for file in victim.iterdir()] == ["inner"]
+
+
+def test_a_folder_in_an_accounts_own_is_made_and_kept(run: Run, accounts_folder: Path) -> None:
+    assert _only(run(_directory(accounts_folder / "a/b", owner="daemon")))[0] == "changed"
+    assert _only(run(_directory(accounts_folder / "a/b", owner="daemon")))[0] == "ok"
+
+
+@pytest.mark.parametrize("race", ["mktemp", "cat", "chown", "chmod"])
+def test_an_account_that_exchanges_names_meanwhile_gains_nothing(
+    run: Run, program: Program, accounts_folder: Path, tmp_path: Path, race: str
+) -> None:
+    """Before each tool, the account puts symbolic links to a victim in place of every name in its folder."""
+    victim = tmp_path / "victim"
+    victim.write_text("root's")
+    victim.chmod(0o600)
+    swap = f"""for name in {accounts_folder}/* {accounts_folder}/.b*; do
+    [ -e "$name" ] || continue
+    mv -T "$name" {accounts_folder}/gone.$$ && ln -s {victim} "$name"
+done"""
+    tool = "/usr/bin/" + race if Path("/usr/bin", race).exists() else "/bin/" + race
+    program(race, f'{swap}\nexec {tool} "$@"')
+    step = Step(
+        "place-credentials",
+        "credential",
+        "credentials",
+        (
+            "credential_placed",
+            "0",
+            hashlib.sha256(b"new").hexdigest(),
+            str(accounts_folder / "token"),
+            "daemon",
+            "daemon",
+            "644",
+        ),
+    )
+    (accounts_folder / "token").write_text("old")
+    run(step, blobs=(b"new",))
+    assert (victim.read_text(), victim.stat().st_uid, victim.stat().st_mode & 0o777) == ("root's", 0, 0o600)
+
+
 @pytest.mark.parametrize("kind", ["file", "link"])
 def test_what_is_no_directory_stays_as_it_is(run: Run, tmp_path: Path, kind: str) -> None:
     path, other = tmp_path / "taken", tmp_path / "other"
@@ -85,10 +160,10 @@ def test_a_credential_is_written_whole_and_then_left_alone(run: Run, tmp_path: P
     assert path.stat().st_ino == inode
     path.chmod(0o644)
     assert _only(run(_credential(path, content), blobs=(content,))) == ("changed", "root:root 644 -> root:root 600")
-    assert path.stat().st_ino == inode
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (content, 0o600)
     assert _only(run(_credential(path, b"new", "400"), blobs=(b"new",)))[0] == "changed"
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", 0o400)
-    assert [file.name for file in tmp_path.glob("a b*")] == ["a b"]
+    assert not list(tmp_path.glob(".busnode*"))
 
 
 def test_a_credential_without_its_folder_names_it(run: Run, tmp_path: Path) -> None:
