@@ -12,9 +12,10 @@ from doit import doit_cmd
 from doit.exceptions import TaskFailed
 from doit.reporter import ConsoleReporter
 
-from iso import shell
+from iso import lock, shell
 from iso.errors import BadInputError, BuildError
 from iso.paths import Paths
+from iso.stamps import Stamp
 from iso.versions import Config, configure
 
 if TYPE_CHECKING:
@@ -58,35 +59,38 @@ class Reporter(ConsoleReporter):  # type: ignore[misc]  # doit has no types
 
 
 # Tasks are listed as they are defined, with their subtasks; what a stage prints is shown.
+# doit keeps nothing: it would write only when it ends, and a killed build must be remembered as it was (iso.stamps).
 DOIT_CONFIG = {
     "default_tasks": ["iso"],
     "sort": "definition",
     "subtasks": True,
     "verbosity": 2,
-    "backend": "json",
+    "backend": "sqlite3",
+    "dep_file": ":memory:",
     "reporter": Reporter,
 }
 
 
 class UpToDate:
-    """doit's question whether a stage may be skipped: its key is that of its last success, and its outputs are there.
+    """doit's question whether a stage may be skipped: its key is that of its stamp, and its outputs are there.
 
     Args:
         stage: the stage.
         job: what it works on.
+        stamp: what says that it is done.
+        build: whose checkout must be its own before anything is believed.
     """
 
-    def __init__(self, stage: Stage, job: Job) -> None:
-        self.stage, self.job = stage, job
+    def __init__(self, stage: Stage, job: Job, stamp: Stamp, build: Build) -> None:
+        self.stage, self.job, self.stamp, self.build = stage, job, stamp, build
 
-    def __call__(self, task: Any, values: dict[str, Any]) -> bool:
+    def __call__(self) -> bool:
+        self.build.hold()
         try:
-            key = self.stage.key(self.job)
-            task.value_savers.append(lambda: {"key": key})
             if self.stage.spared(self.job):
                 return True
             outputs = self.stage.outputs(self.job)
-            return values.get("key") == key and all(os.path.lexists(output) for output in outputs)
+            return self.stamp.holds(self.stage.key(self.job)) and all(os.path.lexists(output) for output in outputs)
         except (BuildError, OSError):
             # The stage meets the same trouble, and says it.
             return False
@@ -104,6 +108,8 @@ class Build:
         self.paths = Paths.of(root)
         self.config = _configured(self.paths, settings)
         self._previous: list[str] = []
+        self._number = 0
+        self._lock: int | None = None
         shell.terminate_as_interrupt()
         sys.excepthook = _without_traceback
 
@@ -134,19 +140,34 @@ class Build:
         """The task that stands for all stages, by way of the last."""
         return {"actions": None, "task_dep": self._previous}
 
+    def hold(self) -> None:
+        """Have the checkout for this build alone until it ends; say who has it and end where that is another."""
+        if self._lock is None:
+            try:
+                self._lock = lock.hold(self.paths.lock)
+            except BuildError as error:
+                raise SystemExit(str(error)) from None
+
     def _task(self, stage: Stage) -> Task:
+        job = stage.job(self.config, self.paths)
+        stamp = Stamp(self.paths.stamps, self._number, stage.name)
+        self._number += 1
         return {
-            "actions": [(self._run, [stage])],
-            "uptodate": [UpToDate(stage, stage.job(self.config, self.paths))],
+            "actions": [(self._run, [stage, job, stamp])],
+            "uptodate": [UpToDate(stage, job, stamp, self)],
             "task_dep": self._previous,
         }
 
-    def _run(self, stage: Stage) -> TaskFailed | None:
-        job = stage.job(self.config, self.paths)
+    def _run(self, stage: Stage, job: Job, stamp: Stamp) -> TaskFailed | None:
+        self.hold()
         try:
             job.log.parent.mkdir(parents=True, exist_ok=True)
             job.log.unlink(missing_ok=True)
+            # What it depends on, read before it runs: a change while it runs must show the next time.
+            key = stage.key(job)
+            stamp.void()
             stage.run(job)
+            stamp.write(key)
         except BuildError as error:
             return TaskFailed(str(error))
         except OSError as error:

@@ -66,6 +66,16 @@ class Paths:
         return self.dist / "logs"
 
     @property
+    def stamps(self) -> Path:
+        """Which stages are done."""
+        return self.dist / "stamps"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one build that works in dist/."""
+        return self.dist / ".lock"
+
+    @property
     def kernel_abi(self) -> Path:
         """The kernel that this build settled on, one line."""
         return self.dist / "kernel-abi"

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from typing import TYPE_CHECKING
 
-from iso import mirror
+from iso import lock, mirror
 from iso.apt import Archive, choose_kernel
 from iso.errors import BuildError
 from iso.stage import Job, Stage
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 @functools.cache
 def _updated(config: Config, paths: Paths) -> Archive:
     archive = Archive.of(config.suite, mirror.find(config), paths.cache, paths.logs / "apt.log")
-    archive.update()
+    # Other clones of this user ask with the same folder.
+    with lock.waiting(archive.folder.with_suffix(".lock")):
+        archive.update()
     return archive
 
 

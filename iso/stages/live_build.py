@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-from iso import build_root, mirror, release, shell
+from iso import build_root, lock, mirror, release, shell
 from iso.isolation import owner
 from iso.mounts import remove_tree
 from iso.stage import Job, Stage
@@ -91,7 +91,9 @@ def _build(job: Job) -> None:
         **mirror.proxy_environment(),
     }
     script = job.paths.builder / _ASSEMBLE
-    shell.run_isolated(["/bin/sh", str(script), *map(str, arguments)], job.log, environment)
+    # Other clones of this user keep their packages there, too.
+    with lock.waiting(packages.with_suffix(".lock")):
+        shell.run_isolated(["/bin/sh", str(script), *map(str, arguments)], job.log, environment)
     checksum(job).write_text(f"{file_digest(iso)}  {iso.name}\n")
     print(f"{iso.relative_to(job.paths.root)}: {iso.stat().st_size / 1e6:.0f} MB")
 

@@ -102,6 +102,7 @@ def _add_libraries(job: Job) -> None:
     if job.config.with_nvidia:
         target = _folder(job.paths.overlay / LIBRARIES)
         for library in sorted((nvidia.entry(job) / "lib").iterdir()):
+            (target / library.name).unlink(missing_ok=True)
             shutil.copy(library, target, follow_symlinks=False)
 
 
@@ -111,12 +112,12 @@ def _write_release(job: Job) -> None:
 
 
 def _patch_motd(job: Job) -> None:
-    motd = job.paths.overlay / "etc/motd"
+    # Of the source, not of the staged file: that one may be what a killed build left of it.
     try:
-        template = motd.read_text()
+        template = (job.paths.source_overlay / "etc/motd").read_text()
     except OSError as error:
         raise BuildError(f"iso/overlay/etc/motd: {error.strerror}") from None
-    motd.write_text(release.fill_in(template, _facts(job)))
+    (job.paths.overlay / "etc/motd").write_text(release.fill_in(template, _facts(job)))
 
 
 def _folder(path: Path, mode: int = 0o755) -> Path:

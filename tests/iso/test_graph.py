@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -95,7 +94,8 @@ def test_an_output_that_is_gone_is_made_again(project: Path) -> None:
     runs(project)
     (project / "copied").unlink()
     doit(project)
-    assert runs(project) == ["copy"]
+    # What comes after it was made of the old one.
+    assert runs(project) == ["copy", "check"]
 
 
 def test_a_failure_is_said_once_in_its_own_words(project: Path) -> None:
@@ -114,13 +114,63 @@ def test_a_failure_is_said_once_in_its_own_words(project: Path) -> None:
 def test_an_interrupted_build_remembers_what_it_finished(project: Path, number: signal.Signals) -> None:
     (project / "input").write_text("slow")
     with subprocess.Popen(DOIT, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as build:
-        end = time.monotonic() + 30
-        while "check" not in (project / "runs").read_text() if (project / "runs").exists() else True:
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        wait_for_stage(project, "check")
         build.send_signal(number)
         assert build.wait(timeout=30) != 0
-    assert list(json.loads((project / ".doit.db").read_text())) == ["copy"]
+    assert [stamp.name for stamp in (project / "dist/stamps").iterdir()] == ["00-copy"]
+    assert not (project / ".doit.db").exists()
+
+
+def wait_for_stage(project: Path, name: str) -> None:
+    end = time.monotonic() + 30
+    while not (project / "runs").exists() or name not in (project / "runs").read_text():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_killed_build_leaves_nothing_that_passes_for_the_old_one(project: Path) -> None:
+    """Alice's image, a build with mallory's key killed on its way, alice again: nothing of mallory's may stay."""
+    assert doit(project).returncode == 0
+    runs(project)
+    (project / "input").write_text("slow")
+    with subprocess.Popen(DOIT, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as build:
+        wait_for_stage(project, "check")
+        build.kill()
+    runs(project)
+    (project / "input").write_text("good")
+    assert doit(project).returncode == 0
+    assert runs(project) == ["copy", "check"]
+    assert (project / "copied").read_text() == "good"
+
+
+def test_a_stage_killed_while_it_ran_again_is_not_done(project: Path) -> None:
+    """Its output is there, half-written, and its key is that of its last success."""
+    assert doit(project).returncode == 0
+    (project / "copied").write_text("slow")
+    runs(project)
+    again = [*DOIT, "run", "--always", "--single", "check"]
+    with subprocess.Popen(again, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as build:
+        wait_for_stage(project, "check")
+        build.kill()
+    (project / "copied").write_text("good")
+    runs(project)
+    doit(project)
+    assert runs(project) == ["check"]
+
+
+def test_two_builds_of_one_checkout_do_not_mix(project: Path) -> None:
+    (project / "input").write_text("slow")
+    with subprocess.Popen(DOIT, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as build:
+        wait_for_stage(project, "check")
+        second = doit(project)
+        listed = doit(project, "list")
+        build.kill()
+    assert second.returncode != 0
+    assert second.stderr == f"{project}/dist/.lock: another build of this checkout is running, process {build.pid}\n"
+    assert listed.returncode == 0
+    # A lock does not outlive its process.
+    (project / "input").write_text("good")
+    assert doit(project).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,19 @@ def test_the_driver_goes_where_the_document_says(paths: Paths) -> None:
     assert not (staged / "lib").exists()
 
 
+def test_a_stage_that_was_killed_half_way_can_run_again(paths: Paths) -> None:
+    chosen = config(nvidia_source="debian")
+    cache.store(nvidia.entry(overlay.STAGE.job(chosen, paths)), nvidia.key(overlay.STAGE.job(chosen, paths)), driver)
+    for stage in ALL:
+        run(stage, paths, chosen)
+    whole = tree_digest(paths.overlay)
+    # What a killed build may leave of a file.
+    os.truncate(paths.overlay / "etc/motd", 0)
+    for stage in ALL[1:]:
+        run(stage, paths, chosen)
+    assert tree_digest(paths.overlay) == whole
+
+
 def test_without_a_driver_there_is_no_load_order(paths: Paths) -> None:
     for stage in ALL:
         run(stage, paths, config())

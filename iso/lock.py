@@ -1,0 +1,63 @@
+"""Who may work in a folder: locks that end with their process, however that ends (flock(2))."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+from iso.errors import BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def hold(file: Path) -> int:
+    """Lock a file until this process ends.
+
+    Args:
+        file: made when it is missing; it says the holder's process id.
+
+    Returns:
+        The descriptor that holds the lock.
+
+    Raises:
+        BuildError: another process has it; with that one's id.
+    """
+    descriptor = _open(file)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise BuildError(f"{file}: another build of this checkout is running, process {holder}") from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+@contextlib.contextmanager
+def waiting(file: Path) -> Iterator[None]:
+    """Have a lock for a while, after whoever has it now: for what clones of one user share.
+
+    Args:
+        file: made when it is missing.
+    """
+    descriptor = _open(file)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another build, which has {file}", flush=True)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _open(file: Path) -> int:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # Closed in the tools that a build starts (PEP 446): they never keep a lock that outlives it.
+    return os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
