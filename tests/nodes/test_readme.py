@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.nodes.conftest import Deploy
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300, func_only=True)]
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
