@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 10_000_000
 PROFILE = "bus-host"
+# RFC 1035, section 2.3.4.
+_LABEL_LENGTH = 63
 # Units by which an operator logs in, under each of their names.
 _SSH_UNITS = frozenset({"ssh.service", "ssh.socket", "sshd.service", "sshd.socket"})
 # The key by which two entries of a list are about the same thing.
@@ -163,7 +165,10 @@ class Inventory:
     @classmethod
     def from_document(cls, document: object, source: str = "the inventory", base: Path = Path()) -> Inventory:
         """The same from a document that is already in memory."""
-        found = list(_mistakes(document))
+        try:
+            found = list(_mistakes(document))
+        except RecursionError:
+            found = ["nested too deeply; give targets as schemas/targets.schema.json describes them"]
         if found:
             raise BadRequestError("\n".join(f"{source}: {mistake}" for mistake in found))
         assert isinstance(document, dict)
@@ -239,6 +244,8 @@ def _mistakes(document: object) -> Iterator[str]:
         if target["user"] in accounts:
             # harden denies log-ins to service accounts.
             yield f"{node_id}.user: {target['user']} is a service account, which never logs in; use another"
+        if any(not 1 <= len(label) <= _LABEL_LENGTH for label in target["host"].removesuffix(".").split(".")):
+            yield f"{node_id}.host: a part between dots is empty or longer than {_LABEL_LENGTH}; give a host name"
         if "root" in accounts:
             yield f"{node_id}.service_accounts: root would lose its shell, and with it sudo; remove it"
         for index, service in enumerate(settings["services"]):

@@ -46,7 +46,9 @@ def whoami() -> str:
     except (KeyError, OSError):
         # A container may run as a number that has no name.
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+    # LOGNAME may hold any bytes, and goes into a script in UTF-8 and into one line.
+    name = f"{user}@{socket.gethostname()}".encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
 @dataclass(frozen=True)

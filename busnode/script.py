@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from busnode.contract import Operation, StepResult, StepStatus
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from busnode.secrets import Secret
 
 MAGIC = "busnode1"
+_STATUSES = frozenset(StepStatus)
+# Longer than any time limit; a node may say what it likes.
+_MAX_SECONDS = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,37 +148,37 @@ def parse_report(output: bytes) -> Report:
 
     Any bytes are taken: this is what a node says, and never raises.
     """
-    report = Report()
+    steps: list[StepResult] = []
+    facts: dict[str, str] = {}
+    error: tuple[str, str] | None = None
+    ended: str | None = None
     for line in output.splitlines():
-        record = _record(line)
-        if record is not None:
-            report = _add(report, record)
-    return report
+        match json_object(line) if line.startswith(b'{"') else None:
+            case {"name": str(name), "status": str(status), "detail": str(detail), "seconds": int() | float() as spent}:
+                if status in _STATUSES:
+                    seconds = float(spent) if 0 <= spent <= _MAX_SECONDS else 0.0
+                    said = _bytes_text(detail).strip()
+                    steps.append(StepResult(_bytes_text(name), StepStatus(status), said, seconds))
+            case {"fact": str(name), "value": str(value)}:
+                facts[_bytes_text(name)] = _bytes_text(value)
+            case {"error": str(name), "detail": str(detail)}:
+                error = error or (name, _bytes_text(detail))
+            case {"end": ("ok" | "failed") as end}:
+                ended = end
+    return Report(tuple(steps), facts, error, ended)
 
 
-def _record(line: bytes) -> dict[str, object] | None:
-    if not line.startswith(b'{"'):
-        return None
+def json_object(text: bytes | str) -> dict[str, Any] | None:
+    """The object that a node wrote as JSON; None where it is none, NaN and numbers of a thousand digits among it."""
     try:
-        record = json.loads(line)
+        value = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) else None
+    return value if isinstance(value, dict) else None
 
 
-def _add(report: Report, record: dict[str, object]) -> Report:
-    match record:
-        case {"name": str(name), "status": str(status), "detail": str(detail), "seconds": int() | float() as seconds}:
-            if status in set(StepStatus):
-                result = StepResult(_bytes_text(name), StepStatus(status), _bytes_text(detail).strip(), float(seconds))
-                return replace(report, steps=(*report.steps, result))
-        case {"fact": str(name), "value": str(value)}:
-            return replace(report, facts={**report.facts, _bytes_text(name): _bytes_text(value)})
-        case {"error": str(error), "detail": str(detail)}:
-            return replace(report, error=report.error or (error, _bytes_text(detail)))
-        case {"end": ("ok" | "failed") as ended}:
-            return replace(report, ended=ended)
-    return report
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _bytes_text(text: str) -> str:

@@ -45,8 +45,12 @@ def resolve(reference: str, base: Path, secrets_dir: Path | None) -> Secret:
     if reference.startswith(SCHEME):
         if secrets_dir is None:
             raise BadRequestError(f"{reference}: BUS_NODE_SECRETS_DIR is not set; point it at the folder of secrets")
-        folder = secrets_dir.resolve()
-        path = (folder / reference.removeprefix(SCHEME)).resolve()
+        try:
+            folder = secrets_dir.resolve()
+            path = (folder / reference.removeprefix(SCHEME)).resolve()
+        except (OSError, RuntimeError) as error:
+            # Until Python 3.13 a loop of symbolic links is a RuntimeError.
+            raise BadRequestError(f"{reference}: {error}; correct what lies in {secrets_dir}") from error
         if path.parent != folder:
             raise BadRequestError(f"{reference}: leads out of {secrets_dir}; put the file itself into that folder")
     else:

@@ -68,14 +68,19 @@ def parse_env(text: str) -> dict[str, str]:
 
 def _env_file(path: Path, say: Callable[[str], None]) -> dict[str, str]:
     try:
-        with path.open("rb") as file:
+        # Not to wait for the other end of a FIFO.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - by descriptor
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 return {}
             if status.st_mode & 0o022 or status.st_uid not in {os.geteuid(), 0}:
                 say(f"{path}: ignored, for others can write it; run: chmod go-w {path}, or chown it")
                 return {}
-            return parse_env(file.read(1_000_000).decode("utf-8", "replace"))
+            found = parse_env(file.read(1_000_000).decode("utf-8", "replace"))
+            for name in [name for name, value in found.items() if "\0" in value]:
+                say(f"{path}: {name} ignored: its value holds a NUL byte; write it anew")
+                del found[name]
+            return found
     except FileNotFoundError:
         return {}
     except OSError as error:

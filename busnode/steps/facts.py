@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import re
 from typing import TYPE_CHECKING, Any
 
-from busnode.script import Step
+from busnode.script import Step, json_object
 from busnode.steps.services import watched
 
 if TYPE_CHECKING:
     from busnode.inventory import Target
+
+# What a node says is a number; int() itself takes digits of every script, and refuses thousands of them.
+_NUMBER = re.compile(r"[0-9]{1,15}")
 
 
 def steps(target: Target) -> list[Step]:
@@ -35,14 +38,14 @@ def digest(facts: dict[str, str]) -> dict[str, Any]:
         if facts.get(name):
             found[name] = facts[name].strip()
     for name in ("uptime_seconds", "ssh_port"):
-        if facts.get(name, "").isdecimal():
+        if _NUMBER.fullmatch(facts.get(name, "")):
             found[name] = int(facts[name])
     if "units" in facts:
         found["units"] = dict(line.split(" ", 1) for line in facts["units"].splitlines() if " " in line)
         found["failed_units"] = facts.get("failed_units", "").split()
     if "listeners" in facts:
         found["listeners"] = [_socket(line) for line in facts["listeners"].splitlines() if len(line.split()) >= 5]
-    found["last_operation"] = _object(facts.get("last_operation"))
+    found["last_operation"] = json_object(facts.get("last_operation", ""))
     return found
 
 
@@ -53,14 +56,6 @@ def _socket(line: str) -> dict[str, Any]:
     process = line.partition('users:(("')[2].partition('"')[0]
     return {
         "address": address.strip("[]"),
-        "port": int(port) if port.isdecimal() else None,
+        "port": int(port) if _NUMBER.fullmatch(port) else None,
         "process": process or None,
     }
-
-
-def _object(text: str | None) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text or "null")
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None

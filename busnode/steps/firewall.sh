@@ -78,7 +78,10 @@ listening_kept() {
     shift
     dropped=
     # The ports of DHCP's own answers stay open.
-    ss -H -tulnp </dev/null 2>"$log" >"$box/listening"
+    if ! ss -H -tulnp </dev/null 2>"$log" >"$box/listening"; then
+        failed "ss does not answer, so what the policy would drop is not known: $(tail -n 1 "$log")"
+        return
+    fi
     while read -r protocol _ _ _ local _ users; do
         port=${local##*:}
         address=${local%:*}

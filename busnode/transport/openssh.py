@@ -40,6 +40,10 @@ _SSH_FAILED = 255
 # A pinned fingerprint, checked by ssh itself on the very connection: %f, %H, %t, %K are the key that was presented.
 _PIN = """/bin/sh -c 'test "$1" != "$2" || echo "$3 $4 $5"' pin %f {fingerprint} %H %t %K"""
 
+_KEY_TYPE = re.compile(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+")
+# Every public key begins with the length of its type's name, three zero bytes among it.
+_KEY_BLOB = re.compile(r"AAAA")
+
 _OPTIONS = (
     "BatchMode=yes",
     "IdentitiesOnly=yes",
@@ -115,6 +119,9 @@ class OpenSsh:
         except OSError as error:
             rejected = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES}
             return Answer.SILENT if error.errno in rejected else Answer.UNKNOWN
+        except UnicodeError:
+            # No name of the DNS, as ssh's configuration may have it.
+            return Answer.UNKNOWN
 
     @property
     def _jump(self) -> str | None:
@@ -127,10 +134,11 @@ class OpenSsh:
 
     def _argv(self, options: list[str], key: bool = True) -> list[str]:
         given = [*options, *_OPTIONS, f"ConnectTimeout={self.connect_seconds}"]
-        identity = ["-i", str(self.private_key.absolute())] if key else []
+        if key:
+            given.append(f"IdentityFile={_quoted(self.private_key)}")
         words = [word for option in given for word in ("-o", option)]
         return [
-            self.program, "-T", "-x", "-a", *words, *identity,
+            self.program, "-T", "-x", "-a", *words,
             "-p", str(self.target.port), "-l", self.target.user, "--", self.target.host,
         ]  # fmt: skip
 
@@ -168,9 +176,7 @@ class OpenSsh:
             yield [*named, f"StrictHostKeyChecking={strict}"]
 
     def _known_hosts_file(self, path: Path) -> list[str]:
-        # ssh splits this value at spaces, expands % and takes a quoted word whole.
-        quoted = str(path.absolute()).replace("%", "%%")
-        return [f'UserKnownHostsFile="{quoted}"', "GlobalKnownHostsFile=/dev/null", "KnownHostsCommand=none"]
+        return [f"UserKnownHostsFile={_quoted(path)}", "GlobalKnownHostsFile=/dev/null", "KnownHostsCommand=none"]
 
     @property
     def _known_as(self) -> str:
@@ -216,16 +222,24 @@ class OpenSsh:
         return " ".join(words[:3]), words[1], fingerprint(words[2])
 
 
+def _quoted(path: Path) -> str:
+    """A path as an option's value: ssh splits it at spaces, expands % and takes a quoted word whole."""
+    return '"' + str(path.absolute()).replace("%", "%%") + '"'
+
+
 def known_hosts_line(pinned: str, known_as: str) -> str:
     """A pinned key as a line of known_hosts: a whole line is kept, a bare key gets the host's name.
 
     >>> known_hosts_line("ssh-ed25519 AAAA", "[10.0.0.10]:2222")
     '[10.0.0.10]:2222 ssh-ed25519 AAAA'
+    >>> known_hosts_line("ssh-1.example ssh-ed25519 AAAA", "10.0.0.10")
+    '10.0.0.10 ssh-ed25519 AAAA'
     """
     words = pinned.split()
-    if re.match(r"(ssh|ecdsa|sk)-", words[0]):
-        return " ".join([known_as, *words[:2]])
-    return " ".join([known_as, *words[1:3]])
+    # A host may be called ssh-1, so it is the second word that tells.
+    if len(words) > 2 and _KEY_TYPE.fullmatch(words[1]) and _KEY_BLOB.match(words[2]):
+        words = words[1:]
+    return " ".join([known_as, *words[:2]])
 
 
 def fingerprint(key: str) -> str:

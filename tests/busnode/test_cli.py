@@ -165,6 +165,49 @@ def test_output_and_chdir(station: Workstation) -> None:
     assert "not-there" in _one_line(station.refuses("-C", "not-there", "list"))
 
 
+@pytest.mark.parametrize("output", ["/", "there", "/nonexistent/x", "key/x"])
+def test_an_output_that_cannot_be_written_is_said_before_anything_is_sent(station: Workstation, output: str) -> None:
+    (station.folder / "there").mkdir()
+    said = _one_line(station.refuses("-o", output, "status", "--id", "proxy"))
+    assert said.endswith("; give another --output\n")
+    assert not [file for file in station.folder.rglob(".*") if file.is_file()]
+
+
+def test_an_output_that_fails_late_loses_no_result(station: Workstation) -> None:
+    (station.folder / "there").mkdir()
+    # The file becomes a folder while ssh runs.
+    (station.folder / "bin/ssh").write_text("#!/bin/sh\nmkdir -p out.json/x\necho 'ssh: no' >&2\nexit 255\n")
+    done = station.run("-o", "out.json", "status", "--id", "proxy")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error_class"] == "unreachable"
+    assert "the result is on standard output" in done.stderr
+    assert not list(station.folder.glob(".out*"))
+
+
+def test_a_device_is_written_to_and_not_replaced(station: Workstation) -> None:
+    assert json.loads(station.run("-o", "/dev/stdout", "list").stdout)["targets"]
+
+
+@pytest.mark.parametrize(("redirected", "code"), [(">/dev/full", 1), (">&-", 2)])
+def test_a_standard_output_that_takes_nothing_is_one_line(station: Workstation, redirected: str, code: int) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m busnode list {redirected}', sys.executable],
+        cwd=station.folder,
+        env={**station.environment, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == code, done
+    assert "Traceback" not in _one_line(done.stderr)
+
+
+def test_a_name_that_is_no_text_is_taken(station: Workstation) -> None:
+    done = station.run("status", "--id", "proxy", LOGNAME=os.fsdecode(b"bus\xff\n"))
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)
+
+
 def test_the_env_file_gives_what_the_environment_does_not(station: Workstation) -> None:
     file = station.folder / ".env"
     file.write_text("BUS_NODE_TARGETS_FILE=other.json\nPATH=/nowhere\n")

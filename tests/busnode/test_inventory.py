@@ -98,6 +98,8 @@ def test_what_a_target_names_takes_the_place_of_the_profile() -> None:
             '{"a":{"host":"h","user":"u","services":[{"unit":"x.service"},{"unit":"x.service"}]}}',
             ": a.services[1].unit: x.service is there twice; keep one of the two",
         ),
+        ('{"a":{"host":"a..b","user":"u"}}', ": a.host: a part between dots is empty or longer than 63; give a host"),
+        ('{"a":{"host":"%s","user":"u"}}' % ("a" * 64), ": a.host: a part between dots is empty or longer than 63"),
         ('{"a":{"host":"h\\n","user":"u"}}', ': a.host: "h\\n" is not allowed; give a host name'),
         ('{"a":{"host":"\\ud800","user":"u"}}', ": not UTF-8 (surrogates not allowed); save it as UTF-8"),
     ],
@@ -162,3 +164,11 @@ def test_any_document_is_targets_or_one_refusal(document: object) -> None:
 def test_a_name_that_really_ends_in_plus_signs_is_a_package() -> None:
     target = Inventory.from_document({"a": {**GOOD, "packages": ["g++", "libstdc++6", "jq"]}})["a"]
     assert target.packages == ("g++", "libstdc++6", "jq")
+
+
+def test_nesting_without_end_is_refused() -> None:
+    document: object = []
+    for _ in range(100_000):
+        document = [document]
+    with pytest.raises(BadRequestError):
+        Inventory.from_document({"a": {**GOOD, "packages": document}})

@@ -206,6 +206,17 @@ def test_options_end_before_the_host(server: Server, known: Path, tmp_path: Path
     assert f"--\n{host}\nexec sh -c " in seen.read_text()
 
 
+def test_a_key_file_may_have_any_name(server: Server, known: Path, tmp_path: Path) -> None:
+    key = tmp_path / "my key%h"
+    key.write_bytes(server.key.read_bytes())
+    key.chmod(0o600)
+    assert _says(replace(server.ssh(known), private_key=key)) == b"\0any\xff"
+
+
+def test_a_name_that_is_none_of_the_dns_is_unknown(server: Server, known: Path) -> None:
+    assert server.ssh(known, host="a..b").probe(80, time_limit=1) is Answer.UNKNOWN
+
+
 def test_the_public_half_of_a_key(server: Server, tmp_path: Path) -> None:
     assert public_key(server.key).split()[:2] == server.key.with_suffix(".pub").read_text().split()[:2]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from busnode import hardening, operations
 from busnode.contract import Operation, StepStatus
 from busnode.node import Node
 from busnode.script import DEBIAN, Plan, Report, Step, compile_script, parse_report, shell_text
+from busnode.steps import facts
 from busnode.transport.local import Local
 from tests.busnode.conftest import SHELLS, Run
 
@@ -187,6 +189,28 @@ def test_a_report_of_any_bytes_is_read_without_complaint(data: bytes) -> None:
 def test_records_of_any_shape_are_read_without_complaint(lines: list[bytes]) -> None:
     report = parse_report(b"\n".join(lines))
     assert report.ended in {None, "ok", "failed"}
+
+
+@pytest.mark.parametrize("seconds", ["9" * 400, "9" * 5000, "NaN", "1e999", "-1", "-Infinity", "true"])
+def test_a_time_that_is_none_hurts_nobody(seconds: str) -> None:
+    line = f'{{"name":"a","status":"ok","detail":"","seconds":{seconds}}}'
+    for step in parse_report(line.encode()).steps:
+        assert 0 <= step.seconds < 1e6
+
+
+def test_facts_that_are_no_numbers_are_left_out() -> None:
+    found = facts.digest({"uptime_seconds": "9" * 5000, "ssh_port": "\u0662\u0662", "last_operation": '{"at":NaN}'})
+    assert found == {"last_operation": None}
+    assert facts.digest({"listeners": f"LISTEN 0 1 *:{'9' * 5000} *:*"})["listeners"][0]["port"] is None
+
+
+def test_a_long_report_is_read_in_one_pass() -> None:
+    line = b'{"fact":"%d","value":"x"}\n{"name":"%d","status":"ok","detail":"","seconds":0}\n'
+    said = b"".join(line % (number, number) for number in range(20_000))
+    began = time.monotonic()
+    report = parse_report(said)
+    assert (len(report.steps), len(report.facts)) == (20_000, 20_000)
+    assert time.monotonic() - began < 5
 
 
 @given(noise=st.lists(st.binary().filter(lambda line: not line.lstrip().startswith(b"{")), max_size=5))

@@ -116,3 +116,21 @@ def test_an_env_file_that_others_can_write_is_not_taken(tmp_path: Path, mode: in
     assert (Settings.read({}, said.append, file).targets_file is not None) is taken
     assert len(said) == (not taken)
     assert Settings.read({"BUS_NODE_TARGETS_FILE": "b.json"}, said.append, file).targets_file == Path("b.json")
+
+
+def test_a_fifo_is_no_env_file_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".env", 0o600)
+    assert Settings.read({}, lambda _: None, tmp_path / ".env") == Settings()
+
+
+def test_a_value_with_a_nul_byte_is_not_taken(tmp_path: Path) -> None:
+    file = _private(tmp_path / ".env", b"BUS_SSH_PRIVATE_KEY_FILE=a\0b\n")
+    said: list[str] = []
+    assert Settings.read({}, said.append, file) == Settings()
+    assert "BUS_SSH_PRIVATE_KEY_FILE ignored: its value holds a NUL byte" in said[0]
+
+
+def test_a_loop_of_links_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sudo").symlink_to("sudo")
+    with pytest.raises(BadRequestError, match="secret://deployment/sudo"):
+        resolve("secret://deployment/sudo", tmp_path, tmp_path)

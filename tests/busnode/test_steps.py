@@ -386,6 +386,16 @@ def test_a_listener_of_this_very_machine_is_seen(run: Run) -> None:
     assert run(step).ended == "failed"
 
 
+def test_what_would_be_dropped_is_not_guessed_where_ss_is_mute(run: Run, program: Program) -> None:
+    program("ss", "echo no netlink >&2; exit 1")
+    step = Step("check-firewall", "listening ports", "firewall", ("listening_kept", "0", "22"))
+    status, detail = _only(run(step))
+    assert (status, detail) == (
+        "failed",
+        "ss does not answer, so what the policy would drop is not known: no netlink",
+    )
+
+
 # Status
 
 
