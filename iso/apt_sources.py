@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 # What to ask apt for: apt-get indextargets --format FORMAT "Created-By: Packages"
-FORMAT = "$(RELEASE) $(COMPONENT) $(REPO_URI)"
+FORMAT = "$(RELEASE)|$(COMPONENT)|$(REPO_URI)|$(ORIGIN)|$(LABEL)"
 # The names under which a sources.list may call a release of Debian.
 RELEASES = ("bookworm", "trixie", "forky", "sid", "oldstable", "stable", "testing", "unstable")
+_LABELS = {"": "Debian", "security": "Debian-Security"}
 
 
 def parse_index_targets(listing: str) -> tuple[str | None, str | None]:
-    """Archive and security archive among apt's sources.
+    """Archive and security archive among apt's sources: those whose Release files say that they are Debian's.
 
     Args:
-        listing: lines of release, component and URL, as `apt-get indextargets` prints them.
+        listing: lines of FORMAT, as `apt-get indextargets` prints them.
     """
-    archive = security = None
+    found: dict[str, str] = {}
     for line in listing.splitlines():
-        words = line.split()
-        if len(words) != 3 or words[1] != "main":
+        fields = line.strip().split("|")
+        if len(fields) != 5:
             continue
-        release, _, url = words
+        release, component, url, origin, label = fields
         base, _, part = release.partition("-")
-        if base not in RELEASES:
+        if component != "main" or base not in RELEASES or part not in _LABELS or not url:
             continue
-        if part == "security":
-            security = security or url
-        elif not part:
-            archive = archive or url
-    return archive, security
+        # Others name their releases like Debian's, too; only an archive that says nothing of itself is believed.
+        if (origin, label) in {("Debian", _LABELS[part]), ("", "")}:
+            found.setdefault(part, url)
+    return found.get(""), found.get("security")

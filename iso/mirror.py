@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ class Mirror:
     security: str
 
 
+@functools.cache
 def find(config: Config) -> Mirror:
     """The archives that a build uses.
 
@@ -40,8 +42,13 @@ def find(config: Config) -> Mirror:
         raise BuildError("this machine's apt has no Debian archive: name one, doit iso mirror=URL")
     if not security:
         raise BuildError("no Debian security archive is known: name one, doit iso security_mirror=URL")
+    for url, setting in ((archive, "mirror"), (security, "security_mirror")):
+        if not url.startswith(("http://", "https://")):
+            raise BuildError(f"apt's source {url} is no http or https URL: name one, doit iso {setting}=URL")
     if "@" in archive + security:
-        raise BuildError("apt's sources have a password in a URL, which logs would show: apt_auth.conf(5) is its place")
+        raise BuildError(
+            "apt's sources have a password in a URL, which logs would show: name others, doit iso mirror=URL"
+        )
     return Mirror(archive, security)
 
 

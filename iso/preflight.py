@@ -175,12 +175,14 @@ def _packages(machine: Machine, tasks: Sequence[str]) -> Iterable[Lack]:
     if code == 127:
         yield Lack("apt-get is not here", "build on Debian, or with iso/builder/build-in-container.sh")
         return
+    if not listing.strip():
+        # apt has fetched nothing yet, and so knows nothing: the set-up updates it, and the build asks again.
+        return
     archive, security = parse_index_targets(listing)
     if not archive or not security:
         missing = "Debian archive" if not archive else "Debian security archive"
         yield Lack(f"apt has no {missing} among its sources", "add it to /etc/apt/sources.list.d, see sources.list(5)")
     wanted = _wanted(machine.paths, tasks)
-    # Before the first `apt-get update` apt knows nothing, which says nothing about the archive.
     listing = machine.run(["apt-cache", "policy", *wanted])[1]
     unknown = [name for name in wanted if name not in _candidates(listing)]
     if listing and len(unknown) < len(wanted):

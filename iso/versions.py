@@ -20,7 +20,8 @@ NVIDIA_SOURCES = ("debian", "none")
 PIN_OR_NEWEST = "pin-or-newest"
 
 _ABI = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+~]*(-[0-9A-Za-z.+~]+)*-amd64")
-_LINE = re.compile(r"([A-Z][A-Z0-9_]*)=([0-9A-Za-z.+~:_/-]*)")
+# A shell takes a tilde for a home directory at the beginning of a value and after a colon.
+_LINE = re.compile(r"([A-Z][A-Z0-9_]*)=(?!~)((?:[0-9A-Za-z.+~_/-]|:(?!~))*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def _archive(value: str) -> str | None:
     except ValueError:
         described = False
     if "@" in value:
-        return "no password belongs in a URL, which logs show: apt_auth.conf(5) is its place"
+        return "no password belongs in a URL, which logs show"
     plain = described and not re.search(r"[^0-9A-Za-z.+~:_/\[\]-]", value)
     return None if plain else "not the http or https URL of a Debian archive"
 

@@ -70,18 +70,21 @@ run() {
         -v "$root:$root" -w "$root" "$@"
 }
 
-# The first of apt's sources whose release is named like this.
+# The first of apt's sources whose release is named like this and that is Debian's by its label (iso/apt_sources.py).
 archive() {
-    apt-get indextargets --format "\$(RELEASE) \$(COMPONENT) \$(REPO_URI)" 'Created-By: Packages' |
-        awk -v named="$1" '$1 ~ named && $2 == "main" { print $3; exit }'
+    apt-get indextargets --format "\$(RELEASE)|\$(COMPONENT)|\$(REPO_URI)|\$(ORIGIN)|\$(LABEL)" 'Created-By: Packages' |
+        awk -F '|' -v named="$1" -v label="$2" '$1 ~ named && $2 == "main" && $3 ~ /^https?:/ &&
+            ($4 == "Debian" && $5 == label || $4 $5 == "") { print $3; exit }'
 }
 
 if ! $engine image inspect "$image" >/dev/null 2>&1; then
     base=localhost/bee-builder-base:$suite
     if ! $engine image inspect "$base" >/dev/null 2>&1; then
         if command -v mmdebstrap >/dev/null; then
-            main=$(archive '^[a-z]+$')
-            security=$(archive '^[a-z]+-security$')
+            main=$(archive '^[a-z]+$' Debian)
+            security=$(archive '^[a-z]+-security$' Debian-Security)
+            [ -n "$main" ] || die "apt has no Debian archive among its sources"
+            [ -n "$security" ] || die "apt has no Debian security archive among its sources"
             mmdebstrap --variant=minbase --include=ca-certificates "$suite" - \
                 "deb $main $suite main" "deb $security $suite-security main" | $engine import - "$base"
         else

@@ -41,11 +41,12 @@ def checksum(job: Job) -> Path:
 
 
 def _prepare_key(job: Job) -> str:
+    archives = mirror.find(job.config)
     return digest(
         "workdir",
         [tree_digest(job.paths.builder / name) for name in (*_CONFIGURATION, _ASSEMBLE)],
-        job.config.mirror,
-        job.config.security_mirror,
+        archives.archive,
+        archives.security,
         overlay.key(job),
     )
 

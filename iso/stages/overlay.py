@@ -34,7 +34,7 @@ def key(job: Job) -> str:
         tree_digest(job.paths.source_overlay),
         compiling.key(job),
         file_digest(keys or _password_file(job.paths)),
-        [file_digest(path) for path in _vendor_programs(job.paths)],
+        [(path.name, file_digest(path)) for path in _vendor_programs(job.paths)],
         nvidia.key(job),
         _facts(job),
     )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iso import mirror
+from iso import mirror, shell
 from iso.apt import abi_order, choose_kernel, parse_kernels
 from iso.apt_sources import parse_index_targets
 from iso.errors import BuildError
@@ -15,12 +15,15 @@ from iso.stages import nvidia_debian
 from tests.iso.checkout import config
 
 TARGETS = """\
-bookworm main http://one.invalid/debian/
-bookworm contrib http://one.invalid/debian/
-bookworm-updates main http://two.invalid/debian/
-bookworm-security main http://one.invalid/debian-security/
-nodistro main https://vendor.invalid/apt/
-cloud-sdk-bookworm main https://vendor.invalid/other/
+bookworm|main|https://vendor.invalid/early/|Vendor Inc.|Vendor Inc.
+bookworm|main|https://vendor.invalid/backport/|Debian|Debian Backports
+bookworm-security|main|https://vendor.invalid/security/|Vendor Inc.|
+bookworm|main|http://one.invalid/debian/|Debian|Debian
+bookworm|contrib|http://one.invalid/debian/|Debian|Debian
+bookworm-updates|main|http://two.invalid/debian/|Debian|Debian
+bookworm-security|main|http://one.invalid/debian-security/|Debian|Debian-Security
+nodistro|main|https://vendor.invalid/apt/||
+cloud-sdk-bookworm|main|https://vendor.invalid/other/||
 """
 KERNELS = """\
 linux-image-6.12.117+deb13-amd64
@@ -39,6 +42,20 @@ linux-image-generic
 
 def test_archive_and_security_archive_are_told_apart_from_others() -> None:
     assert parse_index_targets(TARGETS) == ("http://one.invalid/debian/", "http://one.invalid/debian-security/")
+
+
+def test_an_archive_that_says_nothing_of_itself_is_told_by_its_release() -> None:
+    listing = "trixie|main|http://one.invalid/d/||\ntrixie-security|main|http://one.invalid/s/||\n"
+    assert parse_index_targets(listing) == ("http://one.invalid/d/", "http://one.invalid/s/")
+
+
+def test_a_source_that_only_apt_can_resolve_is_refused_with_the_setting_to_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listing = TARGETS.replace("http://one.invalid/debian/", "mirror+file:/etc/apt/mirrors/debian.list")
+    monkeypatch.setattr(shell, "capture", lambda _command: listing)
+    with pytest.raises(BuildError, match=r"mirror\+file:/etc/apt/mirrors/debian\.list .* doit iso mirror=URL"):
+        mirror.find.__wrapped__(config(mirror=None, security_mirror=None))
 
 
 @given(st.text())

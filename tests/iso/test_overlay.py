@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from iso import cache, password
+from iso import cache, mirror, password
 from iso.errors import BuildError
+from iso.mirror import Mirror
 from iso.stages import live_build, nvidia, overlay
 from iso.tree import tree_digest, walk
 from tests.iso.checkout import ABI, config, make_checkout, run
@@ -114,6 +115,25 @@ def test_the_key_is_the_same_before_and_after_the_password_was_made(paths: Paths
     run(overlay.STAGE, paths, config())
     run(overlay.AUTHORIZE, paths, config())
     assert overlay.key(job) == first
+
+
+def test_a_vendor_program_under_another_name_stages_everything_again(paths: Paths) -> None:
+    paths.vendor.mkdir()
+    job = overlay.STAGE.job(config(), paths)
+    (paths.vendor / "sas2ircu").write_text("program")
+    before = overlay.key(job)
+    (paths.vendor / "sas2ircu").rename(paths.vendor / "sas3ircu")
+    assert overlay.key(job) != before
+
+
+def test_another_mirror_of_this_machine_s_apt_reaches_live_build(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = live_build.BUILD.job(config(mirror=None, security_mirror=None), paths)
+    keys = set()
+    for host in ("one", "two"):
+        found = Mirror(f"http://{host}.invalid/debian", f"http://{host}.invalid/debian-security")
+        monkeypatch.setattr(mirror, "find", lambda _config, found=found: found)
+        keys.add(live_build.BUILD.key(job))
+    assert len(keys) == 2
 
 
 def test_only_the_named_vendor_programs_are_added(paths: Paths) -> None:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROOT = Path(__file__).parents[2]
-TARGETS = "trixie main http://mirror.invalid/debian\ntrixie-security main http://mirror.invalid/debian-security\n"
+TARGETS = """\
+trixie|main|http://mirror.invalid/debian|Debian|Debian
+trixie-security|main|http://mirror.invalid/debian-security|Debian|Debian-Security
+"""
 POLICY = (
     "live-build:\n  Installed: (none)\n  Candidate: 1:2\n  Version table:\npython3:\n  Installed: 3\n  Candidate: 3\n"
 )
@@ -57,6 +60,11 @@ def said(machine: Machine, **changes: object) -> list[str]:
 
 def test_a_fit_machine_lacks_nothing(fit: Machine) -> None:
     assert said(fit) == []
+
+
+def test_an_apt_that_has_fetched_nothing_yet_lacks_nothing(fit: Machine) -> None:
+    installed = "python3:\n  Installed: 3\n  Candidate: 3\n"
+    assert said(fit, run=answers(**{"apt-get": (0, ""), "apt-cache": (0, installed)})) == []
 
 
 @pytest.mark.parametrize(

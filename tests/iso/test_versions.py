@@ -22,7 +22,7 @@ NVIDIA_VERSION=550.163.01
 """
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me@example\n"
 names = st.from_regex(r"[A-Z][A-Z0-9_]{0,15}", fullmatch=True)
-plain_values = st.from_regex(r"[0-9A-Za-z.+~:_/-]{0,30}", fullmatch=True)
+plain_values = st.from_regex(r"(?!~)([0-9A-Za-z.+~_/-]|:(?!~)){0,30}", fullmatch=True)
 
 
 def complaints(text: str = GOOD, **settings: str) -> list[str]:
