@@ -45,7 +45,7 @@ environment, also from ./.env where only you can write it:
 
 exit codes:
   0  done            1  the operation ran and failed, or was refused by the node
-  2  bad input; nothing was sent to any node
+  2  bad input, and nothing was sent to any node; or harden wants --confirm, and nothing was changed
   3  no session: unreachable, host key, log-in
   4  the change was rolled back
   127  a subcommand is missing"""
@@ -289,7 +289,9 @@ def _command_parser(name: str) -> argparse.ArgumentParser:
     if name == "plan":
         parser.add_argument("operation", nargs="?", choices=tuple(_PLANS), help="this one only")
         return parser
-    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="the whole operation's time limit")
+    parser.add_argument(
+        "--timeout", type=_seconds, metavar="SECONDS", help="how long the node lets the operation's script run"
+    )
     parser.add_argument("--trust-on-first-use", action="store_true", help="take an unknown host key, and keep it")
     if name in {"bootstrap", "harden"}:
         parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")

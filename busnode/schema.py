@@ -43,7 +43,7 @@ def _check(value: object, schema: dict[str, Any], path: str, root: dict[str, Any
     schema = _resolved(schema, root)
     wanted = schema.get("type")
     if wanted is not None and not _is_type(value, wanted):
-        yield _said(path, f"{_shown(value)} is not {_named(wanted)}", schema)
+        yield _said(path, f"{_shown(value, schema)} is not {_named(wanted)}", schema)
         return
     if "enum" in schema and value not in schema["enum"]:
         yield _said(path, f"{_shown(value)} is none of {', '.join(map(_shown, schema['enum']))}", schema)
@@ -67,9 +67,9 @@ def _check_one_of(value: object, schema: dict[str, Any], path: str, root: dict[s
 
 def _check_string(value: str, schema: dict[str, Any], path: str) -> Iterator[str]:
     if len(value) > schema.get("maxLength", len(value)) or len(value) < schema.get("minLength", 0):
-        yield _said(path, f"{_shown(value)} has {len(value)} characters", schema)
+        yield _said(path, f"{_shown(value, schema)} has {len(value)} characters", schema)
     elif "pattern" in schema and not _matches(schema["pattern"], value):
-        yield _said(path, f"{_shown(value)} is not allowed", schema)
+        yield _said(path, f"{_shown(value, schema)} is not allowed", schema)
 
 
 def _check_number(value: float, schema: dict[str, Any], path: str) -> Iterator[str]:
@@ -149,7 +149,10 @@ def _matches(pattern: str, value: str) -> bool:
     return re.search(pattern.replace("$", r"\Z"), value) is not None
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, schema: dict[str, Any] | None = None) -> str:
+    if schema is not None and schema.get("writeOnly"):
+        # Somebody may have put the secret itself where a reference belongs.
+        return "the value"
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

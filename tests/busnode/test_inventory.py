@@ -100,6 +100,10 @@ def test_what_a_target_names_takes_the_place_of_the_profile() -> None:
         ),
         ('{"a":{"host":"a..b","user":"u"}}', ": a.host: a part between dots is empty or longer than 63; give a host"),
         ('{"a":{"host":"%s","user":"u"}}' % ("a" * 64), ": a.host: a part between dots is empty or longer than 63"),
+        (
+            '{"a":{"host":"h","user":"u","become":{"password":"hunter2\\n"}}}',
+            ": a.become.password: the value is not allowed; give a file (relative to the targets file)",
+        ),
         ('{"a":{"host":"h\\n","user":"u"}}', ': a.host: "h\\n" is not allowed; give a host name'),
         ('{"a":{"host":"\\ud800","user":"u"}}', ": not UTF-8 (surrogates not allowed); save it as UTF-8"),
     ],
