@@ -16,8 +16,16 @@ KEY_TYPES = (
     "sk-ecdsa-sha2-nistp256@openssh.com",
 )
 _PRIVATE = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----|PuTTY-User-Key-File")
-_KEY = re.compile(r"(?:^|\s)(" + "|".join(re.escape(kind) for kind in KEY_TYPES) + r")\s+(\S+)")
-_QUOTED = re.compile(r'"(?:\\"|[^"])*"')
+_FLAGS = (
+    *("agent-forwarding", "cert-authority", "no-agent-forwarding", "no-port-forwarding", "no-pty", "no-touch-required"),
+    *("no-user-rc", "no-x11-forwarding", "port-forwarding", "pty", "restrict", "user-rc", "verify-required"),
+    "x11-forwarding",
+)
+_SETTINGS = ("command", "environment", "expiry-time", "from", "permitlisten", "permitopen", "principals", "tunnel")
+_OPTION = rf"""(?i:(?:{"|".join(_FLAGS)})|(?:{"|".join(_SETTINGS)})="(?:\\"|[^"])*")"""
+_KINDS = "|".join(map(re.escape, KEY_TYPES))
+# The key is first, or second after one word of options; elsewhere sshd would not find it.
+_KEY = re.compile(rf"(?:{_OPTION}(?:,{_OPTION})*[ \t]+)?({_KINDS})[ \t]+([^ \t]+)")
 
 
 def problems(data: bytes) -> list[str]:
@@ -43,7 +51,7 @@ def is_public_key(line: str) -> bool:
 
     The blob of a key begins with its own type (RFC 4253, 6.6): it must be the type that the line names.
     """
-    match = _KEY.search(_QUOTED.sub('""', line))
+    match = _KEY.match(line)
     if not match:
         return False
     kind, blob = match[1].encode(), match[2]

@@ -32,6 +32,7 @@ while [ "$count" -gt 0 ]; do
 done
 
 cd "$root"
+test -x /usr/bin/python3 || iso/builder/setup-builder.sh python
 /usr/bin/python3 -m iso.preflight iso
 iso/builder/setup-builder.sh iso
 exec .venv/bin/doit iso "$@"

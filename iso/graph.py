@@ -187,6 +187,8 @@ def _configured(paths: Paths, settings: dict[str, str]) -> Config:
         return configure(paths.versions.read_text(), settings)
     except OSError as error:
         sys.exit(_refused([f"{paths.versions}: {error.strerror}"]))
+    except UnicodeDecodeError:
+        sys.exit(_refused([f"{paths.versions}: not a text file (UTF-8)"]))
     except BadInputError as error:
         sys.exit(_refused(error.complaints))
 

@@ -15,6 +15,7 @@ for word in "$@"; do
 done
 
 cd "$root"
+test -x /usr/bin/python3 || iso/builder/setup-builder.sh python
 /usr/bin/python3 -m iso.preflight iso
 iso/builder/setup-builder.sh iso
 exec .venv/bin/doit nvidia "$@"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iso import build_root, cache, shell
+from iso import load_order as ordering
 from iso.build_root import Bind
 from iso.errors import BuildError
 from iso.load_order import load_order, parse_modules_dep
@@ -17,13 +19,14 @@ from iso.tree import digest, file_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from iso.paths import Paths
 
 LOAD_ORDER = "load-order"
 MODULES = ("nvidia.ko", "nvidia-modeset.ko", "nvidia-uvm.ko", "nvidia-drm.ko")
 _BUILD_SCRIPT = "build-modules.sh"
+# What decides, beside it, how a built driver looks.
+_MAKERS = (__file__, nvidia_debian.__file__, ordering.__file__)
 
 
 def key(job: Job) -> str:
@@ -31,7 +34,8 @@ def key(job: Job) -> str:
     if not job.config.with_nvidia:
         return digest("nvidia", "none")
     config = job.config
-    recipe = file_digest(job.paths.builder / _BUILD_SCRIPT)
+    makers = (job.paths.builder / _BUILD_SCRIPT, *(Path(str(module)) for module in _MAKERS))
+    recipe = [file_digest(maker) for maker in makers]
     return digest(
         "nvidia", config.nvidia_source, config.nvidia_version, config.suite, kernel_abi(job.paths), MODULES, recipe
     )

@@ -59,6 +59,13 @@ def test_options_before_a_key_are_allowed(options: str) -> None:
     assert is_public_key(f"{options} {key_line('ssh-ed25519', b'x' * 32)}")
 
 
+@pytest.mark.parametrize(
+    "before", ["host.example", "1)", "|1|c2FsdA==|aGFzaA==", "restrict no-pty", "restrict,", "colour"]
+)
+def test_a_key_that_sshd_would_not_find_is_refused(before: str) -> None:
+    assert not is_public_key(f"{before} {key_line('ssh-ed25519', b'x' * 32)}")
+
+
 def test_a_key_that_says_one_type_and_holds_another_is_refused() -> None:
     blob = key_line("ssh-rsa", b"x" * 32).split()[1]
     assert not is_public_key(f"ssh-ed25519 {blob}")

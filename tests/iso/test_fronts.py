@@ -50,6 +50,17 @@ def test_build_checks_sets_up_and_builds(checkout: Path) -> None:
     assert done.stdout == "preflight iso\nsetup-builder.sh [iso]\ndoit [iso]\n"
 
 
+@pytest.mark.parametrize("front", [BUILD, DRIVER])
+def test_a_machine_without_python_gets_it_first(checkout: Path, front: str) -> None:
+    python = checkout / "python3"
+    script = checkout / front
+    script.write_text(script.read_text().replace("/usr/bin/python3", "./python3"))
+    setup = checkout / "iso/builder/setup-builder.sh"
+    setup.write_text(f'{setup.read_text()}[ -e "{python}" ] || ln -s /usr/bin/python3 "{python}"\n')
+    done = run(checkout, front)
+    assert done.stdout.startswith("setup-builder.sh [python]\npreflight iso\nsetup-builder.sh [iso]\n")
+
+
 def test_build_makes_a_setting_of_the_document_s_option_wherever_it_was_called(checkout: Path) -> None:
     keys = checkout.parent / "my keys"
     keys.touch()

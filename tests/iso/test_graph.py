@@ -192,6 +192,13 @@ def test_bad_settings_are_refused_at_once_and_together(
     assert runs(project) == []
 
 
+def test_versions_that_are_no_text_are_refused(project: Path) -> None:
+    file = project / "iso/builder/VERSIONS"
+    file.write_bytes(b"SUITE=\xff\n")
+    done = doit(project)
+    assert (done.returncode, done.stderr) == (2, f"{file}: not a text file (UTF-8)\n")
+
+
 def test_a_private_key_is_refused_before_the_build(project: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", project / "key"], check=True)
     done = doit(project, "iso", f"authorized_keys={project / 'key'}")

@@ -126,6 +126,20 @@ def test_a_vendor_program_under_another_name_stages_everything_again(paths: Path
     assert overlay.key(job) != before
 
 
+def test_a_driver_made_by_other_rules_is_another_driver(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = overlay.STAGE.job(config(nvidia_source="debian"), paths)
+    assert {Path(maker).name for maker in nvidia._MAKERS} == {"nvidia.py", "nvidia_debian.py", "load_order.py"}
+    maker = tmp_path / "maker.py"
+    monkeypatch.setattr(nvidia, "_MAKERS", (str(maker),))
+    keys = set()
+    for rules in ("old", "new"):
+        maker.write_text(rules)
+        keys.add(nvidia.key(job))
+    assert len(keys) == 2
+
+
 def test_another_mirror_of_this_machine_s_apt_reaches_live_build(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     job = live_build.BUILD.job(config(mirror=None, security_mirror=None), paths)
     keys = set()
