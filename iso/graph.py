@@ -90,7 +90,11 @@ class UpToDate:
             if self.stage.spared(self.job):
                 return True
             outputs = self.stage.outputs(self.job)
-            return self.stamp.holds(self.stage.key(self.job)) and all(os.path.lexists(output) for output in outputs)
+            if not self.stamp.holds(self.stage.key(self.job)) or not all(map(os.path.lexists, outputs)):
+                return False
+            if remark := self.stage.remark(self.job):
+                print(remark, flush=True)
+            return True
         except (BuildError, OSError):
             # The stage meets the same trouble, and says it.
             return False

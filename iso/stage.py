@@ -38,6 +38,7 @@ class Stage:
         key: a digest of all it depends on: while that stays the same and the outputs are there, it need not run.
         outputs: what it leaves behind.
         summary: what it is for, where its task has no text of its own.
+        remark: what to say of it in a run that skips it.
         spared: says that there is nothing to do whatever happened before, as when a cache has the result.
     """
 
@@ -46,6 +47,7 @@ class Stage:
     key: Callable[[Job], str]
     summary: str = ""
     outputs: Callable[[Job], list[Path]] = lambda _job: []
+    remark: Callable[[Job], str | None] = lambda _job: None
     spared: Callable[[Job], bool] = lambda _job: False
 
     def job(self, config: Config, paths: Paths) -> Job:

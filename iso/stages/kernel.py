@@ -47,12 +47,20 @@ def kernel_abi(paths: Paths) -> str:
         raise BuildError(f"{paths.kernel_abi}: no kernel was chosen yet: run doit iso") from None
 
 
+def _choice(job: Job) -> tuple[str, str | None]:
+    return choose_kernel(job.config.kernel_abi, archive_of(job).kernels(), newest_allowed=job.config.newest_allowed)
+
+
 def _choose(job: Job) -> None:
-    available = archive_of(job).kernels()
-    chosen, remark = choose_kernel(job.config.kernel_abi, available, newest_allowed=job.config.newest_allowed)
+    chosen, remark = _choice(job)
     if remark:
         print(remark)
     job.paths.kernel_abi.write_text(f"{chosen}\n")
+
+
+def _remark(job: Job) -> str | None:
+    """What is still to be said of a kernel chosen in an earlier run; only with leave to take another is it asked."""
+    return _choice(job)[1] if job.config.newest_allowed else None
 
 
 def require_kernel(job: Job) -> str:
@@ -68,7 +76,9 @@ def require_kernel(job: Job) -> str:
 
 def _key(job: Job) -> str:
     config = job.config
-    return digest(config.suite, config.kernel_abi, config.newest_allowed, config.mirror, config.security_mirror)
+    # With leave to take another, the mirror is asked each time: what it had may be gone, which must show at the start.
+    chosen = _choice(job)[0] if config.newest_allowed else None
+    return digest(chosen, config.suite, config.kernel_abi, config.newest_allowed, config.mirror, config.security_mirror)
 
 
 KERNEL = Stage(
@@ -76,4 +86,5 @@ KERNEL = Stage(
     run=_choose,
     key=_key,
     outputs=lambda job: [job.paths.kernel_abi],
+    remark=_remark,
 )

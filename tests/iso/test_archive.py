@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,8 +14,11 @@ from iso.apt import abi_order, choose_kernel, parse_kernels
 from iso.apt_sources import parse_index_targets
 from iso.errors import BuildError
 from iso.mirror import Mirror
-from iso.stages import nvidia_debian
-from tests.iso.checkout import config
+from iso.stages import kernel, nvidia_debian
+from tests.iso.checkout import config, make_checkout
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TARGETS = """\
 bookworm|main|https://vendor.invalid/early/|Vendor Inc.|Vendor Inc.
@@ -144,3 +150,19 @@ def test_a_mirror_without_kernels_is_an_error(newest_allowed: bool) -> None:
 )
 def test_a_driver_s_package_version_is_read(version: str, upstream: str) -> None:
     assert nvidia_debian.upstream(version) == upstream
+
+
+def test_pin_or_newest_chooses_again_when_its_kernel_is_gone_and_repeats_its_remark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = make_checkout(tmp_path)
+    job = kernel.KERNEL.job(config(kernel_abi="6.12.1+deb13-amd64", newest_allowed=True), paths)
+    keys = []
+    for newest in ("6.12.107+deb13-amd64", "6.12.107+deb13-amd64", "6.12.115+deb13-amd64"):
+        archive = SimpleNamespace(kernels=lambda newest=newest: [newest])
+        monkeypatch.setattr(kernel, "archive_of", lambda _job, archive=archive: archive)
+        kernel.KERNEL.run(job)
+        keys.append(kernel.KERNEL.key(job))
+        assert paths.kernel_abi.read_text() == f"{newest}\n"
+        assert str(kernel.KERNEL.remark(job)).startswith("STALE PIN: ")
+    assert keys[0] == keys[1] != keys[2]
