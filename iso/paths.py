@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-PRODUCT = "bee-iso"
+PRODUCT = "bee-busnode/iso"
 
 
 @dataclass(frozen=True, slots=True)

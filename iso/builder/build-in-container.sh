@@ -9,8 +9,8 @@ set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 suite=${BEE_BUILDER_SUITE:-trixie}
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/bee-iso
-private=${XDG_CONFIG_HOME:-$HOME/.config}/bee-iso
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/bee-busnode/iso
+private=${XDG_CONFIG_HOME:-$HOME/.config}/bee-busnode/iso
 
 die() {
     echo "build-in-container.sh: $*" >&2
@@ -102,5 +102,5 @@ fi
 
 # The container's own .venv: another release has another Python.
 run --rm ${keys:+-v "$keys:/run/authorized_keys:ro"} \
-    -v "$cache/venv-$suite:$root/.venv" -v "$cache:/root/.cache/bee-iso" -v "$private:/root/.config/bee-iso" \
+    -v "$cache/venv-$suite:$root/.venv" -v "$cache:/root/.cache/bee-busnode/iso" -v "$private:/root/.config/bee-busnode/iso" \
     "$image" iso/build.sh "$@"

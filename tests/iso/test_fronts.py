@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from iso.paths import Paths
+
 ROOT = Path(__file__).parents[2]
 BUILD = "iso/build.sh"
 DRIVER = "iso/builder/build-nvidia-module.sh"
@@ -108,6 +110,9 @@ def test_a_container_build_is_the_same_command_in_a_privileged_container(checkou
     last = done.stdout.splitlines()[-1]
     assert last.startswith("engine [run] [--privileged]")
     assert f"[{keys}:/run/authorized_keys:ro]" in last
+    shared = checkout / "home/.cache/bee-busnode/iso"
+    assert f"[{shared}:/root/.cache/bee-busnode/iso]" in last
+    assert Paths.of(Path("/")).cache.parts[-2:] == shared.parts[-2:]
     assert last.endswith("[iso/build.sh] [--authorized-keys=/run/authorized_keys] [nvidia=none]")
 
 
