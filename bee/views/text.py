@@ -52,7 +52,8 @@ def _verdicts(document: dict[str, object]) -> Iterator[str]:
     if not findings:
         return
     critical = [f for f in findings if text(f, "severity") == "critical"]
-    yield f"Health  {len(findings)} findings, {len(critical)} critical; bee report says what to do"
+    counted = "1 finding" if len(findings) == 1 else f"{len(findings)} findings"
+    yield f"Health  {counted}, {len(critical)} critical; bee report says what to do"
     yield from (f"  {text(f, 'component')}: {text(f, 'evidence')}" for f in critical[:_CRITICAL_SHOWN])
 
 

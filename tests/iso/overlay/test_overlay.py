@@ -71,6 +71,8 @@ def test_sshd_follows_the_set_up_which_follows_live_config() -> None:
     assert "ssh.service" in _words("bee-sshsetup", "Before")
     # live-config's component switches passwords off in sshd_config, so ours comes later
     assert "live-config.service" in _words("bee-sshsetup", "After")
+    # A listening ssh.socket would start sshd at the first knock, before the set-up.
+    assert (UNITS / "ssh.socket").readlink() == Path("/dev/null")
 
 
 @pytest.mark.parametrize("name", SERVICES)
