@@ -142,13 +142,17 @@ def abi_order(abi: str) -> tuple[tuple[int, ...], str]:
     return tuple(int(number) for number in re.findall(r"[0-9]+", abi.rpartition("-")[0])), abi
 
 
+def _series(abi: str) -> tuple[int, ...]:
+    return abi_order(abi)[0][:2]
+
+
 def choose_kernel(pinned: str, available: list[str], *, newest_allowed: bool) -> tuple[str, str | None]:
     """The kernel to build with, and what to say about it if anything.
 
     Args:
         pinned: ABI that VERSIONS or the command line names.
         available: what the archive has, oldest first.
-        newest_allowed: take the newest where the pinned one is gone.
+        newest_allowed: take the newest of its series where the pinned one is gone.
 
     Raises:
         BuildError: the pinned one is gone; with the newest one and how to take it.
@@ -157,7 +161,9 @@ def choose_kernel(pinned: str, available: list[str], *, newest_allowed: bool) ->
         return pinned, None
     if not available:
         raise BuildError("the mirror has no kernel of that release at all: is it complete?")
-    newest = available[-1]
+    # A release may carry a newer series beside its own; the driver that goes with the pin may not build against that.
+    series = [abi for abi in available if _series(abi) == _series(pinned)]
+    newest = (series or available)[-1]
     if newest_allowed:
         return newest, f"STALE PIN: the mirror no longer has kernel {pinned}; building with {newest}"
     raise BuildError(
