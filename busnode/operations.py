@@ -87,7 +87,12 @@ def verify_plan(target: Target) -> Plan:
     """What verify checks."""
     return Plan(
         Operation.VERIFY,
-        (facts.check_ssh(), *listeners.checks(target), *services.checks(target), firewall.check()),
+        (
+            facts.check_ssh(),
+            *listeners.checks(target),
+            *services.checks(target),
+            firewall.check(target.firewall_policy),
+        ),
         parts=("sshd",),
     )
 

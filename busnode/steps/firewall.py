@@ -81,6 +81,7 @@ def steps() -> list[Step]:
     return [Step("configure-firewall", "firewall rules", "firewall", ("firewall_loaded",))]
 
 
-def check() -> Step:
-    """That the table which harden loaded is the one in force, whoever flushed or changed it since."""
-    return Step("check-services", "firewall rules", "firewall", ("rules_in_force",), check=True)
+def check(policy: FirewallPolicy | None) -> Step:
+    """That the table which harden loaded is the one in force, whoever changed it or the inventory's policy since."""
+    wanted = () if policy is None else (rules(policy),)
+    return Step("check-services", "firewall rules", "firewall", ("rules_in_force", *wanted), check=True)

@@ -16,7 +16,7 @@ firewall_differs() {
     return 0
 }
 
-# A check.
+# A check. rules_in_force [RULES]: what is loaded is what harden loaded, and that is what RULES would load.
 rules_in_force() {
     if [ ! -e "$state_dir/firewall.live" ]; then
         failed "no firewall policy of ours is loaded; run harden"
@@ -24,6 +24,8 @@ rules_in_force() {
         failed "the firewall's table $table is not loaded; run harden"
     elif ! cmp -s "$box/live" "$state_dir/firewall.live"; then
         failed "the firewall's table $table is not as harden loaded it; run harden"
+    elif [ $# -gt 0 ] && differs_from "$firewall_rules" "$1"; then
+        failed "the firewall's rules are not those of the inventory's policy; run harden"
     else
         ok "as loaded"
     fi

@@ -64,3 +64,13 @@ def test_a_firewall_that_somebody_emptied_is_seen(node: Deployment) -> None:
     assert answer.document["error_class"] == "verify_failed"
     assert node.operate("harden").changed
     assert node.operate("verify").code == 0
+
+
+def test_a_policy_that_was_edited_and_not_applied_is_seen(node: Deployment) -> None:
+    assert node.operate("harden").code == 0
+    node.write_target(allowed_ports=[22, 443])
+    edited = node.operate("verify")
+    assert edited.code == 1, edited
+    assert "the firewall's rules are not those of the inventory's policy; run harden" in edited.document["diagnostics"]
+    assert node.operate("harden").changed
+    assert node.operate("verify").code == 0
