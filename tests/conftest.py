@@ -24,6 +24,8 @@ _unexpected: list[str] = []
 def pytest_configure() -> None:
     # A time limit outside ends a run with TERM: fixtures must still take down what they started.
     signal.signal(signal.SIGTERM, _interrupt)
+    # A shell starts a job in the background with INT ignored, and what the tests start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
