@@ -1,6 +1,6 @@
 """bee's command line. `--version` answers before anything else is imported: at boot and in scripts start-up counts."""
 
-# ruff: noqa: PLC0415, PTH123 - each command imports what it alone needs, and no pathlib: start-up counts
+# ruff: noqa: PLC0415 - each command imports what it alone needs, and no pathlib: start-up counts
 
 from __future__ import annotations
 
@@ -11,20 +11,9 @@ from bee import __version__
 # typing's import would take as long as all the rest of `bee --version`; type checkers know the name.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
-    from typing import TextIO
 
 OK, INVALID, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
-
-_EXIT_CODES = """\
-exit codes:
-  0    audit, record: it was written, whatever could not be seen; validate: the audit is valid
-  1    validate: the audit breaks the schema, each error on its own line
-  2    wrong usage, a file that is no audit or no recording, a place that cannot be written, a missing jsonschema
-  130  interrupted or terminated; nothing was written
-  141  whoever read the output went away
-"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,119 +22,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words in (["--version"], ["-V"]):
         print(f"bee {__version__}")
         return OK
-    from bee.commands import BadInput
+    from bee import arguments as command_line
+    from bee import streams
+    from bee.errors import BadInputError
 
-    _open_closed_streams()
+    streams.open_closed()
     try:
-        parsed = _parser().parse_args(words)
+        parsed = command_line.parser().parse_args(words)
         code: int = parsed.command(parsed)
         sys.stdout.flush()
-    except BadInput as error:
+    except BadInputError as error:
         print(f"bee: {error}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
         print("bee: interrupted", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
-        silence(sys.stdout)
+        streams.silence(sys.stdout)
         if isinstance(error, BrokenPipeError):
             return BROKEN_PIPE
         print(f"bee: cannot write to stdout: {error.strerror or error}", file=sys.stderr)
         return USAGE
     return code
-
-
-def _open_closed_streams() -> None:
-    """A service may start with stdout or stderr closed; then they are None, and what goes there goes nowhere."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115 - open as long as the process
-
-
-def silence(stream: TextIO) -> None:
-    """Send the rest to nowhere: its reader has gone, and the interpreter's own flush at exit would complain."""
-    import os
-
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        os.dup2(nowhere.fileno(), stream.fileno())
-
-
-def _parser() -> argparse.ArgumentParser:
-    import argparse
-
-    from bee import collecting, commands
-    from bee.audit import DEFAULT_PATH
-
-    parser = argparse.ArgumentParser(
-        prog="bee",
-        description="Audit the hardware of the machine this runs on.",
-        epilog=_EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("-V", "--version", action="version", version=f"bee {__version__}")
-    commands_of = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    audit = commands_of.add_parser(
-        "audit", help="see what hardware is in this machine and write it as JSON", allow_abbrev=False
-    )
-    audit.add_argument(
-        "--output",
-        metavar="PATH",
-        help=f"where to write it, - for stdout (default: {DEFAULT_PATH}; with --from, stdout)",
-    )
-    audit.add_argument(
-        "--from", dest="source", metavar="RECORDING", help="audit the machine of a recording, not this one; - for stdin"
-    )
-    _add_collecting(audit)
-    audit.set_defaults(command=collecting.audit)
-
-    record = commands_of.add_parser(
-        "record", help="save all that an audit looks at, to be audited anywhere", allow_abbrev=False
-    )
-    record.add_argument("output", metavar="OUT.tar.gz", help="where to write it, - for stdout")
-    _add_collecting(record)
-    record.set_defaults(command=collecting.record)
-
-    report = commands_of.add_parser("report", help="show an audit as a table", allow_abbrev=False)
-    report.add_argument("file", metavar="FILE", help="an audit, - for stdin")
-    _add_redact(report)
-    report.set_defaults(command=commands.report)
-
-    validate = commands_of.add_parser("validate", help="check an audit against its schema", allow_abbrev=False)
-    validate.add_argument("file", metavar="FILE", help="an audit, - for stdin")
-    validate.set_defaults(command=commands.validate)
-
-    qr = commands_of.add_parser("qr", help="show an audit's summary as a QR code", allow_abbrev=False)
-    qr.add_argument("file", metavar="FILE", help="an audit, - for stdin")
-    _add_redact(qr)
-    qr.set_defaults(command=commands.qr)
-    return parser
-
-
-def _add_collecting(parser: argparse.ArgumentParser) -> None:
-    """The flags of a command that looks at this machine."""
-    _add_redact(parser)
-    parser.add_argument("--verbose", action="store_true", help="say on stderr which tool ran and how long it took")
-    parser.add_argument(
-        "--deadline", metavar="SECONDS", help="stop what is not done by then, and write what there is (bee.deadline=)"
-    )
-    parser.add_argument(
-        "--skip", metavar="STEP", action="append", default=[], help="leave out a step, such as psu (bee.skip=psu)"
-    )
-    parser.add_argument(
-        "--tool",
-        metavar="NAME=PATH",
-        action="append",
-        default=[],
-        help="run PATH where a step runs the tool NAME (bee.tool=NAME=PATH); names in brackets: the same on the "
-        "kernel's command line",
-    )
-
-
-def _add_redact(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--redact",
-        action="store_true",
-        help="put pseudonyms in the place of serials, MACs, UUIDs, WWNs, asset tags and host names",
-    )

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from bee import audit as flow
 from bee import settings
-from bee.cli import silence
-from bee.commands import BadInput, show_summary
+from bee.commands import show_summary
+from bee.errors import BadInputError
 from bee.machine import Live
 from bee.model import printable, to_json
+from bee.streams import silence
 
 if TYPE_CHECKING:
     import argparse
@@ -75,7 +76,7 @@ def record(arguments: argparse.Namespace) -> int:
         try:
             return recording.pack(seen)
         except recording.RecordingError as error:
-            raise BadInput(str(error)) from None
+            raise BadInputError(str(error)) from None
 
     content = _written(arguments.output, see)
     if arguments.output != "-":
@@ -95,7 +96,7 @@ def _look_again(arguments: argparse.Namespace, log: flow.Log) -> Audit:
     from bee import recording
 
     if arguments.tool or arguments.deadline is not None:
-        raise BadInput("--tool and --deadline have no meaning with --from: the tools have run")
+        raise BadInputError("--tool and --deadline have no meaning with --from: the tools have run")
     name = "stdin" if arguments.source == "-" else arguments.source
     try:
         if arguments.source == "-":
@@ -104,9 +105,9 @@ def _look_again(arguments: argparse.Namespace, log: flow.Log) -> Audit:
             with open(arguments.source, "rb") as file:
                 seen = recording.unpack(file)
     except (OSError, ValueError) as error:
-        raise BadInput(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
+        raise BadInputError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
     except recording.RecordingError as error:
-        raise BadInput(f"{name} is no recording: {error}") from None
+        raise BadInputError(f"{name} is no recording: {error}") from None
     skip = {**seen.skip, **settings.combine(None, _steps(arguments)).skip}
     found = flow.collect(seen.machine, log, skip=skip, notes=seen.notes)
     return recording.retimed(found, seen)
@@ -125,7 +126,7 @@ def _written(output: str, make: Callable[[], bytes]) -> bytes:
     """What `make` makes, once it stands at `output` (`-`: stdout).
 
     Raises:
-        BadInput: it cannot be written there, which is found out before anything is made as far as that can be.
+        BadInputError: it cannot be written there, which is found out before anything is made as far as that can be.
     """
     try:
         if output != "-":
@@ -134,7 +135,7 @@ def _written(output: str, make: Callable[[], bytes]) -> bytes:
         if output != "-":
             flow.write(output, content)
     except flow.OutputError as error:
-        raise BadInput(str(error)) from None
+        raise BadInputError(str(error)) from None
     if output == "-":
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
@@ -145,7 +146,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     """What the flags and the kernel's command line say.
 
     Raises:
-        BadInput: a flag says something that cannot be.
+        BadInputError: a flag says something that cannot be.
     """
     with _flag("--tool"):
         tools = [settings.tool(text) for text in arguments.tool]
@@ -169,7 +170,7 @@ def _flag(name: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise BadInput(f"{name}: {error}") from None
+        raise BadInputError(f"{name}: {error}") from None
 
 
 class _Log:
