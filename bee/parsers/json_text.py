@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+
+# Where an object begins: a message such as `[warning] {0}` before it is none.
+_OBJECT = re.compile(r"\{\s*[\"}]")
 
 
 def load(data: bytes) -> tuple[object, tuple[str, ...]]:
-    """The first JSON object or array in `data`, and notes on what could not be read (None, when there is none)."""
+    """The first JSON object in `data`, and notes on what could not be read (None, when there is none)."""
     text = data.decode("utf-8", "replace")
-    starts = [at for at in (text.find("{"), text.find("[")) if at >= 0]
-    if not starts:
+    begin = _OBJECT.search(text)
+    if begin is None:
         return None, ("there is no JSON in the output",) if text.strip() else ()
     try:
-        value, _ = json.JSONDecoder().raw_decode(text, min(starts))
+        value, _ = json.JSONDecoder().raw_decode(text, begin.start())
     except json.JSONDecodeError as error:
         return None, (f"the JSON is broken at line {error.lineno}: {error.msg}",)
     except (ValueError, RecursionError) as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
 _MAX_DEPTH = 64
+_BEGIN = re.compile(rb"<[?!a-zA-Z]")
 
 
 @dataclass(slots=True)
@@ -47,6 +49,9 @@ def parse(data: bytes) -> Report:
     """Read `nvidia-smi -q -x`. XML that breaks off gives the GPUs up to there, the last one as far as it goes."""
     if not data.strip():
         return Report()
+    # Warnings stand before the document, of a damaged infoROM for one.
+    begin = _BEGIN.search(data)
+    data = data[begin.start() :] if begin else data
     builder = _Builder()
     notes: tuple[str, ...] = ()
     try:

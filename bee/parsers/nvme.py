@@ -17,6 +17,8 @@ _TEXT_NAMES = {
     "available_spare": "avail_spare",
     "available_spare_threshold": "spare_thresh",
     "percentage_used": "percent_used",
+    "Data Units Read": "data_units_read",
+    "Data Units Written": "data_units_written",
 }
 _KELVIN = 273
 # One NVMe data unit is 1,000 units of 512 bytes (Base Specification, SMART / Health Information, Data Units Read).

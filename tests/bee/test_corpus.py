@@ -4,50 +4,25 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bee.machine import Recorded
 from bee.parsers import (
     dmidecode,
-    ethtool,
     ipmitool,
     lsblk,
     lspci,
-    mstflint,
-    nvidia_smi,
     nvme,
     sas_ircu,
     smartctl,
     storcli,
 )
+from tests.bee.parser_cases import CASES
 from tests.bee.recorded import audit, exited
 from tests.bee.test_audit import errors, serialise
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 pytestmark = pytest.mark.skipif("BEE_CORPUS" not in os.environ, reason="BEE_CORPUS is not set: no corpus to read")
-
-PARSERS: dict[str, Callable[[bytes], Any]] = {
-    "dmidecode": dmidecode.parse,
-    "ethtool": ethtool.parse,
-    "ipmitool": ipmitool.parse,
-    "lsblk": lsblk.parse,
-    "lspci": lspci.parse,
-    "mstflint": mstflint.parse,
-    "nvidia_smi": nvidia_smi.parse,
-    "nvme": nvme.parse,
-    "nvme smart-log": nvme.parse_smart_log,
-    "ipmitool sdr": ipmitool.parse_sensors,
-    "ipmitool sel": ipmitool.parse_events,
-    "ipmitool mc info": ipmitool.parse_fields,
-    "sas_ircu": sas_ircu.parse,
-    "smartctl": smartctl.parse,
-    "smartctl --scan": smartctl.parse_scan,
-    "storcli": storcli.parse,
-}
 
 
 def corpus(*folders: str) -> list[Path]:
@@ -57,13 +32,13 @@ def corpus(*folders: str) -> list[Path]:
     return found
 
 
-@pytest.mark.parametrize("name", PARSERS)
+@pytest.mark.parametrize("name", CASES)
 def test_every_parser_reads_every_file_of_every_tool(name: str) -> None:
     for path in sorted(Path(os.environ["BEE_CORPUS"]).rglob("*")):
         if path.is_file():
             # Whole for its own tool; of the others' the beginning is as good as all of it.
             data = path.read_bytes()
-            PARSERS[name](data if path.parent.name.startswith(name[:4]) else data[:20_000])
+            CASES[name].parse(data if path.parent.name.startswith(name[:4]) else data[:20_000])
 
 
 def test_dmidecode_gives_every_structure_that_was_printed() -> None:

@@ -14,9 +14,9 @@ from bee.machine import Live, Recorded
 from bee.views import qr, text
 from bee.views.columns import WIDTH
 from bee.views.document import size
+from tests.bee.planting import json_values
 from tests.bee.recorded import audit, server
 from tests.bee.test_audit import serialise
-from tests.bee.test_parsers import json_values
 
 CONTENT = serialise(audit(server()))
 DOCUMENT: dict[str, Any] = json.loads(CONTENT)

@@ -1,0 +1,216 @@
+"""The table of all parsers, each with what its properties need.
+
+It says nothing of how many examples are tried: that is the business of the hypothesis profile in force.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bee.parsers import (
+    dmidecode,
+    ethtool,
+    ipmitool,
+    lsblk,
+    lspci,
+    mstflint,
+    nvidia_smi,
+    nvme,
+    sas_ircu,
+    smartctl,
+    storcli,
+)
+from tests.bee import planting
+from tests.bee.recorded import RECORDINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hypothesis import strategies as st
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One parser. Results are Any: the parsers' records have nothing in common.
+
+    `planted` is what it must find in noise, and `seen` reduces a result to the form that is expected there.
+    `records` lists what a result holds many of, where each is printed on lines of its own; None where one broken line
+    may cost everything (JSON, XML) or where there is one record.
+    """
+
+    parse: Callable[[bytes], Any]
+    recording: str
+    planted: st.SearchStrategy[planting.Planted]
+    seen: Callable[[Any], object]
+    records: Callable[[Any], Sequence[object]] | None = None
+    json: bool = False
+
+    def sample(self) -> bytes:
+        """What the tool printed."""
+        return (RECORDINGS / self.recording).read_bytes()
+
+
+def _raid(report: storcli.Report) -> object:
+    (controller,) = report.controllers
+    return controller.model, [(d.enclosure, d.slot, d.model, d.serial, d.media_errors) for d in controller.drives]
+
+
+def _ir(report: sas_ircu.Report) -> object:
+    (found,) = report.controllers
+    drives = [(d.enclosure, d.slot, d.model, d.serial, d.size_bytes) for d in found.drives]
+    return found.firmware, found.pci_address, drives
+
+
+def _nvme_health(log: nvme.SmartLog) -> object:
+    return log.critical_warning, log.temperature_celsius, log.wear_percent, log.media_errors
+
+
+CASES: dict[str, Case] = {
+    "dmidecode": Case(
+        parse=dmidecode.parse,
+        recording="dmidecode-memory.txt",
+        planted=planting.many(planting.dimm),
+        seen=lambda table: [
+            (s.handle, s.get("Size"), s.get("Locator"), s.get("Part Number"), s.items("Characteristics"))
+            for s in table.of_type(17)
+        ],
+        records=lambda table: table.structures,
+    ),
+    "ethtool": Case(
+        parse=ethtool.parse,
+        recording="ethtool.txt",
+        planted=planting.one(planting.adapter.map(lambda p: planting.Planted(p.text, (p.expected[2], p.expected[0])))),
+        seen=lambda driver: (driver.name, driver.firmware),
+    ),
+    "ipmitool fru": Case(
+        parse=ipmitool.parse,
+        recording="ipmitool-fru.txt",
+        planted=planting.many(planting.fru),
+        seen=lambda report: [
+            (fru.description, fru.id, fru.get("Board Serial"), fru.get("Product Part Number")) for fru in report.frus
+        ],
+        records=lambda report: report.frus,
+    ),
+    "ipmitool mc info": Case(
+        parse=ipmitool.parse_fields,
+        recording="ipmitool-mc-info.txt",
+        planted=planting.one(planting.bmc_fields),
+        seen=lambda fields: (fields.get("Firmware Revision"), fields.get("Product Name")),
+        records=lambda fields: fields.fields,
+    ),
+    "ipmitool sdr": Case(
+        parse=ipmitool.parse_sensors,
+        recording="ipmitool-sdr.txt",
+        planted=planting.many(planting.sensor),
+        seen=lambda report: [(s.name, s.status, s.entity, s.reading) for s in report.sensors],
+        records=lambda report: report.sensors,
+    ),
+    "ipmitool sel": Case(
+        parse=ipmitool.parse_events,
+        recording="ipmitool-sel.txt",
+        planted=planting.many(planting.event),
+        seen=lambda report: [(e.id, e.when, e.sensor, e.event, e.asserted) for e in report.events],
+        records=lambda report: report.events,
+    ),
+    "lsblk": Case(
+        parse=lsblk.parse,
+        recording="lsblk.json",
+        planted=planting.block_devices,
+        seen=lambda report: [(d.name, d.size_bytes, d.serial) for d in report.devices],
+        json=True,
+    ),
+    "lspci": Case(
+        parse=lspci.parse,
+        recording="lspci.txt",
+        planted=planting.many(planting.function),
+        seen=lambda report: [
+            (
+                f.address,
+                f.class_id,
+                f.vendor_name,
+                f.vendor_id,
+                f.device_name,
+                f.device_id,
+                f.physical_slot,
+                f.driver,
+            )
+            for f in report.functions
+        ],
+        records=lambda report: report.functions,
+    ),
+    "mstflint": Case(
+        parse=mstflint.parse,
+        recording="mstflint.txt",
+        planted=planting.one(planting.adapter.map(lambda p: planting.Planted(p.text, p.expected[:2]))),
+        seen=lambda image: (image.version, image.psid),
+    ),
+    "nvidia-smi": Case(
+        parse=nvidia_smi.parse,
+        recording="nvidia-smi.xml",
+        planted=planting.gpu_log(),
+        seen=lambda report: [
+            (e.attributes.get("id"), e.value("uuid"), e.value("fb_memory_usage/total")) for e in report.gpus
+        ],
+    ),
+    "nvme id-ctrl": Case(
+        parse=nvme.parse,
+        recording="nvme-id-ctrl.json",
+        planted=planting.nvme_identity,
+        seen=lambda found: (found.vendor_id, found.serial, found.model, found.capacity_bytes),
+        json=True,
+    ),
+    "nvme smart-log": Case(
+        parse=nvme.parse_smart_log,
+        recording="nvme-smart-log.json",
+        planted=planting.nvme_health,
+        seen=_nvme_health,
+        json=True,
+    ),
+    "nvme smart-log as text": Case(
+        parse=nvme.parse_smart_log,
+        recording="nvme-smart-log.txt",
+        planted=planting.nvme_health_text,
+        seen=_nvme_health,
+    ),
+    "sas_ircu LIST": Case(
+        parse=sas_ircu.parse_list,
+        recording="sas3ircu-list.txt",
+        planted=planting.one(planting.listed_controller).map(lambda p: planting.Planted(p.text, (p.expected,))),
+        seen=lambda numbers: numbers,
+    ),
+    "sas_ircu DISPLAY": Case(
+        parse=sas_ircu.parse,
+        recording="sas3ircu-display.txt",
+        planted=planting.ir_controller(),
+        seen=_ir,
+    ),
+    "smartctl": Case(
+        parse=smartctl.parse,
+        recording="smartctl-sda.json",
+        planted=planting.drive_health,
+        seen=lambda s: (s.model, s.serial, s.size_bytes, s.passed, s.reallocated_sectors),
+        json=True,
+    ),
+    "smartctl --scan": Case(
+        parse=smartctl.parse_scan,
+        recording="smartctl-scan.json",
+        planted=planting.scanned,
+        seen=lambda scan: [(d.name, d.type) for d in scan.devices],
+        json=True,
+    ),
+    "storcli": Case(
+        parse=storcli.parse,
+        recording="storcli-call.json",
+        planted=planting.raid(detailed=False),
+        seen=_raid,
+        json=True,
+    ),
+    "storcli drives": Case(
+        parse=lambda data: storcli.parse(data, data),
+        recording="storcli-drives.json",
+        planted=planting.raid(detailed=True),
+        seen=_raid,
+        json=True,
+    ),
+}
