@@ -15,6 +15,11 @@ def task__kernel():
     return build.stage(kernel.KERNEL)
 
 
+def task__password():
+    """the password of an image without keys"""
+    return build.stage(overlay.PASSWORD)
+
+
 def task_compile():
     """1. compile the bee program, one file"""
     return build.stage(compiling.COMPILE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -15,14 +14,16 @@ from doit.reporter import ConsoleReporter
 from iso import lock, shell
 from iso.errors import BadInputError, BuildError
 from iso.paths import Paths
-from iso.stamps import Stamp
+from iso.stage import Step
+from iso.stamps import Done, Stamp, outputs_of
+from iso.verdict import reasons
 from iso.versions import Config, configure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from iso.stage import Job, Stage
+    from iso.stage import Stage
 
 Task = dict[str, Any]  # doit's own shape of a task
 
@@ -72,27 +73,25 @@ DOIT_CONFIG = {
 
 
 class UpToDate:
-    """doit's question whether a stage may be skipped: its key is that of its stamp, and its outputs are there.
+    """doit's question whether a stage may be skipped.
 
     Args:
-        stage: the stage.
-        job: what it works on.
-        stamp: what says that it is done.
+        step: the stage.
         build: whose checkout must be its own before anything is believed.
     """
 
-    def __init__(self, stage: Stage, job: Job, stamp: Stamp, build: Build) -> None:
-        self.stage, self.job, self.stamp, self.build = stage, job, stamp, build
+    def __init__(self, step: Step, build: Build) -> None:
+        self.step, self.build = step, build
 
     def __call__(self) -> bool:
         self.build.hold()
+        stage, job = self.step.stage, self.step.job
         try:
-            if self.stage.spared(self.job):
+            if stage.spared(job):
                 return True
-            outputs = self.stage.outputs(self.job)
-            if not self.stamp.holds(self.stage.key(self.job)) or not all(map(os.path.lexists, outputs)):
+            if reasons(self.step, self.step.inputs()):
                 return False
-            if remark := self.stage.remark(self.job):
+            if remark := stage.remark(job):
                 print(remark, flush=True)
             return True
         except (BuildError, OSError):
@@ -111,8 +110,8 @@ class Build:
     def __init__(self, root: Path, settings: dict[str, str]) -> None:
         self.paths = Paths.of(root)
         self.config = _configured(self.paths, settings)
+        self.steps: list[Step] = []
         self._previous: list[str] = []
-        self._number = 0
         self._lock: int | None = None
         shell.terminate_as_interrupt()
         sys.excepthook = _without_traceback
@@ -153,25 +152,31 @@ class Build:
                 raise SystemExit(str(error)) from None
 
     def _task(self, stage: Stage) -> Task:
-        job = stage.job(self.config, self.paths)
-        stamp = Stamp(self.paths.stamps, self._number, stage.name)
-        self._number += 1
+        stamp = Stamp(self.paths.stamps, len(self.steps), stage.name)
+        step = Step(stage, stage.job(self.config, self.paths), stamp)
+        self.steps.append(step)
         return {
-            "actions": [(self._run, [stage, job, stamp])],
-            "uptodate": [UpToDate(stage, job, stamp, self)],
+            "actions": [(self._run, [step])],
+            "uptodate": [UpToDate(step, self)],
             "task_dep": self._previous,
+            "meta": {"step": step},
         }
 
-    def _run(self, stage: Stage, job: Job, stamp: Stamp) -> TaskFailed | None:
+    def _run(self, step: Step) -> TaskFailed | None:
         self.hold()
+        job = step.job
         try:
             job.log.parent.mkdir(parents=True, exist_ok=True)
             job.log.unlink(missing_ok=True)
             # What it depends on, read before it runs: a change while it runs must show the next time.
-            key = stage.key(job)
-            stamp.void()
-            stage.run(job)
-            stamp.write(key)
+            inputs = step.inputs()
+            step.stamp.void()
+            began, clock = time.time(), time.monotonic()
+            with shell.recording() as commands:
+                step.stage.run(job)
+            seconds = round(time.monotonic() - clock, 3)
+            outputs = outputs_of(step.stage.outputs(job))
+            step.stamp.write(Done(inputs, outputs, commands, began, seconds))
         except BuildError as error:
             return TaskFailed(str(error))
         except OSError as error:

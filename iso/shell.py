@@ -15,7 +15,7 @@ from iso.errors import BuildError
 from iso.isolation import isolated
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from types import FrameType
 
 _KEPT = ("HOME", "TMPDIR", "http_proxy", "https_proxy", "no_proxy")
@@ -26,6 +26,16 @@ _GRACE = 20
 
 # Every tool has no terminal, a process group of its own that is ended as a whole, and dies even with a killed build.
 _tool = sh.Command("setpriv").bake("--pdeathsig", "KILL", "--", _tty_out=False, _tty_in=False, _new_group=True)
+
+
+_recorded: list[list[str]] = []
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[list[list[str]]]:
+    """The command lines of all tools that are run meanwhile, as they were asked for."""
+    _recorded.clear()
+    yield _recorded
 
 
 def terminate_as_interrupt() -> None:
@@ -107,6 +117,7 @@ def _logged(
     stdin: IO[bytes],
     lifeline: int | None = None,
 ) -> None:
+    _recorded.append(list(command))
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as stream:
         stream.write(f"+ {shlex.join(command)}\n".encode())

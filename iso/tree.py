@@ -24,13 +24,13 @@ def digest(*values: object) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def file_digest(path: Path) -> str:
+def file_digest(path: Path | str) -> str:
     """SHA-256 of a file's content.
 
     Args:
         path: a file; links are followed.
     """
-    with path.open("rb") as stream:
+    with open(path, "rb") as stream:  # noqa: PTH123  # a Path for each file takes longer than its digest
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -40,23 +40,37 @@ def tree_digest(top: Path) -> str:
     Args:
         top: a file or folder; its absence is a value of its own.
     """
-    return digest(list(_entries(top)))
+    return digest(listing(top, "."))
 
 
-def _entries(top: Path) -> Iterator[list[str]]:
-    for path in [top, *walk(top)]:
-        try:
-            status = path.lstat()
-        except FileNotFoundError:
-            yield ["absent"]
-            return
-        kind = stat.S_IFMT(status.st_mode)
-        content = ""
-        if stat.S_ISLNK(status.st_mode):
-            content = str(path.readlink())
-        elif stat.S_ISREG(status.st_mode):
-            content = file_digest(path)
-        yield [str(path.relative_to(top)), oct(kind), oct(stat.S_IMODE(status.st_mode)), content]
+def listing(top: Path, name: str) -> dict[str, str]:
+    """What each file, link and folder of a tree is: its mode (octal, as in st_mode) and its digest or target.
+
+    Args:
+        top: a file or folder; nothing comes of one that is absent.
+        name: what to call it; what is in it is named `name/…`.
+    """
+    found: dict[str, str] = {}
+    try:
+        status = top.lstat()
+    except FileNotFoundError:
+        return found
+    _list(str(top), name, status.st_mode, found)
+    return found
+
+
+def _list(path: str, name: str, mode: int, found: dict[str, str]) -> None:
+    if stat.S_ISREG(mode):
+        found[name] = f"{mode:o} {file_digest(path)}"
+    elif stat.S_ISLNK(mode):
+        found[name] = f"{mode:o} {os.readlink(path)}"  # noqa: PTH115  # see file_digest
+    else:
+        found[name] = f"{mode:o}"
+    if stat.S_ISDIR(mode):
+        with os.scandir(path) as entries:
+            inside = sorted((entry.name, entry) for entry in entries if entry.name not in _IGNORED)
+        for part, entry in inside:
+            _list(entry.path, f"{name}/{part}", entry.stat(follow_symlinks=False).st_mode, found)
 
 
 def walk(top: Path) -> Iterator[Path]:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from iso import build_root, zipapp
 from iso.build_root import Bind
+from iso.inputs import Inputs
 from iso.mounts import remove_tree
 from iso.stage import Job, Stage
 from iso.stages.kernel import archive_of
-from iso.tree import digest, file_digest, tree_digest
+from iso.tree import file_digest, listing
 
 
 def _compile(job: Job) -> None:
@@ -33,10 +34,13 @@ def _compile(job: Job) -> None:
     remove_tree(result)
 
 
-def key(job: Job) -> str:
-    """What the program depends on."""
-    compiler = file_digest(Path(zipapp.__file__))
-    return digest("compile", job.config.suite, tree_digest(job.paths.bee), tree_digest(job.paths.schemas), compiler)
+def _inputs(job: Job) -> Inputs:
+    return Inputs(
+        files=listing(job.paths.bee, "bee")
+        | listing(job.paths.schemas, "schemas")
+        | {"iso/zipapp.py": file_digest(Path(zipapp.__file__))},
+        settings={"suite": job.config.suite},
+    )
 
 
-COMPILE = Stage(name="compile", run=_compile, key=key, outputs=lambda job: [job.paths.program])
+COMPILE = Stage(name="compile", run=_compile, inputs=_inputs, outputs=lambda job: [job.paths.program])

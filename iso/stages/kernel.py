@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from iso import lock, mirror
 from iso.apt import Archive, choose_kernel
 from iso.errors import BuildError
+from iso.inputs import Inputs
 from iso.stage import Job, Stage
-from iso.tree import digest
 
 if TYPE_CHECKING:
     from iso.paths import Paths
@@ -74,17 +74,28 @@ def require_kernel(job: Job) -> str:
     return abi
 
 
-def _key(job: Job) -> str:
+def _inputs(job: Job) -> Inputs:
     config = job.config
+    return Inputs(
+        settings={
+            "suite": config.suite,
+            "abi": f"{config.kernel_abi}{' or newest' if config.newest_allowed else ''}",
+            "mirror": config.mirror or "",
+            "security_mirror": config.security_mirror or "",
+        }
+    )
+
+
+def _asks(job: Job) -> str | None:
     # With leave to take another, the mirror is asked each time: what it had may be gone, which must show at the start.
-    chosen = _choice(job)[0] if config.newest_allowed else None
-    return digest(chosen, config.suite, config.kernel_abi, config.newest_allowed, config.mirror, config.security_mirror)
+    return _choice(job)[0] if job.config.newest_allowed else None
 
 
 KERNEL = Stage(
     name="_kernel",
     run=_choose,
-    key=_key,
+    inputs=_inputs,
+    asks=_asks,
     outputs=lambda job: [job.paths.kernel_abi],
     remark=_remark,
 )

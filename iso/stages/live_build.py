@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 
 from iso import build_root, lock, mirror, release, shell
+from iso.inputs import Inputs
 from iso.isolation import owner
 from iso.mounts import remove_tree
 from iso.stage import Job, Stage
-from iso.stages import overlay
 from iso.stages.kernel import archive_of, kernel_abi, require_kernel
-from iso.tree import digest, file_digest, tree_digest
+from iso.tree import file_digest, listing
 
 # What of iso/builder is live-build's, and where it looks for it.
 _CONFIGURATION = {
@@ -40,14 +40,19 @@ def checksum(job: Job) -> Path:
     return iso.with_name(f"{iso.name}.sha256")
 
 
-def _prepare_key(job: Job) -> str:
+def _configuration(job: Job) -> Inputs:
     archives = mirror.find(job.config)
-    return digest(
-        "workdir",
-        [tree_digest(job.paths.builder / name) for name in (*_CONFIGURATION, _ASSEMBLE)],
-        archives.archive,
-        archives.security,
-        overlay.key(job),
+    files: dict[str, str] = {}
+    for name in _CONFIGURATION:
+        files |= listing(job.paths.builder / name, f"iso/builder/{name}")
+    return Inputs(
+        files=files,
+        settings={
+            "suite": job.config.suite,
+            "kernel": kernel_abi(job.paths),
+            "mirror": archives.archive,
+            "security_mirror": archives.security,
+        },
     )
 
 
@@ -110,16 +115,20 @@ def _outputs(job: Job) -> list[Path]:
     return [image(job), checksum(job)]
 
 
-PREPARE = Stage(name="workdir", run=_prepare, key=_prepare_key, outputs=lambda job: [job.paths.workdir / "VERSIONS"])
+def _assembly(job: Job) -> Inputs:
+    return Inputs(
+        files=listing(job.paths.builder / _ASSEMBLE, f"iso/builder/{_ASSEMBLE}"),
+        settings={"date": str(release.source_date(job.paths))},
+    )
+
+
+PREPARE = Stage(
+    name="workdir", run=_prepare, inputs=_configuration, outputs=lambda job: [job.paths.workdir / "VERSIONS"]
+)
 SYNC = Stage(
     name="sync",
     run=_sync,
-    key=lambda job: digest("sync", _prepare_key(job)),
+    inputs=lambda _job: Inputs(),
     outputs=lambda job: [job.paths.workdir / _INCLUDES],
 )
-BUILD = Stage(
-    name="live_build",
-    run=_build,
-    key=lambda job: digest("live_build", _prepare_key(job)),
-    outputs=_outputs,
-)
+BUILD = Stage(name="live_build", run=_build, inputs=_assembly, outputs=_outputs)

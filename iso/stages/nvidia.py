@@ -10,12 +10,13 @@ from iso import build_root, cache, shell
 from iso import load_order as ordering
 from iso.build_root import Bind
 from iso.errors import BuildError
+from iso.inputs import Inputs
 from iso.load_order import load_order, parse_modules_dep
 from iso.mounts import remove_tree
 from iso.stage import Job, Stage
 from iso.stages import nvidia_debian
 from iso.stages.kernel import archive_of, kernel_abi, require_kernel
-from iso.tree import digest, file_digest
+from iso.tree import file_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,16 +30,26 @@ _BUILD_SCRIPT = "build-modules.sh"
 _MAKERS = (__file__, nvidia_debian.__file__, ordering.__file__)
 
 
-def key(job: Job) -> str:
+def inputs(job: Job) -> Inputs:
     """What the built driver depends on."""
-    if not job.config.with_nvidia:
-        return digest("nvidia", "none")
     config = job.config
+    if not config.with_nvidia:
+        return Inputs(settings={"nvidia": "none"})
     makers = (job.paths.builder / _BUILD_SCRIPT, *(Path(str(module)) for module in _MAKERS))
-    recipe = [file_digest(maker) for maker in makers]
-    return digest(
-        "nvidia", config.nvidia_source, config.nvidia_version, config.suite, kernel_abi(job.paths), MODULES, recipe
+    return Inputs(
+        files={maker.name: file_digest(maker) for maker in makers},
+        settings={
+            "nvidia": config.nvidia_source,
+            "nvidia_version": config.nvidia_version,
+            "suite": config.suite,
+            "kernel": kernel_abi(job.paths),
+        },
     )
+
+
+def key(job: Job) -> str:
+    """Under what the caches have the driver."""
+    return inputs(job).key
 
 
 def entry(job: Job) -> Path:
@@ -54,6 +65,18 @@ def _is_built(job: Job) -> bool:
     """Whether one of the caches has the driver, so that nothing needs to be prepared."""
     own_key = key(job)
     return any(cache.is_complete(place(job), own_key) for place in (entry, _shared))
+
+
+def _spared(job: Job) -> str | None:
+    if not job.config.with_nvidia:
+        return "no driver is wanted"
+    return "a cache has the driver" if _is_built(job) else None
+
+
+def _kept(job: Job) -> str | None:
+    if not job.config.with_nvidia:
+        return "no driver is wanted"
+    return f"{entry(job).name} is complete" if cache.is_complete(entry(job), key(job)) else None
 
 
 class _Workshop:
@@ -203,9 +226,9 @@ def _substage(
         name=f"nvidia:{name}",
         summary=summary,
         run=run,
-        key=lambda job: digest(name, key(job)),
+        inputs=inputs,
         outputs=lambda job: products(_Workshop(job.paths)),
-        spared=lambda job: not job.config.with_nvidia or _is_built(job),
+        spared=_spared,
     )
 
 
@@ -230,7 +253,7 @@ KEEP = Stage(
     name="nvidia:f_cache",
     summary="6f. keep all of it in dist/ and in the shared cache",
     run=_keep,
-    key=key,
-    spared=lambda job: not job.config.with_nvidia or cache.is_complete(entry(job), key(job)),
+    inputs=inputs,
+    spared=_kept,
 )
 SUBSTAGES = (HEADERS, DOWNLOAD, EXTRACT, BUILD, LINK_LIBRARIES, KEEP)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from iso import password, release
 from iso.errors import BuildError
+from iso.inputs import Inputs
 from iso.mounts import remove_tree
 from iso.stage import Job, Stage
-from iso.stages import compile as compiling
 from iso.stages import nvidia
 from iso.stages.kernel import kernel_abi
-from iso.tree import digest, file_digest, tree_digest, walk
+from iso.tree import file_digest, listing, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,28 +26,34 @@ VENDOR_PROGRAMS = ("storcli64", "sas2ircu", "sas3ircu", "mstflint")
 LIBRARIES = "usr/lib"
 
 
-def key(job: Job) -> str:
-    """What the staged overlay depends on: a change of any part stages all of it again, so nothing stale survives."""
-    keys = job.config.authorized_keys
-    return digest(
-        "overlay",
-        tree_digest(job.paths.source_overlay),
-        compiling.key(job),
-        file_digest(keys or _password_file(job.paths)),
-        [(path.name, file_digest(path)) for path in _vendor_programs(job.paths)],
-        nvidia.key(job),
-        _facts(job),
+def _inputs(job: Job) -> Inputs:
+    """All that is put into the staged overlay: any change stages all of it again, so that nothing stale survives."""
+    return (
+        Inputs(files=listing(job.paths.source_overlay, "iso/overlay"), settings=_facts(job))
+        | _login(job)
+        | _vendor(job)
+        | nvidia.inputs(job)
     )
+
+
+def _login(job: Job) -> Inputs:
+    keys = job.config.authorized_keys
+    if keys:
+        return Inputs(files={"authorized_keys": file_digest(keys)})
+    return Inputs(files=listing(job.paths.fallback_password, "the fallback password"))
+
+
+def _vendor(job: Job) -> Inputs:
+    return Inputs(files={f"iso/vendor/{path.name}": file_digest(path) for path in _vendor_programs(job.paths)})
 
 
 def _facts(job: Job) -> dict[str, str]:
     return release.facts(job.config, job.paths, kernel_abi(job.paths))
 
 
-def _password_file(paths: Paths) -> Path:
-    """The file of the fallback password, which is an input like any other: made when it is missing."""
-    password.load_or_generate(paths.fallback_password)
-    return paths.fallback_password
+def _have_password(job: Job) -> None:
+    if not job.config.authorized_keys:
+        password.load_or_generate(job.paths.fallback_password)
 
 
 def _stage(job: Job) -> None:
@@ -131,21 +137,27 @@ def _write(path: Path, content: bytes, mode: int) -> None:
     path.chmod(mode)
 
 
-def _injection(name: str, run: Callable[[Job], None]) -> Stage:
-    return Stage(
-        name=name,
-        run=run,
-        key=lambda job: digest(name, key(job)),
-        outputs=lambda job: [job.paths.overlay],
-    )
+def _injection(name: str, run: Callable[[Job], None], inputs: Callable[[Job], Inputs]) -> Stage:
+    return Stage(name=name, run=run, inputs=inputs, outputs=lambda job: [job.paths.overlay])
 
 
-STAGE = _injection("overlay", _stage)
-AUTHORIZE = _injection("authorize", _authorize)
-ADD_PROGRAM = _injection("bee", _add_program)
-ADD_VENDOR_PROGRAMS = _injection("vendor", _add_vendor_programs)
-ADD_MODULES = _injection("modules", _add_modules)
-ADD_SMI = _injection("nvidia_smi", _add_smi)
-ADD_LIBRARIES = _injection("libraries", _add_libraries)
-WRITE_RELEASE = _injection("release", _write_release)
-PATCH_MOTD = _injection("motd", _patch_motd)
+def _release_facts(job: Job) -> Inputs:
+    return Inputs(settings=_facts(job))
+
+
+# The fallback password is an input like any other: made, where it is missing, before anything depends on it.
+PASSWORD = Stage(
+    name="_password",
+    run=_have_password,
+    inputs=lambda job: Inputs(settings={"authorized_keys": str(job.config.authorized_keys or "")}),
+    outputs=lambda job: [] if job.config.authorized_keys else [job.paths.fallback_password],
+)
+STAGE = _injection("overlay", _stage, _inputs)
+AUTHORIZE = _injection("authorize", _authorize, _login)
+ADD_PROGRAM = _injection("bee", _add_program, lambda job: Inputs(files=listing(job.paths.program, "dist/bee")))
+ADD_VENDOR_PROGRAMS = _injection("vendor", _add_vendor_programs, _vendor)
+ADD_MODULES = _injection("modules", _add_modules, nvidia.inputs)
+ADD_SMI = _injection("nvidia_smi", _add_smi, nvidia.inputs)
+ADD_LIBRARIES = _injection("libraries", _add_libraries, nvidia.inputs)
+WRITE_RELEASE = _injection("release", _write_release, _release_facts)
+PATCH_MOTD = _injection("motd", _patch_motd, _release_facts)

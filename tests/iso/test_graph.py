@@ -23,7 +23,8 @@ sys.path.insert(0, {str(ROOT)!r})
 from iso import graph
 from iso.errors import BuildError
 from iso.stage import Stage
-from iso.tree import tree_digest
+from iso.inputs import Inputs
+from iso.tree import listing
 
 DOIT_CONFIG = graph.DOIT_CONFIG
 here = Path(__file__).parent
@@ -40,16 +41,16 @@ def check(job):
     if (here / "copied").read_text() == "slow":
         time.sleep(60)
 
-def key(job):
-    return tree_digest(here / "input")
+def inputs(job):
+    return Inputs(listing(here / "input", "input"), {{"suite": job.config.suite}})
 
 def task_copy():
     "1. copy"
-    return build.stage(Stage("copy", copy, key, outputs=lambda job: [here / "copied"]))
+    return build.stage(Stage("copy", copy, inputs, outputs=lambda job: [here / "copied"]))
 
 def task_check():
     "2. check"
-    return build.stage(Stage("check", check, key))
+    return build.stage(Stage("check", check, inputs))
 
 def task_iso():
     "all"

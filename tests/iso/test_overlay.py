@@ -19,6 +19,7 @@ from tests.iso.checkout import ABI, config, make_checkout, run
 
 if TYPE_CHECKING:
     from iso.paths import Paths
+    from iso.stage import Stage
 
 PUBLIC_KEY = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me@example\n"
 ALL = (
@@ -59,11 +60,11 @@ def test_a_file_removed_from_the_source_is_gone_from_the_work_folder(paths: Path
         run(stage, paths, config())
     included = paths.workdir / "config/includes.chroot/etc/old"
     assert included.exists()
-    before = [stage.key(stage.job(config(), paths)) for stage in everything]
+    before = overlay.STAGE.inputs(overlay.STAGE.job(config(), paths))
     (paths.source_overlay / "etc/old").unlink()
-    after = [stage.key(stage.job(config(), paths)) for stage in everything]
-    # Each of them has to run again ...
-    assert all(old != new for old, new in zip(before, after, strict=True))
+    after = overlay.STAGE.inputs(overlay.STAGE.job(config(), paths))
+    # The first of them has to run again, and the others with it ...
+    assert after.changes_since(before) == ["iso/overlay/etc/old is gone"]
     for stage in everything:
         run(stage, paths, config())
     # ... and leaves nothing of what was.
@@ -100,30 +101,48 @@ def test_keys_in_place_of_a_password_stage_everything_again(paths: Paths, tmp_pa
     keys = tmp_path / "keys"
     keys.write_bytes(PUBLIC_KEY)
     with_keys = config(authorized_keys=keys)
-    assert overlay.STAGE.key(overlay.STAGE.job(config(), paths)) != overlay.STAGE.key(
-        overlay.STAGE.job(with_keys, paths)
-    )
+    before, after = (overlay.STAGE.inputs(overlay.STAGE.job(chosen, paths)) for chosen in (config(), with_keys))
+    assert after.changes_since(before) == ["authorized_keys is new"]
     for chosen in (config(), with_keys):
         for stage in ALL:
             run(stage, paths, chosen)
     assert not (paths.overlay / "etc/bee/password-fallback").exists()
 
 
-def test_the_key_is_the_same_before_and_after_the_password_was_made(paths: Paths) -> None:
+def test_the_password_is_an_input_that_is_made_before_anything_depends_on_it(paths: Paths) -> None:
+    run(overlay.PASSWORD, paths, config())
     job = overlay.STAGE.job(config(), paths)
-    first = overlay.key(job)
+    first = overlay.STAGE.inputs(job)
     run(overlay.STAGE, paths, config())
     run(overlay.AUTHORIZE, paths, config())
-    assert overlay.key(job) == first
+    assert overlay.STAGE.inputs(job) == first
+    paths.fallback_password.unlink()
+    run(overlay.PASSWORD, paths, config())
+    assert overlay.STAGE.inputs(job).changes_since(first) == ["the fallback password changed"]
+
+
+def test_with_keys_no_password_is_made(paths: Paths, tmp_path: Path) -> None:
+    run(overlay.PASSWORD, paths, config(authorized_keys=tmp_path / "keys"))
+    assert not paths.private.exists()
+
+
+@pytest.mark.parametrize("stage", [*ALL, live_build.PREPARE, live_build.SYNC, live_build.BUILD], ids=lambda s: s.name)
+def test_asking_for_inputs_changes_nothing(paths: Paths, stage: Stage) -> None:
+    before = tree_digest(paths.root)
+    stage.inputs(stage.job(config(), paths))
+    assert tree_digest(paths.root) == before
 
 
 def test_a_vendor_program_under_another_name_stages_everything_again(paths: Paths) -> None:
     paths.vendor.mkdir()
     job = overlay.STAGE.job(config(), paths)
     (paths.vendor / "sas2ircu").write_text("program")
-    before = overlay.key(job)
+    before = overlay.STAGE.inputs(job)
     (paths.vendor / "sas2ircu").rename(paths.vendor / "sas3ircu")
-    assert overlay.key(job) != before
+    assert overlay.STAGE.inputs(job).changes_since(before) == [
+        "iso/vendor/sas2ircu is gone",
+        "iso/vendor/sas3ircu is new",
+    ]
 
 
 def test_a_driver_made_by_other_rules_is_another_driver(
@@ -141,13 +160,13 @@ def test_a_driver_made_by_other_rules_is_another_driver(
 
 
 def test_another_mirror_of_this_machine_s_apt_reaches_live_build(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = live_build.BUILD.job(config(mirror=None, security_mirror=None), paths)
-    keys = set()
+    job = live_build.PREPARE.job(config(mirror=None, security_mirror=None), paths)
+    found = []
     for host in ("one", "two"):
-        found = Mirror(f"http://{host}.invalid/debian", f"http://{host}.invalid/debian-security")
-        monkeypatch.setattr(mirror, "find", lambda _config, found=found: found)
-        keys.add(live_build.BUILD.key(job))
-    assert len(keys) == 2
+        archives = Mirror(f"http://{host}.invalid/debian", "http://security.invalid/debian-security")
+        monkeypatch.setattr(mirror, "find", lambda _config, archives=archives: archives)
+        found.append(live_build.PREPARE.inputs(job))
+    assert found[1].changes_since(found[0]) == ["mirror: http://one.invalid/debian → http://two.invalid/debian"]
 
 
 def test_only_the_named_vendor_programs_are_added(paths: Paths) -> None:

@@ -1,0 +1,40 @@
+"""`doit explain`: for each stage, whether it would run and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iso.commands.question import Question
+from iso.verdict import verdicts
+
+if TYPE_CHECKING:
+    from iso.verdict import Verdict
+
+# So many reasons stand on a stage's line; the others are counted.
+_SHOWN = 3
+
+
+class Explain(Question):
+    """What would run, and why."""
+
+    name = "explain"
+    doc_purpose = "say for each stage whether it would run, and why"
+
+    def answer(self) -> int:
+        """One line a stage."""
+        for verdict in verdicts(self.steps()):
+            print(line(verdict), flush=True)
+        return 0
+
+
+def line(verdict: Verdict) -> str:
+    """A stage, what would happen with it, and the reasons.
+
+    Args:
+        verdict: the judgement.
+    """
+    shown = list(verdict.why[:_SHOWN])
+    if len(verdict.why) > _SHOWN:
+        shown.append(f"and {len(verdict.why) - _SHOWN} more")
+    outcome = "run" if verdict.runs else "cached"
+    return f"{verdict.step.stage.name:<18} {outcome:<7} {'; '.join(shown)}".rstrip()

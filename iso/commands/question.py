@@ -1,0 +1,70 @@
+"""What all commands share: the graph is loaded, nothing of it is run."""
+
+from __future__ import annotations
+
+import abc
+import sys
+from typing import TYPE_CHECKING
+
+from doit.cmd_base import DoitCmdBase
+from doit.exceptions import InvalidCommand
+
+from iso.errors import BuildError
+
+if TYPE_CHECKING:
+    from iso.graph import Build
+    from iso.stage import Step
+
+
+class Question(DoitCmdBase, abc.ABC):  # type: ignore[misc]  # doit has no types
+    """A command that is answered from the graph.
+
+    A subclass gives doit's `name`, `doc_purpose`, `doc_usage` and a method `answer`, which prints and gives the exit
+    status; a BuildError that it raises is said as it is, with exit status 1. Settings are given as in a build.
+    """
+
+    doc_usage = "[TASK] [SETTING=VALUE]..."
+
+    @property
+    def build(self) -> Build:
+        """The build that the dodo.py describes, with its settings and paths."""
+        build: Build = self.loader.namespace["build"]
+        return build
+
+    @property
+    def words(self) -> list[str]:
+        """What stands on the command line beside options and settings."""
+        return [] if self.sel_default_tasks else list(self.sel_tasks)
+
+    def steps(self) -> list[Step]:
+        """The stages that the named task needs, in their order; all of them without a name.
+
+        Raises:
+            InvalidCommand: there is no such task.
+        """
+        tasks = {task.name: task for task in self.task_list}
+        wanted: set[str] = set()
+        waiting = self.words or ["iso"]
+        while waiting:
+            name = waiting.pop()
+            if name not in tasks:
+                raise InvalidCommand(f"{name!r} is not a task: doit list names them")
+            if name not in wanted:
+                wanted.add(name)
+                waiting += tasks[name].task_dep
+        return [step for step in self.build.steps if step.stage.name in wanted]
+
+    @abc.abstractmethod
+    def answer(self) -> int:
+        """Print the answer.
+
+        Returns:
+            The exit status.
+        """
+
+    def _execute(self) -> int:
+        try:
+            return self.answer()
+        except BuildError as error:
+            print(error, file=sys.stderr)
+            return 1

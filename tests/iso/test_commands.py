@@ -1,0 +1,126 @@
+"""The questions of doit's command line: what they say, and that none of them runs a stage or changes a file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.house.tree import files
+from tests.iso.test_graph import ROOT, doit, project, runs
+
+__all__ = ["project"]
+PLUGINS = "[tool.doit.plugins.command]\n" + "".join(
+    line
+    for line in (ROOT / "pyproject.toml").read_text().partition("[tool.doit.plugins.command]\n")[2].splitlines(True)
+)
+
+
+@pytest.fixture
+def asked(project: Path) -> Path:
+    (project / "pyproject.toml").write_text(PLUGINS)
+    return project
+
+
+def explain(project: Path, *words: str) -> dict[str, str]:
+    done = doit(project, "explain", *words)
+    assert done.returncode == 0, done.stderr
+    return {line.split()[0]: " ".join(line.split()[1:]) for line in done.stdout.splitlines()}
+
+
+def state(tree: Path) -> dict[str, tuple[int, int]]:
+    """Names, sizes and times of all files and folders; compiled Python is Python's own business."""
+    return {
+        str(path): (path.lstat().st_size, path.lstat().st_mtime_ns)
+        for path in [tree, *tree.rglob("*")]
+        if "__pycache__" not in path.parts
+    }
+
+
+def test_a_first_build_follows_from_its_first_stage(asked: Path) -> None:
+    assert explain(asked, "iso") == {"copy": "run not done yet", "check": "run follows from copy"}
+
+
+def test_what_is_done_need_not_run(asked: Path) -> None:
+    doit(asked)
+    assert explain(asked) == {"copy": "cached", "check": "cached"}
+
+
+def test_a_changed_file_and_a_changed_setting_are_named(asked: Path) -> None:
+    doit(asked)
+    (asked / "input").write_text("other")
+    assert explain(asked, "iso")["copy"] == "run input changed"
+    doit(asked)
+    said = explain(asked, "suite=bookworm", "iso")
+    assert said == {"copy": "run suite: trixie → bookworm", "check": "run suite: trixie → bookworm"}
+
+
+def test_what_a_stage_left_is_missed_when_it_is_gone_or_another(asked: Path) -> None:
+    doit(asked)
+    (asked / "copied").write_text("tampered with")
+    assert explain(asked) == {"copy": "run copied is not what the stage left", "check": "run follows from copy"}
+    (asked / "copied").unlink()
+    assert explain(asked) == {"copy": "run copied is missing", "check": "run follows from copy"}
+
+
+def test_a_copy_of_the_checkout_with_other_times_is_not_built_again(asked: Path) -> None:
+    doit(asked)
+    (asked / "copied").touch()
+    assert explain(asked) == {"copy": "cached", "check": "cached"}
+
+
+def test_only_what_a_task_needs_is_explained(asked: Path) -> None:
+    assert explain(asked, "copy") == {"copy": "run not done yet"}
+
+
+def test_an_explanation_is_what_the_next_run_does(asked: Path) -> None:
+    doit(asked)
+    for change in (lambda: None, lambda: (asked / "input").write_text("new"), (asked / "copied").unlink):
+        runs(asked)
+        change()
+        announced = [name for name, verdict in explain(asked).items() if verdict.startswith("run")]
+        doit(asked)
+        assert runs(asked) == announced
+
+
+def test_an_unknown_task_and_a_bad_setting_are_one_line_each(asked: Path) -> None:
+    unknown = doit(asked, "explain", "nothing")
+    assert (unknown.returncode, unknown.stderr) == (3, "ERROR: 'nothing' is not a task: doit list names them\n")
+    bad = doit(asked, "explain", "nvidia=maybe")
+    assert (bad.returncode, len(bad.stderr.splitlines())) == (2, 1)
+
+
+@pytest.mark.parametrize("command", ["explain"])
+@pytest.mark.parametrize("built", [False, True])
+def test_a_question_runs_nothing_and_changes_no_file(asked: Path, command: str, built: bool) -> None:
+    if built:
+        doit(asked)
+        (asked / "input").write_text("other")
+    runs(asked)
+    before = state(asked)
+    done = doit(asked, command, "iso")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    assert runs(asked) == []
+    assert state(asked) == before
+
+
+def test_the_real_graph_is_explained_without_a_change(tmp_path: Path) -> None:
+    """In a clone of this checkout, so that nothing that works here at the same time is counted."""
+    tree = tmp_path / "checkout"
+    for source in files():
+        target = tree / source.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_symlink():
+            target.symlink_to(source.readlink())
+        else:
+            target.write_bytes(source.read_bytes())
+    before = state(tree)
+    done = subprocess.run(
+        [sys.executable, "-B", "-m", "doit", "explain", "iso"], cwd=tree, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[1] for line in done.stdout.splitlines()] == ["run"] * len(done.stdout.splitlines())
+    assert state(tree) == before
