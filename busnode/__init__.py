@@ -1,4 +1,4 @@
-"""Prepare Debian nodes over SSH: bootstrap, status, harden, verify.
+"""Prepare Debian nodes over SSH: bootstrap, status, harden, verify, rollback.
 
 >>> from busnode import Inventory
 >>> inventory = Inventory.from_document({"proxy": {"host": "10.0.0.10", "user": "bus"}})
@@ -29,7 +29,7 @@ from busnode.contract import (
     UnreachableError,
     VerifyFailedError,
 )
-from busnode.hardening import harden
+from busnode.hardening import harden, rollback
 from busnode.inventory import Inventory, Target
 from busnode.node import Node
 from busnode.operations import bootstrap, status, verify
@@ -59,6 +59,7 @@ __all__ = [
     "VerifyFailedError",
     "bootstrap",
     "harden",
+    "rollback",
     "status",
     "verify",
 ]

@@ -34,6 +34,7 @@ subcommands:
   status      what the node is and runs
   harden      sshd and firewall policy; taken back by the node itself unless a fresh log-in confirms it
   verify      every listener and every service
+  rollback    sshd and firewall as they were before the last harden
   list        the targets of the inventory
   plan        what the operations would do, without a connection
 
@@ -293,10 +294,11 @@ def _command_parser(name: str) -> argparse.ArgumentParser:
         "--timeout", type=_seconds, metavar="SECONDS", help="how long the node lets the operation's script run"
     )
     parser.add_argument("--trust-on-first-use", action="store_true", help="take an unknown host key, and keep it")
-    if name in {"bootstrap", "harden"}:
+    if name in {"bootstrap", "harden", "rollback"}:
         parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
     if name == "harden":
         parser.add_argument("--confirm", action="store_true", help="also where listening ports would be dropped")
+    if name in {"harden", "rollback"}:
         parser.add_argument(
             "--rollback-after", type=_seconds, metavar="SECONDS", help="the node takes an unconfirmed change back then"
         )
@@ -347,11 +349,19 @@ def _verify(command: argparse.Namespace, settings: Settings, console: Console) -
     return _show(operations.verify(_node(command, settings), **_limits(command)), console)
 
 
+def _change_limits(command: argparse.Namespace) -> dict[str, Any]:
+    more = {} if command.rollback_after is None else {"rollback_after": command.rollback_after}
+    return _limits(command) | more
+
+
+def _rollback(command: argparse.Namespace, settings: Settings, console: Console) -> int:
+    node = _node(command, settings)
+    return _show(hardening.rollback(node, dry_run=command.dry_run, **_change_limits(command)), console)
+
+
 def _harden(command: argparse.Namespace, settings: Settings, console: Console) -> int:
     node = _node(command, settings)
-    options = _limits(command)
-    if command.rollback_after is not None:
-        options["rollback_after"] = command.rollback_after
+    options = _change_limits(command)
     try:
         response = hardening.harden(node, dry_run=command.dry_run, confirm=command.confirm, **options)
     except ConfirmationRequiredError as error:
@@ -391,6 +401,7 @@ _PLANS: dict[str, Callable[[Node], Plan]] = {
     "status": lambda node: operations.status_plan(node.target),
     "harden": hardening.harden_plan,
     "verify": lambda node: operations.verify_plan(node.target),
+    "rollback": hardening.rollback_plan,
 }
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Settings, Console], int]] = {
@@ -398,6 +409,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Settings, Console], int]] = {
     "status": _status,
     "harden": _harden,
     "verify": _verify,
+    "rollback": _rollback,
     "list": _list,
     "plan": _plan,
 }

@@ -12,12 +12,13 @@ from typing import Any, ClassVar
 
 
 class Operation(StrEnum):
-    """The four operations of the contract."""
+    """The four operations of the contract, and the way back from the last change."""
 
     BOOTSTRAP = "bootstrap"
     STATUS = "status"
     HARDEN = "harden"
     VERIFY = "verify"
+    ROLLBACK = "rollback"
 
 
 class StepStatus(StrEnum):

@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 def wanted(target: Target, policy: FirewallPolicy, key: str | None, layout: Layout = DEBIAN) -> tuple[str, ...]:
     """The call that tells the script what to compare with and what to write; `key` is one more authorized key."""
     blob = key.split()[1] if key else ""
-    texts = (sshd.dropin(target), firewall.rules(policy), firewall.unit(layout), rollback_script(layout))
-    return ("wanted", *texts, blob, *sshd.effective(target))
+    texts = (sshd.dropin(target), firewall.rules(policy), firewall.unit(layout), firewall.dropin(layout))
+    return ("wanted", *texts, rollback_script(layout), blob, *sshd.effective(target))
+
+
+def wanted_back(layout: Layout = DEBIAN) -> tuple[str, ...]:
+    """The same for going back: nothing is wanted but the way out of it."""
+    return ("rollback_only", rollback_script(layout))
 
 
 def guard(target: Target, policy: FirewallPolicy, operator_key: str | None) -> Step:
@@ -33,6 +38,16 @@ def guard(target: Target, policy: FirewallPolicy, operator_key: str | None) -> S
 def compare() -> Step:
     """Whether there is anything to do."""
     return Step("compare", "difference to the policy", "confirm", ("compared",))
+
+
+def compare_undo() -> Step:
+    """Whether a confirmed change is kept that could be gone back from."""
+    return Step("compare", "state before the last change", "confirm", ("undo_compared",))
+
+
+def restore() -> Step:
+    """What harden manages as it was before the last confirmed change."""
+    return Step("restore-state", "state before", "confirm", ("state_restored",))
 
 
 def arm(seconds: float) -> list[Step]:
@@ -62,4 +77,4 @@ def rollback_script(layout: Layout = DEBIAN) -> str:
         "PATH": layout.path,
     }
     settings = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
-    return f"#!/bin/sh\n{settings}{shell_text('rollback.sh')}\n"
+    return f"#!/bin/sh\n{settings}{shell_text('steps/restore.sh')}\n{shell_text('rollback.sh')}\n"

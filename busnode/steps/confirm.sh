@@ -2,12 +2,17 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 # Commit-confirm: what harden manages is saved and a rollback armed before anything changes.
 
-# wanted DROPIN RULES UNIT ROLLBACK KEY SETTING...: what the following steps compare with and write
+# wanted DROPIN RULES UNIT NFTABLES ROLLBACK KEY SETTING...: what the following steps compare with and write
 wanted() {
-    dropin_text=$1 rules_text=$2 unit_text=$3 rollback_text=$4 key_blob=$5
-    shift 5
+    dropin_text=$1 rules_text=$2 unit_text=$3 nftables_text=$4 rollback_text=$5 key_blob=$6
+    shift 6
     printf '%s\n' "$@" >"$box/settings"
     armed=''
+}
+
+# rollback_only ROLLBACK: the same for going back
+rollback_only() {
+    rollback_text=$1 key_needed='' armed=''
 }
 
 # lockout_guarded ROOT_ALLOWED(0|1) PASSWORDS_OFF(0|1) OPERATOR_KEY PORT...
@@ -55,7 +60,29 @@ compared() {
     if firewall_differs; then firewall_needed=1; fi
     if [ -n "$key_blob" ] && ! key_known "$login_user" "$key_blob"; then key_needed=1; fi
     needed=$ssh_needed$firewall_needed$key_needed
+    managed >"$box/managed"
     ok "${ssh_needed:+sshd differs }${firewall_needed:+firewall differs }${key_needed:+key is missing}"
+}
+
+# undo_compared: whether there is a confirmed change to go back from, and what differs from the state before it
+undo_compared() {
+    kept=$state_dir/confirmed
+    needed=
+    if [ ! -s "$kept/paths" ]; then
+        ok "no confirmed change is kept: there is nothing to go back to"
+        return
+    fi
+    needed=1
+    cp -- "$kept/paths" "$box/managed"
+    ok "the state before $(cat "$kept/holder" 2>/dev/null)"
+}
+
+# The files that harden manages, a line each.
+managed() {
+    printf '%s\n' "$sshd_dropin" "$firewall_rules" "$unit_dir/busnode-firewall.service" "$state_dir/firewall.live" \
+        "$unit_dir/sysinit.target.wants/busnode-firewall.service" "$unit_dir/nftables.service.wants/busnode-firewall.service" \
+        "$nftables_dropin"
+    [ -z "$key_needed" ] || head -n 1 "$box/key-files"
 }
 
 # The old state, complete and on the disk before it is relied on.
@@ -67,14 +94,11 @@ state_saved() {
     would "save the old state, arm the rollback" && return
     saved=$state_dir/preparing
     rm -rf -- "$saved"
-    set -- "$sshd_dropin" "$firewall_rules" "$unit_dir/busnode-firewall.service" "$state_dir/firewall.live" \
-        "$unit_dir/sysinit.target.wants/busnode-firewall.service" "$unit_dir/nftables.service.wants/busnode-firewall.service"
-    if [ -n "$key_needed" ]; then set -- "$@" "$(head -n 1 "$box/key-files")"; fi
     run mkdir -m 0700 -- "$saved" "$saved/files" || return
     : >"$saved/paths"
     : >"$saved/new-folders"
     number=0
-    for path do
+    while IFS= read -r path; do
         number=$((number + 1))
         printf '%s\n' "$path" >>"$saved/paths"
         if [ -e "$path" ] || [ -L "$path" ]; then
@@ -85,14 +109,15 @@ state_saved() {
             printf '%s\n' "$folder" >>"$saved/new-folders"
             folder=${folder%/*}
         done
-    done
+    done <"$box/managed"
     if nft -n list table inet busnode >"$box/table" 2>/dev/null; then run cp "$box/table" "$saved/table" || return; fi
     systemctl is-active busnode-firewall.service >"$box/firewall-active" 2>/dev/null
     printf '%s\n' "$operation_id" >"$box/id"
+    printf '%s\n' "$operation" >"$box/operation"
     json_text "$by" >"$box/by"
-    run cp "$box/firewall-active" "$box/id" "$box/by" "$run_dir/holder" "$saved" || return
+    run cp "$box/firewall-active" "$box/id" "$box/operation" "$box/by" "$run_dir/holder" "$saved" || return
     # A full disk says so where cp writes, and must not shorten the list in silence.
-    if [ "$(wc -l <"$saved/paths")" -ne $# ]; then
+    if [ "$(wc -l <"$saved/paths")" -ne "$(wc -l <"$box/managed")" ]; then
         failed "the list of saved files is not whole: is the disk full?"
         return
     fi
@@ -167,6 +192,34 @@ END
     ok "after $1 s, or at the next start of the node"
 }
 
+# The state before the last confirmed change, as a step of its own; shown by the difference of its files.
+state_restored() {
+    if [ -z "$needed" ]; then
+        ok
+        return
+    fi
+    [ "$dry_run" = 0 ] || state_difference >"$box/difference"
+    would "$(head -c 3000 "$box/difference" 2>/dev/null)" && return
+    wrong_before=$wrong wrong=
+    firewall_stopped "$kept" >"$log" 2>&1
+    files_put_back "$kept" >"$log" 2>&1
+    [ -n "$wrong" ] || firewall_put_back "$kept" >"$log" 2>&1
+    [ -n "$wrong" ] || sshd_put_back >"$log" 2>&1
+    if [ -n "$wrong" ]; then failed "$wrong: $(tail -n 1 "$log")"; else changed "as it was before"; fi
+    wrong=$wrong_before
+}
+
+state_difference() {
+    number=0
+    while IFS= read -r path; do
+        number=$((number + 1))
+        now=$path then=$kept/files/$number
+        [ -f "$now" ] || now=/dev/null
+        [ -f "$then" ] || then=/dev/null
+        diff -u --label "$path (now)" --label "$path (before)" -- "$now" "$then"
+    done <"$kept/paths"
+}
+
 # Where a step failed with the rollback armed, there is nothing to wait for.
 rolled_back_if_broken() {
     [ -n "$armed" ] && [ -n "$broken" ] || return 0
@@ -193,9 +246,14 @@ disarmed() {
     systemctl daemon-reload >"$log" 2>&1
 }
 
+# was_confirmed ID
+was_confirmed() {
+    [ "$(cat "$state_dir/confirmed/id" 2>/dev/null)" = "$1" ] || [ "$(cat "$state_dir/undone/id" 2>/dev/null)" = "$1" ]
+}
+
 # change_confirmed ID: one rename, under the node's lock, decides against the rollback.
 change_confirmed() {
-    if [ "$(cat "$state_dir/confirmed/id" 2>/dev/null)" = "$1" ]; then
+    if was_confirmed "$1"; then
         ok "confirmed before"
         return
     fi
@@ -204,15 +262,21 @@ change_confirmed() {
         failed_as rolled_back "the node had taken the change back before it was confirmed"
         return
     fi
-    rm -rf -- "$state_dir/confirmed"
-    run mv -T -- "$state_dir/pending" "$state_dir/confirmed" || return
+    if [ "$(cat "$state_dir/pending/operation")" = rollback ]; then kept=undone; else kept=confirmed; fi
+    rm -rf -- "${state_dir:?}/$kept"
+    run mv -T -- "$state_dir/pending" "$state_dir/$kept" || return
     run sync -f "$state_dir"
     if disarmed; then changed "confirmed by a fresh log-in"; else failed "confirmed; systemd: $(tail -n 1 "$log")"; fi
+    if [ "$kept" = undone ] && [ -d "$state_dir/confirmed" ]; then
+        # What was gone back to is no longer the state before anything.
+        folders_put_back "$state_dir/confirmed"
+        rm -rf -- "$state_dir/confirmed"
+    fi
 }
 
 # change_given_up ID: take it back now, or say how it went.
 change_given_up() {
-    if [ "$(cat "$state_dir/confirmed/id" 2>/dev/null)" = "$1" ]; then
+    if was_confirmed "$1"; then
         fact outcome confirmed
         ok "it was confirmed"
         return

@@ -67,6 +67,15 @@ WantedBy=sysinit.target nftables.service
 """
 
 
+def dropin(layout: Layout = DEBIAN) -> str:
+    """The drop-in of nftables.service, whose start flushes every table: ours is loaded again right after it."""
+    return f"""\
+# Written by busnode harden, which overwrites changes made here.
+[Service]
+ExecStartPost=-/usr/sbin/nft -f {layout.firewall_rules}
+"""
+
+
 def guards(policy: FirewallPolicy, *, confirm: bool) -> list[Step]:
     """What else filters on the node, and that nothing that listens is dropped unless that is meant."""
     found = [Step("check-firewall", "other firewalls", "firewall", ("other_firewalls",))]

@@ -3,6 +3,7 @@
 # The firewall: a table of our own, loaded in one transaction, kept by a unit of our own.
 
 table='inet busnode'
+nftables_dropin=$unit_dir/nftables.service.d/busnode.conf
 # Without counters, in numbers: the same rules are the same text.
 # shellcheck disable=SC2086
 live_rules() { nft -s -n list table $table; }
@@ -10,6 +11,7 @@ live_rules() { nft -s -n list table $table; }
 firewall_differs() {
     differs_from "$firewall_rules" "$rules_text" && return 0
     differs_from "$unit_dir/busnode-firewall.service" "$unit_text" && return 0
+    differs_from "$nftables_dropin" "$nftables_text" && return 0
     [ "$(systemctl is-enabled busnode-firewall.service 2>/dev/null)" = enabled ] || return 0
     systemctl is-active -q busnode-firewall.service || return 0
     live_rules 2>/dev/null | cmp -s - "$state_dir/firewall.live" && return 1
@@ -39,9 +41,10 @@ firewall_loaded() {
     would "$(difference "$firewall_rules" "$rules_text")" && return
     printf '%s' "$rules_text" >"$box/rules"
     run nft -c -f "$box/rules" || return
-    mkdir -p "${firewall_rules%/*}"
+    mkdir -p "${firewall_rules%/*}" "${nftables_dropin%/*}"
     if ! write_beside "$firewall_rules" root root 0644 <"$box/rules" 2>"$log" ||
-        ! printf '%s' "$unit_text" | write_beside "$unit_dir/busnode-firewall.service" root root 0644 2>"$log"; then
+        ! printf '%s' "$unit_text" | write_beside "$unit_dir/busnode-firewall.service" root root 0644 2>"$log" ||
+        ! printf '%s' "$nftables_text" | write_beside "$nftables_dropin" root root 0644 2>"$log"; then
         failed "not written: $(tail -n 1 "$log")"
         return
     fi

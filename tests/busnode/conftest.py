@@ -70,9 +70,15 @@ def program(tmp_path: Path, layout: Layout) -> Callable[[str, str], Path]:
 def run(tmp_path: Path, layout: Layout, shell: tuple[str, ...]) -> Run:
     """Compiles steps and runs the script in one of the shells, as the loader would; gives its report."""
 
-    def run_steps(*steps: Step, blobs: tuple[bytes, ...] = (), user: str = "bus", **options: object) -> Report:
+    def run_steps(
+        *steps: Step,
+        blobs: tuple[bytes, ...] = (),
+        user: str = "bus",
+        operation_id: str = "0" * 32,
+        **options: object,
+    ) -> Report:
         plan = replace(Plan(Operation.BOOTSTRAP, steps), **options)  # type: ignore[arg-type]
-        text = compile_script(plan, operation_id="0" * 32, by="tester@here", layout=layout)
+        text = compile_script(plan, operation_id=operation_id, by="tester@here", layout=layout)
         box = Path(tempfile.mkdtemp(dir=tmp_path, prefix="box."))
         (box / "script").write_text(text)
         for number, blob in enumerate(blobs):

@@ -226,7 +226,7 @@ def test_the_plan_needs_no_connection(station: Workstation) -> None:
     document = json.loads(done.stdout)
     jsonschema.validate(document, schema.load("node-plan"))
     assert not station.called.exists()
-    assert list(document["plan"]) == ["bootstrap", "status", "harden", "verify"]
+    assert list(document["plan"]) == ["bootstrap", "status", "harden", "verify", "rollback"]
     actions: dict[str, Any] = {name: {step["action"] for step in steps} for name, steps in document["plan"].items()}
     assert {"install-packages", "create-directories", "place-credentials"} <= actions["bootstrap"]
     assert {"check-ssh", "configure-ssh", "configure-firewall"} <= actions["harden"]

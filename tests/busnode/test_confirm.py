@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from busnode.contract import StepStatus
+from busnode.contract import Operation, StepStatus
 from busnode.steps import confirm, firewall, sshd
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="owners are changed by 
 
 Program = Callable[[str, str], Path]
 ID = "0" * 32
+BACK = "1" * 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +48,31 @@ class Machine:
             *steps,
             dry_run=dry_run,
             exclusive=True,
-            parts=("credentials",),
+            parts=("credentials", "restore"),
             before=(confirm.wanted(self.target, policy, None, self.layout),),
             after=(("rolled_back_if_broken",),),
         )
 
-    def confirm(self) -> Report:
-        return self.run(confirm.confirm(ID), before=(("lock_node", "-n"),))
+    def confirm(self, operation_id: str = ID) -> Report:
+        return self.run(confirm.confirm(operation_id), parts=("restore",), before=(("lock_node", "-n"),))
 
     def give_up(self) -> Report:
-        return self.run(confirm.give_up(ID), before=(("lock_node", "-n"),))
+        return self.run(confirm.give_up(ID), parts=("restore",), before=(("lock_node", "-n"),))
+
+    def go_back(self, *, dry_run: bool = False) -> Report:
+        """The changing part of rollback, as its plan has it."""
+        return self.run(
+            confirm.compare_undo(),
+            *confirm.arm(60),
+            confirm.restore(),
+            operation=Operation.ROLLBACK,
+            operation_id=BACK,
+            dry_run=dry_run,
+            exclusive=True,
+            parts=("restore", "firewall"),
+            before=(confirm.wanted_back(self.layout),),
+            after=(("rolled_back_if_broken",),),
+        )
 
     def roll_back(self, *mode: str, code: int = 0) -> str:
         """What the timer does, or with `boot` a start of the node; what it complained of."""
@@ -99,6 +115,7 @@ SYSTEMCTL = """case "$*" in
 *is-enabled*) [ -L {units}/sysinit.target.wants/busnode-firewall.service ] && echo enabled || echo disabled ;;
 *enable*) mkdir -p {units}/sysinit.target.wants; ln -sf x {units}/sysinit.target.wants/busnode-firewall.service ;;
 *reload-or-restart\\ busnode*) echo active >{root}/active; cp {rules} {root}/rules ;;
+*start\\ busnode-firewall*) echo active >{root}/active; cp {rules} {root}/rules ;;
 *stop*busnode-firewall*) rm -f {root}/active {root}/rules ;;
 esac"""
 # Keeps what was loaded last, and knows the one table by it.
@@ -301,7 +318,7 @@ def test_a_pending_change_without_its_timer_is_taken_back_by_the_next_operation(
     report = machine.run(
         confirm.compare(),
         exclusive=True,
-        before=(("wanted", "", "", "", "", ""),),
+        before=(("wanted", "", "", "", "", "", ""),),
         parts=("sshd", "firewall", "credentials"),
     )
     assert report.error is None, report
@@ -318,6 +335,59 @@ def test_a_dry_run_shows_the_difference_and_writes_nothing(machine: Machine) -> 
     assert "+        tcp dport { 22, 80, 443, 8080 } accept" in details["firewall rules"]
 
 
+def test_back_to_the_state_before_the_last_change(machine: Machine) -> None:
+    before = machine.files()
+    machine.harden()
+    machine.confirm()
+    report = machine.go_back()
+    assert report.error is None, report
+    assert report.facts["armed"] == BACK
+    assert _statuses(machine.confirm(BACK)) == {"confirmation": "changed"}
+    assert machine.files() == before
+    assert _statuses(machine.confirm(BACK)) == {"confirmation": "ok"}, "an answer that was lost can be asked for again"
+    again = machine.go_back()
+    assert set(_statuses(again).values()) == {"ok"}
+    assert "nothing to go back to" in again.steps[0].detail
+    assert machine.files() == before
+
+
+def test_going_back_without_a_confirmation_ends_as_hardened(machine: Machine) -> None:
+    machine.harden()
+    machine.confirm()
+    hardened = machine.files()
+    machine.go_back()
+    assert machine.files() != hardened
+    machine.roll_back()
+    assert machine.files() == hardened
+    assert '"operation":"rollback"' in machine.state("last-operation").read_text()
+    machine.go_back()
+    machine.confirm(BACK)
+    assert machine.files() != hardened, "it can still be gone back"
+
+
+def test_an_old_state_that_sshd_does_not_take_is_given_up_at_once(machine: Machine, program: Program) -> None:
+    machine.harden()
+    machine.confirm()
+    hardened = machine.files()
+    program("sshd", f"[ -e {machine.layout.sshd_dropin} ] || {{ echo bad option >&2; exit 255; }}")
+    report = machine.go_back()
+    assert report.error is not None
+    assert report.error[0] == "rolled_back"
+    assert "bad option" in report.error[1]
+    assert machine.files() == hardened
+
+
+def test_a_dry_run_shows_what_going_back_would_change(machine: Machine) -> None:
+    machine.harden()
+    machine.confirm()
+    hardened = machine.files()
+    report = machine.go_back(dry_run=True)
+    assert machine.files() == hardened
+    [difference] = [step.detail for step in report.steps if step.name == "state before"]
+    assert "-PasswordAuthentication no" in difference
+    assert "-        tcp dport { 22, 80, 443, 8080 } accept" in difference
+
+
 files = st.one_of(
     st.none(),
     st.tuples(st.just("link"), st.text("abc/", min_size=1, max_size=8), st.just(0o777)),
@@ -325,9 +395,8 @@ files = st.one_of(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
-@given(there=st.lists(files, min_size=5, max_size=5), active=st.booleans())
-def test_whatever_was_there_comes_back_byte_for_byte(machine: Machine, there: list[object], active: bool) -> None:
+def _given(machine: Machine, there: list[object], active: bool) -> None:
+    """A node with these files where harden's own will be."""
     layout = machine.layout
     subprocess.run(
         ["rm", "-rf", *(str(machine.root / name) for name in ("ssh", "etc", "units", "state", "run", "rules"))],
@@ -342,6 +411,7 @@ def test_whatever_was_there_comes_back_byte_for_byte(machine: Machine, there: li
         f"{layout.unit_dir}/busnode-firewall.service",
         f"{layout.unit_dir}/sysinit.target.wants/busnode-firewall.service",
         f"{layout.unit_dir}/nftables.service.wants/busnode-firewall.service",
+        f"{layout.unit_dir}/nftables.service.d/busnode.conf",
     ]
     for place, file in zip(map(Path, places), there, strict=True):
         match file:
@@ -352,9 +422,32 @@ def test_whatever_was_there_comes_back_byte_for_byte(machine: Machine, there: li
                 place.parent.mkdir(exist_ok=True)
                 place.write_bytes(content)
                 place.chmod(mode)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
+@given(there=st.lists(files, min_size=6, max_size=6), active=st.booleans())
+def test_whatever_was_there_comes_back_byte_for_byte(machine: Machine, there: list[object], active: bool) -> None:
+    _given(machine, there, active)
     before = machine.files()
     machine.harden()
     machine.roll_back()
+    assert machine.files() == before
+    assert (machine.root / "active").exists() == active
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=8)
+@given(there=st.lists(files, min_size=6, max_size=6), active=st.booleans())
+def test_back_and_forth_is_byte_for_byte_too(machine: Machine, there: list[object], active: bool) -> None:
+    _given(machine, there, active)
+    before = machine.files()
+    machine.harden()
+    machine.confirm()
+    hardened = machine.files()
+    machine.go_back()
+    machine.roll_back()
+    assert machine.files() == hardened
+    machine.go_back()
+    machine.confirm(BACK)
     assert machine.files() == before
     assert (machine.root / "active").exists() == active
 

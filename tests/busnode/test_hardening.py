@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busnode import hardening
+from busnode import commit_confirm
 from busnode.contract import (
     ApplyFailedError,
     AuthFailedError,
@@ -130,7 +130,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(hardening, "time", made)
+    monkeypatch.setattr(commit_confirm, "time", made)
     return made
 
 
@@ -294,7 +294,7 @@ errors = st.sampled_from([UnreachableError, AuthFailedError, OperationTimeoutErr
 )
 def test_whatever_is_lost_the_answer_is_the_truth(played: PlayedNode) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hardening, "time", Clock())
+        patch.setattr(commit_confirm, "time", Clock())
         try:
             response = harden(_node(played))
         except RolledBackError:

@@ -314,3 +314,43 @@ def test_ufw_is_named_and_kept(trixie: Deployment) -> None:
     assert "ufw" in " ".join(answer.document["diagnostics"]), answer
     assert trixie.node.shell(rules) == before
     assert trixie.ssh("true").returncode == 0
+
+
+# The way back
+
+
+def test_rollback_returns_to_the_state_before_the_last_harden(node: Deployment) -> None:
+    before = node.node.state()
+    assert node.operate("harden").code == 0
+    hardened = node.node.state()
+    shown = node.operate("rollback", "--dry-run")
+    assert shown.code == 0, shown
+    assert node.node.differences(hardened) == {}
+    assert "-PasswordAuthentication no" in str(shown.document["steps"])
+    back = node.operate("rollback")
+    assert back.code == 0, back
+    assert node.node.differences(before) == {}
+    assert node.ssh("sudo", "-n", "true").returncode == 0
+    again = node.operate("rollback")
+    assert (again.code, again.changed) == (0, []), again
+    assert node.operate("harden").code == 0
+    assert node.node.differences(hardened) == {}
+    assert node.operate("verify").code == 0
+
+
+def test_a_rollback_that_locks_out_ends_as_hardened(trixie: Deployment) -> None:
+    _running(trixie)
+    assert trixie.operate("harden").code == 0
+    _on_reload(trixie, LOCKOUT_HOOK)
+    hardened = trixie.node.state()
+    _refused(trixie.operate("rollback", "--rollback-after", str(ROLLBACK_AFTER)), "rolled_back", code=4)
+    _comes_back(trixie, hardened)
+    assert trixie.ssh("sudo", "-n", "true").returncode == 0
+
+
+def test_the_rules_outlive_the_first_start_of_nftables_service(node: Deployment) -> None:
+    assert node.operate("harden").code == 0
+    assert node.node.shell("systemctl is-active nftables.service || :").strip() == "inactive"
+    for change in ("start", "restart", "reload"):
+        node.node.shell(f"systemctl {change} nftables.service")
+        assert node.operate("verify").code == 0, change
