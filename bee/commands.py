@@ -51,7 +51,7 @@ def validate(arguments: argparse.Namespace) -> int:
 
 
 def show_summary(content: bytes, stream: TextIO) -> None:
-    """The audit's QR code, where it can be drawn, and the few lines of its summary."""
+    """The audit's QR code, or its text where it cannot be drawn, with the few lines of the summary."""
     from bee.machine import Live
     from bee.views import qr as qr_view
     from bee.views import text
@@ -59,10 +59,9 @@ def show_summary(content: bytes, stream: TextIO) -> None:
     document = cast("dict[str, object]", json.loads(content))
     with Live() as machine:
         colour = stream.isatty() and os.environ.get("TERM") != "dumb"
-        drawn = qr_view.draw(document, content, machine, colour=colour)
-    if drawn is not None and can_show(drawn, stream):
-        show(drawn, stream)
+        screen = qr_view.screen(document, content, machine, colour=colour)
+    if screen is not None and can_show(screen, stream):
+        show(screen, stream)
     else:
-        show(qr_view.payload(document, content), stream)
-        show("", stream)
-    show(text.summary(document), stream)
+        show(f"{qr_view.payload(document, content)}\n", stream)
+        show(text.summary(document), stream)

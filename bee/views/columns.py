@@ -44,12 +44,12 @@ def _cut(cell: str, width: int, name: str) -> str:
     return "~" + cell[len(cell) - width + 1 :] if name == "Bank" else cell[: width - 1] + "~"
 
 
-def wrap(line: str) -> Iterator[str]:
+def wrap(line: str, width: int = WIDTH) -> Iterator[str]:
     """Break at spaces; the rest of a line stands four columns deeper than its beginning."""
     indent = " " * (len(line) - len(line.lstrip()) + 4)
-    while len(line) > WIDTH:
-        at = line.rfind(" ", len(indent) + 1, WIDTH + 1)
-        at = at if at > 0 else WIDTH
+    while len(line) > width:
+        at = line.rfind(" ", len(indent) + 1, width + 1)
+        at = at if at > 0 else width
         yield line[:at].rstrip()
         line = indent + line[at:].lstrip()
     yield line

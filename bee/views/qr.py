@@ -6,14 +6,19 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
+from bee.views.columns import WIDTH
 from bee.views.document import integer, part, rows, size, text
+from bee.views.text import summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bee.machine import Machine
 
-COLUMNS, ROWS = 80, 25
+# Of the 25 rows one is the blank line that the console begins with, one the cursor's: a row more, and the first scrolls
+# away, since the kernel's console keeps no history. 23 rows are 46 modules: version 6 (41) with its border.
+ROWS = 23
+_GAP = 2
 QRENCODE_SECONDS = 10.0
 # Modules of light border. The standard wants four; on a dark console the drawn two are what a camera needs.
 _MARGIN = 2
@@ -31,11 +36,11 @@ def _lines(document: dict[str, object], content: bytes) -> Iterator[str]:
     values = {
         "S": _short(part(board, "system"), "serial"),
         "A": hashlib.sha256(content).hexdigest()[:16],
+        "F": _findings(document),
+        "N": _counts(document),
         "M": _short(part(board, "system"), "product"),
         "B": _short(next(iter(rows(board, "baseboards")), {}), "serial"),
         "C": _short(next(iter(rows(board, "chassis")), {}), "serial"),
-        "N": _counts(document),
-        "F": _findings(document),
     }
     # The same serial twice tells nothing: many vendors copy the system's.
     if values["C"] == values["S"]:
@@ -76,11 +81,24 @@ def _counts(document: dict[str, object]) -> str:
     return " ".join(words)
 
 
+def screen(document: dict[str, object], content: bytes, machine: Machine, *, colour: bool) -> str | None:
+    """The code with the audit's summary at its side, all of it on one screen; None where the code cannot be drawn."""
+    drawn = draw(document, content, machine, colour=colour)
+    if drawn is None:
+        return None
+    code = drawn.split("\n")
+    said = summary(document, WIDTH - _GAP - len(_ANSI.sub("", code[0]))).split("\n")
+    if len(said) > len(code):
+        said[len(code) - 1 :] = ["... (bee report has the rest)"]
+    beside = [*said, *[""] * (len(code) - len(said))]
+    return "\n".join(f"{left}{' ' * _GAP}{right}" if right else left for left, right in zip(code, beside, strict=True))
+
+
 def draw(document: dict[str, object], content: bytes, machine: Machine, *, colour: bool) -> str | None:
     """The code in half-block characters; None where qrencode is absent or even the shortest text does not fit.
 
     With `colour` black and white are set by ANSI sequences; without, light characters on a dark ground are assumed.
-    Lines are dropped from the payload's end until the code fits.
+    Lines are dropped from the payload's end until the code fits: the code is square, so ROWS bounds its width too.
     """
     lines = payload(document, content).split("\n")
     while len(lines) > 1:
@@ -102,7 +120,7 @@ def draw(document: dict[str, object], content: bytes, machine: Machine, *, colou
             return None
         drawn = run.stdout.decode("utf-8", "replace").rstrip("\n")
         bare = _ANSI.sub("", drawn).split("\n")
-        if len(bare) <= ROWS and max(map(len, bare)) <= COLUMNS:
+        if len(bare) <= ROWS:
             return drawn
         lines.pop()
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bee.views.columns import columns, wrap
+from bee.views.columns import WIDTH, columns, wrap
 from bee.views.document import integer, part, rows, size, strings, text
 
 if TYPE_CHECKING:
@@ -35,15 +35,15 @@ def table(document: dict[str, object]) -> str:
     return "\n".join(piece for line in lines for piece in wrap(line))
 
 
-def summary(document: dict[str, object]) -> str:
-    """A few lines: what the machine is, how much of everything, what could not be seen."""
+def summary(document: dict[str, object], width: int = WIDTH) -> str:
+    """A few lines of at most `width` columns: what the machine is, how much of everything, what could not be seen."""
     lines = [_title(document), *_counts(document), *_verdicts(document)]
     gaps = [c for c in rows(document, "collectors") if text(c, "status") in {"failed", "partial"}]
     if gaps:
         lines.append(
             f"Gaps    {', '.join(text(c, 'name') + ' ' + text(c, 'status') for c in gaps)}; bee report says why"
         )
-    return "\n".join(piece for line in lines for piece in wrap(line))
+    return "\n".join(piece for line in lines for piece in wrap(line, width))
 
 
 def _verdicts(document: dict[str, object]) -> Iterator[str]:

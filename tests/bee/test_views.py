@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bee.machine import Live, Recorded
+from bee.machine import Recorded
 from bee.views import qr, text
 from bee.views.columns import WIDTH
 from bee.views.document import size
@@ -73,48 +73,6 @@ def test_every_view_takes_any_json_without_an_exception(data: st.DataObject) -> 
     for shown in (text.table(document), text.summary(document), qr.payload(document, b"")):
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", shown)
         shown.encode()
-
-
-def test_the_qr_text_is_what_the_documentation_says() -> None:
-    lines = qr.payload(DOCUMENT, b"the file").split("\n")
-    assert lines == [
-        "BEE1",
-        "S SYS-4711",
-        "A 0d9e5a1f2bd73e61"[:2] + lines[2][2:],
-        "M ES-2100",
-        "B BRD-0815",
-        "C CHS-1234",
-        "N 2c 48GiB/2m 4.32TB/3d 1g 2p",
-        "F 18/8",
-    ]
-    assert re.fullmatch(r"A [0-9a-f]{16}", lines[2])
-
-
-@pytest.mark.parametrize("colour", [False, True])
-def test_the_qr_code_fits_the_console(colour: bool) -> None:
-    drawn = qr.draw(DOCUMENT, CONTENT, Live(), colour=colour)
-    if drawn is None:
-        pytest.skip("qrencode is not installed")
-    assert ("\x1b[" in drawn) is colour
-    bare = re.sub(r"\x1b\[[0-9;]*m", "", drawn).split("\n")
-    assert len(bare) <= 25
-    assert {len(line) for line in bare} == {len(bare[0])}
-    assert len(bare[0]) <= 80
-
-
-def test_the_longest_names_still_give_a_code_that_fits() -> None:
-    if not Live().has_tool("qrencode"):
-        pytest.skip("qrencode is not installed")
-    document = json.loads(CONTENT)
-    for record, field in ((document["board"]["system"], "serial"), (document["board"]["system"], "product")):
-        record[field] = "W\N{LATIN SMALL LETTER SHARP S}" * 200
-    drawn = qr.draw(document, CONTENT, Live(), colour=False)
-    assert drawn is not None
-    assert len(drawn.split("\n")) <= 25
-
-
-def test_without_qrencode_there_is_no_code() -> None:
-    assert qr.draw(DOCUMENT, CONTENT, Recorded(), colour=False) is None
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,14 @@ class Guest:
             line.sendall(text.encode("ascii"))
             time.sleep(1)  # QEMU drops what its emulated UART has not taken when the peer leaves
 
+    # -- the screen
+
+    def picture(self) -> bytes:
+        """What the graphics card shows, as a PPM (netpbm's P6)."""
+        shot = self._folder / "screen.ppm"
+        self._monitor("screendump", filename=str(shot))
+        return shot.read_bytes()
+
     # -- the network card's cable
 
     def set_cable(self, *, plugged: bool) -> None:

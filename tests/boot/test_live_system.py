@@ -11,6 +11,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from bee.views import qr
+from tests.bee.console import read_code
 from tests.boot.breakages import BREAKAGES, command
 from tests.boot.conftest import timed
 from tests.boot.expectations import differences, expected, expected_device, expected_fru
@@ -104,9 +106,16 @@ def test_the_audit_validates_here_as_it_does_on_the_live_cd(audit: dict[str, obj
 
 
 def test_the_screen_and_the_serial_line_show_the_summary(guest: Guest) -> None:
-    summary = f"{SERVER.system.product}, serial {SERVER.system.serial}"
-    assert summary in guest.serial
-    assert summary in guest.run("tr -c '[:print:]' ' ' </dev/vcs1").stdout
+    for fact in (SERVER.system.serial, SERVER.system.product):
+        assert fact in guest.serial
+        assert fact in guest.run("tr -c '[:print:]' ' ' </dev/vcs1").stdout
+
+
+def test_a_camera_reads_the_code_off_the_screen(guest: Guest, kept: Path) -> None:
+    picture = guest.picture()
+    (kept / "screen.ppm").write_bytes(picture)
+    content = guest.run(f"cat {AUDIT}").stdout.encode()
+    assert read_code(picture) == qr.payload(json.loads(content), content)
 
 
 def test_both_consoles_offer_a_log_in_and_stay(guest: Guest) -> None:
