@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from busnode import hardening, operations
+from busnode import commit_confirm, hardening, operations
 from busnode.contract import Operation, StepStatus
 from busnode.node import Node
 from busnode.script import DEBIAN, Plan, Report, Step, compile_script, parse_report, shell_text
@@ -92,8 +92,9 @@ def test_every_script_passes_the_shells_own_check(name: str, target: Target, tmp
         operations.status_plan(target),
         operations.verify_plan(target),
         hardening.harden_plan(node),
-        hardening.confirm_plan("0" * 32),
-        hardening.give_up_plan("0" * 32),
+        hardening.rollback_plan(node),
+        commit_confirm.confirm_plan(Operation.HARDEN, "0" * 32),
+        commit_confirm.give_up_plan(Operation.ROLLBACK, "0" * 32),
     ]
     for plan in plans:
         script = tmp_path / f"{plan.operation}.sh"
