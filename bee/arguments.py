@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from bee import __version__, collecting, commands
+from bee import __version__, collecting, commands, comparing
 from bee.audit import DEFAULT_PATH
 
 _EXIT_CODES = """\
 exit codes:
-  0    audit, record: it was written, whatever could not be seen; validate: the audit is valid
-  1    validate: the audit breaks the schema, each error on its own line
+  0    audit, record: it was written, whatever could not be seen; validate: the audit is valid;
+       diff: no difference
+  1    validate: the audit breaks the schema, each error on its own line;
+       diff: there are differences, or what one of both audits could not see
   2    wrong usage, a file that is no audit or no recording, a place that cannot be written, a missing jsonschema
   130  interrupted or terminated; nothing was written
   141  whoever read the output went away
@@ -59,11 +61,23 @@ def parser() -> argparse.ArgumentParser:
     validate.add_argument("file", metavar="FILE", help="an audit, - for stdin")
     validate.set_defaults(command=commands.validate)
 
+    _add_comparing(commands_of)
+
     qr = commands_of.add_parser("qr", help="show an audit's summary as a QR code", allow_abbrev=False)
     qr.add_argument("file", metavar="FILE", help="an audit, - for stdin")
     _add_redact(qr)
     qr.set_defaults(command=commands.qr)
     return bee
+
+
+def _add_comparing(commands_of: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The commands that hold one audit against another."""
+    diff = commands_of.add_parser("diff", help="show what has changed between two audits", allow_abbrev=False)
+    diff.add_argument("old", metavar="OLD", help="an audit, - for stdin")
+    diff.add_argument("new", metavar="NEW", help="a later audit of the same machine, or another machine's; - for stdin")
+    diff.add_argument("--json", action="store_true", help="as JSON, see schemas/diff.schema.json")
+    _add_redact(diff)
+    diff.set_defaults(command=comparing.diff)
 
 
 def _add_collecting(parser: argparse.ArgumentParser) -> None:

@@ -6,30 +6,50 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from bee.errors import BadInputError
 from bee.model import SCHEMA_VERSION, printable
 
+if TYPE_CHECKING:
+    from bee.model import Audit
+    from bee.redaction import Redactor
+
 MAX_AUDIT_BYTES = 256 * 2**20
 
 
-def audit(path: str, *, redact: bool = False) -> tuple[dict[str, object], bytes]:
+def records(document: dict[str, object], path: str) -> Audit:
+    """The records that a document read by `audit` is.
+
+    Raises:
+        BadInputError: something in it is not what the schema says; the line names the place.
+    """
+    from bee import restoring
+    from bee.typed_json import MalformedError
+
+    try:
+        return restoring.audit(document)
+    except (MalformedError, RecursionError) as error:
+        raise BadInputError(f"{name(path)} is no audit that bee wrote: {printable(str(error))}") from None
+
+
+def audit(path: str, *, redact: bool = False, redactor: Redactor | None = None) -> tuple[dict[str, object], bytes]:
     """The audit in a file and the bytes it stands in.
 
     Args:
         path: the file, `-` for stdin.
         redact: put pseudonyms in the place of what tells this machine from others (`bee.redaction`).
+        redactor: with which; one for several audits gives one value one pseudonym in all of them.
 
     Raises:
         BadInputError: it cannot be read, is no JSON, no audit, or of a version that this bee does not know.
     """
-    document, content = _parsed(path, _content(path))
+    document, content = _parsed(path, content_of(path))
     if redact:
         from bee import redaction
 
         try:
-            content = redaction.audit(content, redaction.Redactor())
+            content = redaction.audit(content, redactor or redaction.Redactor())
         except (ValueError, RecursionError) as error:
             raise BadInputError(f"{name(path)} is no audit that bee wrote: {printable(str(error))}") from None
         document = json.loads(content)
@@ -41,7 +61,12 @@ def name(path: str) -> str:
     return "stdin" if path == "-" else path
 
 
-def _content(path: str) -> bytes:
+def content_of(path: str, wanted: str = "audit") -> bytes:
+    """The bytes of a file that should be a `wanted`, `-` for stdin.
+
+    Raises:
+        BadInputError: it cannot be read, or has more than MAX_AUDIT_BYTES.
+    """
     try:
         if path == "-":
             content = sys.stdin.buffer.read(MAX_AUDIT_BYTES + 1)
@@ -51,20 +76,44 @@ def _content(path: str) -> bytes:
     except (OSError, ValueError) as error:
         raise BadInputError(f"cannot read {name(path)}: {getattr(error, 'strerror', None) or error}") from None
     if len(content) > MAX_AUDIT_BYTES:
-        raise BadInputError(f"{name(path)} is no audit: it is larger than {MAX_AUDIT_BYTES // 2**20} MiB")
+        raise BadInputError(f"{name(path)} is no {wanted}: it is larger than {MAX_AUDIT_BYTES // 2**20} MiB")
     return content
 
 
 def _parsed(path: str, content: bytes) -> tuple[dict[str, object], bytes]:
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise BadInputError(f"{name(path)} is no audit: it is not JSON ({error})") from None
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool) or "collectors" not in document:
+    document = json_of(content, path, "audit")
+    version = document.get("schema_version") if isinstance(document, dict) and "collectors" in document else None
+    if not isinstance(version, int) or isinstance(version, bool):
         raise BadInputError(f"{name(path)} is no audit: it has no schema_version and collectors; bee audit writes one")
-    if version != SCHEMA_VERSION:
-        raise BadInputError(
-            f"{name(path)} is an audit of schema version {version}, this bee reads version {SCHEMA_VERSION}"
-        )
+    check_version(version, SCHEMA_VERSION, f"{name(path)} is an audit of schema version")
     return cast("dict[str, object]", document), content
+
+
+def json_of(content: bytes, path: str, wanted: str) -> object:
+    """The JSON in `content`, which came from `path` and should be a `wanted`.
+
+    Raises:
+        BadInputError: it is no JSON; NaN and Infinity are none (RFC 8259, section 6).
+    """
+    try:
+        return json.loads(content, parse_constant=_no_number)
+    except RecursionError:
+        raise BadInputError(f"{name(path)} is no {wanted}: its JSON is nested too deep") from None
+    except ValueError as error:
+        raise BadInputError(f"{name(path)} is no {wanted}: it is not JSON ({printable(str(error))})") from None
+
+
+def _no_number(word: str) -> object:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def check_version(version: int, known: int, said: str) -> None:
+    """Refuse what was written in another version than the `known` one; `said` begins the line.
+
+    Raises:
+        BadInputError: it was.
+    """
+    if version > known:
+        raise BadInputError(f"{said} {version}, written by a newer bee; this bee reads version {known}: update it")
+    if version < known:
+        raise BadInputError(f"{said} {version}, this bee reads version {known}")

@@ -81,7 +81,7 @@ class Redactor:
             return [self._document(item, name) for item in value]
         if not isinstance(value, str):
             return value
-        return self.pseudonym(value) if _is_identity(name) else self.text(value)
+        return self.pseudonym(value) if is_identity(name) else self.text(value)
 
     def recording(self, recording: Recording, document: object) -> Recording:
         """The recording of which `document` is the audit, with every identity replaced."""
@@ -93,7 +93,7 @@ class Redactor:
             self._learn_from(_decode(run.stderr))
         for path, text in machine.files.items():
             self._learn_from(text)
-            if _is_identity(path.rsplit("/", 1)[-1]):
+            if is_identity(path.rsplit("/", 1)[-1]):
                 self.learn(text)
         return replace(
             recording,
@@ -112,7 +112,7 @@ class Redactor:
         return replace(run, stdout=stdout, stderr=stderr)
 
     def _file(self, path: str, text: str) -> str:
-        return self.pseudonym(text) if _is_identity(path.rsplit("/", 1)[-1]) else self._output(text)
+        return self.pseudonym(text) if is_identity(path.rsplit("/", 1)[-1]) else self._output(text)
 
     def learn(self, value: str) -> None:
         """From now on `value` is replaced wherever it stands, as a whole word."""
@@ -224,7 +224,8 @@ def _is_word(word: str) -> bool:
     return len(word) >= _MIN_WORD and (_is_number(word) or not word.isdigit())
 
 
-def _is_identity(name: str) -> bool:
+def is_identity(name: str) -> bool:
+    """Whether a field of this name holds what tells one part or machine from others of its kind."""
     return _IDENTITY_NAME.search(name) is not None and not _NO_IDENTITY_NAME.search(name)
 
 
@@ -242,7 +243,7 @@ def _identities(value: object, name: str = "") -> Iterator[str]:
     elif isinstance(value, list):
         for item in value:
             yield from _identities(item, name)
-    elif isinstance(value, str) and _is_identity(name):
+    elif isinstance(value, str) and is_identity(name):
         yield value
 
 

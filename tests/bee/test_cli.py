@@ -154,36 +154,6 @@ def test_validate_without_jsonschema_is_one_line_and_exit_2(tmp_path: Path) -> N
     )
 
 
-@pytest.mark.parametrize("command", ["report", "validate", "qr"])
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"", "it is not JSON"),
-        (b"\xff\xfe", "it is not JSON"),
-        (b"[1, 2]", "it has no schema_version and collectors"),
-        (b'{"schema_version": true, "collectors": []}', "it has no schema_version and collectors"),
-        (b'{"schema_version": 2, "collectors": []}', "is an audit of schema version 2, this bee reads version 1"),
-        (b"[" * 100_000, "it is not JSON"),
-    ],
-)
-def test_what_is_no_audit_is_one_line_and_exit_2(tmp_path: Path, command: str, content: bytes, said: str) -> None:
-    path = tmp_path / "file.json"
-    path.write_bytes(content)
-    done = run(command, str(path))
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert done.stderr.decode().startswith(f"bee: {path} is ")
-    assert said in done.stderr.decode()
-    assert done.stderr.count(b"\n") == 1
-
-
-def test_a_file_that_is_not_there_is_one_line_and_exit_2(tmp_path: Path) -> None:
-    done = run("report", str(tmp_path / "absent"))
-    assert (done.returncode, done.stderr) == (
-        2,
-        f"bee: cannot read {tmp_path}/absent: No such file or directory\n".encode(),
-    )
-
-
 @pytest.mark.parametrize("arguments", [(), ("audits",), ("audit", "--out", "x"), ("report",)])
 def test_wrong_usage_is_exit_2(arguments: tuple[str, ...]) -> None:
     done = run(*arguments)

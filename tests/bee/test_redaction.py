@@ -215,7 +215,7 @@ def test_redacting_commands(tmp_path: Path) -> None:
     assert audited["host"]["hostname"].startswith("redacted-") == (not is_placeholder(hostname))
 
 
-@pytest.mark.parametrize("value", ['"\\ud800"', "NaN", "[" * 600 + "]" * 600])
+@pytest.mark.parametrize("value", ['"\\ud800"', "[" * 600 + "]" * 600])
 def test_a_document_that_cannot_be_redacted_is_one_line_and_exit_2(tmp_path: Path, value: str) -> None:
     path = tmp_path / "audit.json"
     path.write_text(f'{{"schema_version": 1, "collectors": [], "x": {value}}}')

@@ -1,0 +1,376 @@
+"""What has changed between two audits: parts gone, new and moved, other firmware, wear and defects; never measurements.
+
+What one of both audits could not see is said to be unseen: it is neither removed nor added.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from bee import model
+from bee.matching import Candidate, match
+from bee.parts import KINDS, Surroundings, listed_as, place_fields, renumbered, strings
+from bee.roles import ROUGH_SHARE, Role, hints, roles
+from bee.seeing import doubtful, listed, optional_tool, saw_bmc, saw_finding, step_of_rule, whole, why
+from bee.views.document import size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bee.matching import Matched
+    from bee.model import Audit, Finding
+
+# In the order in which they are shown.
+CHANGES = ("worse", "removed", "added", "moved", "firmware", "changed", "better", "unseen")
+OLD, NEW = 0, 1
+_SIDES = ("OLD", "NEW")
+# PCI functions last: what is on one is told by its own list, with a serial number.
+_STEPS = ("host", "board", "nvidia", "storage", "memory", "cpu", "psu", "pcie")
+# The lists that say more of a part go before those that have it too.
+_FIRST = ("supplies", "raid_controllers", "raid_members")
+_WHOLE = "all of it"
+_NEVER = (Role.PLACE, Role.LABEL, Role.MEASURED, Role.REPEATED, Role.REMARK)
+# What RAID controllers, firmware and their parts call well, without case, as the beginning of what they say.
+_WELL = ("ok", "opt", "onln", "ugood", "jbod", "ready", "hot spare", "ghs", "dhs", "cac", "present, ok")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One difference.
+
+    Attributes:
+        change: one of CHANGES.
+        part: what it is about, such as 'disk sda'.
+        field: the field or the rule, by its name in the audit; None where it is about the part as a whole.
+        old, new: its value in either audit; where the part is, when it has moved.
+        detail: what the part is, what a finding saw, or why nothing can be said.
+    """
+
+    change: str
+    part: str
+    field: str | None = None
+    old: object = None
+    new: object = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """Where the comparison is: the step, the part, the path of fields below it, and the part's identities."""
+
+    step: str
+    part: str
+    path: str = ""
+    known_as: frozenset[str] = frozenset()
+    kind: type | None = None
+    idle: bool = False
+    doubtful: int | None = None
+
+    def field(self, name: str) -> str:
+        return f"{self.path}{name}"
+
+
+def differences(old: Audit, new: Audit) -> tuple[Difference, ...]:
+    """Every difference that counts, sorted: what is worse first, by part within a kind of change."""
+    return _Comparison(old, new).result()
+
+
+class _Comparison:
+    def __init__(self, old: Audit, new: Audit) -> None:
+        self._audits = (old, new)
+        # Where only one audit has the PCI tree, addresses are all there is on both sides.
+        both = old.pcie is not None and new.pcie is not None
+        self._around = (Surroundings(old, with_paths=both), Surroundings(new, with_paths=both))
+        self._doubtful = doubtful(self._audits)
+        self._found: list[Difference] = []
+        self._told: defaultdict[tuple[object, ...], set[type | None]] = defaultdict(set)
+        # By step and the audit that did not see: how much of what.
+        self._unseen: defaultdict[tuple[str, int], Counter[str]] = defaultdict(Counter)
+        self._old_names: dict[str, str] = {}
+
+    def result(self) -> tuple[Difference, ...]:
+        for step in _STEPS:
+            old, new = (getattr(audit, step) for audit in self._audits)
+            if old is not None and new is not None:
+                self._record(old, new, _Spot(step, step))
+            elif old is not None or new is not None:
+                self._unseen[step, OLD if old is None else NEW][_WHOLE] += 1
+        self._findings()
+        for (step, side), counts in self._unseen.items():
+            many = " and ".join(what if what == _WHOLE else _counted(count, what) for what, count in counts.items())
+            self._say("unseen", step, detail=f"{many} not seen in {_SIDES[side]}: {why(self._audits[side], step)}")
+        return tuple(
+            sorted(
+                self._found,
+                key=lambda d: (CHANGES.index(d.change), d.part, d.field or "", str(d.old), str(d.new), d.detail or ""),
+            )
+        )
+
+    def _say(
+        self,
+        change: str,
+        part: str,
+        field: str | None = None,
+        old: object = None,
+        new: object = None,
+        detail: str | None = None,
+    ) -> None:
+        self._found.append(Difference(change=change, part=part, field=field, old=old, new=new, detail=detail))
+
+    def _record(self, old: object, new: object, spot: _Spot) -> None:
+        """Compare two records of the same part field by field."""
+        role_of = roles(type(old))
+        for name in sorted(hints(type(old)), key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST)):
+            before, after = getattr(old, name), getattr(new, name)
+            role = role_of.get(name)
+            if role is None and isinstance(before, tuple):
+                self._parts(before, after, spot)
+            elif role is None and before is not None and after is not None:
+                self._record(before, after, replace(spot, path=f"{spot.field(name)}."))
+            elif role not in _NEVER and before != after and not (spot.idle and name == "speed_gts"):
+                self._field(role or Role.FACT, name, (before, after), spot)
+
+    def _field(self, role: Role, name: str, values: tuple[object, object], spot: _Spot) -> None:
+        side = _says_less(values)
+        seen = side is None or (saw_bmc(self._audits[side]) if name == "bmc" else whole(self._audits[side], spot.step))
+        if spot.doubtful is not None:
+            side, seen = spot.doubtful, False
+        if side is not None and not seen:
+            self._unseen[spot.step, side]["fact"] += 1
+            return
+        change = _change(role, *values)
+        before, after = map(_shown, values)
+        if change is not None and not self._is_told(spot, name, before, after):
+            self._say(change, spot.part, spot.field(name), before, after)
+
+    def _is_told(self, spot: _Spot, *said: object) -> bool:
+        """Whether the same was said of the same part where it stands in another list; from now on it is."""
+        known = False
+        for identity in spot.known_as:
+            tellers = self._told[identity, *said]
+            known = known or any(listed_as(spot.kind, teller) for teller in tellers)
+            tellers.add(spot.kind)
+        return known
+
+    def _parts(self, old: tuple[object, ...], new: tuple[object, ...], above: _Spot) -> None:
+        """Compare two lists of parts."""
+        if not old and not new:
+            return
+        kind = KINDS[type((old or new)[0])]
+        matched = match(self._candidates(old, OLD), self._candidates(new, NEW))
+        for before, after in matched.pairs:
+            spot = self._spot(after.part, above, NEW)
+            spot = replace(spot, known_as=spot.known_as | self._around[OLD].known_as(before.part))
+            self._learn_name(before.part, after.part)
+            self._record(before.part, after.part, spot)
+        for before, after in _moved(matched):
+            spot = self._spot(after.part, above, NEW)
+            if spot.doubtful is None and not self._is_told(spot, "moved"):
+                self._say("moved", spot.part, None, _place(before.part), _place(after.part))
+        for side, candidates in ((OLD, matched.gone), (NEW, matched.come)):
+            for candidate in candidates:
+                if side == NEW:
+                    self._learn_name(None, candidate.part)
+                self._alone(candidate.part, above, side, kind.listed_by, (old, new)[1 - side])
+
+    def _candidates(self, parts: tuple[object, ...], side: int) -> list[Candidate[object]]:
+        """What is in the slots and bays; power supplies have a list of their own, so their FRU records are left out."""
+        around = self._around[side]
+        psu = self._audits[side].psu
+        return [
+            Candidate(part, around.keys(part), around.place(part), _content(part))
+            for part in parts
+            if _present(part) and not (isinstance(part, model.Fru) and part.power_supply and psu and psu.supplies)
+        ]
+
+    def _alone(
+        self,
+        part: object,
+        above: _Spot,
+        side: int,
+        listed_by: tuple[tuple[str, ...], ...],
+        others: tuple[object, ...],
+    ) -> None:
+        """A part that one audit alone has: it is gone or new, if the other audit can say so."""
+        other = self._audits[1 - side]
+        spot = self._spot(part, above, side)
+        unknown = any(_present(there) is None and strings_of_place(there) == strings_of_place(part) for there in others)
+        if spot.doubtful is not None:
+            self._unseen[spot.step, spot.doubtful]["part"] += 1
+        elif unknown or not listed(other, spot.step, part, listed_by):
+            tool = optional_tool(part)
+            reason = f"{tool} did not run" if tool else why(other, spot.step)
+            reason = "the firmware does not say whether its slot is empty" if unknown else reason
+            self._say("unseen", spot.part, None, detail=f"not seen in {_SIDES[1 - side]}: {reason}")
+        elif not self._is_told(spot, "alone", side):
+            self._say("removed" if side == OLD else "added", spot.part, detail=_description(part))
+
+    def _spot(self, part: object, above: _Spot, side: int) -> _Spot:
+        around = self._around[side]
+        kind = KINDS[type(part)]
+        name = getattr(part, kind.name) if kind.name else _place(part)
+        label = f"{kind.noun} {name}" if name else kind.noun
+        idle = isinstance(part, model.PciDevice) and part.address in around.with_gpu
+        own = above.part if above.part != above.step else ""
+        return _Spot(
+            above.step,
+            f"{own}, {label}" if own else label,
+            "",
+            frozenset(around.known_as(part)),
+            type(part),
+            idle,
+            self._doubtful if isinstance(part, model.Supply) else None,
+        )
+
+    def _learn_name(self, old: object, new: object) -> None:
+        """A finding calls a part by a name or an address: remember what the part was called in the old audit."""
+        for name in ("name",) if isinstance(new, model.Disk) else ("address",):
+            called = getattr(new, name, None)
+            if called is not None and not isinstance(new, model.Interface):
+                self._old_names[called] = getattr(old, name) if old is not None else f"+{called}"
+
+    def _findings(self) -> None:
+        old, new = (audit.findings for audit in self._audits)
+        before = _by_rule((_key(finding, {}), finding) for finding in old)
+        after = _by_rule((_key(finding, self._old_names), finding) for finding in new)
+        for key in before.keys() | after.keys():
+            ours, theirs = before.get(key, []), after.get(key, [])
+            for finding in ours[len(theirs) :]:
+                self._finding(finding, NEW)
+            for finding in theirs[len(ours) :]:
+                self._finding(finding, OLD)
+        if ("BMC event log" in {key[1] for key in before}) == ("BMC event log" in {key[1] for key in after}):
+            self._events()
+
+    def _finding(self, finding: Finding, missing_in: int) -> None:
+        if not saw_finding(self._audits, finding.rule, missing_in):
+            self._unseen[step_of_rule(finding.rule) or "", missing_in]["finding"] += 1
+        elif missing_in == NEW:
+            self._say("better", finding.component, finding.rule, detail=f"no longer: {finding.evidence}")
+        else:
+            self._say("worse", finding.component, finding.rule, detail=finding.evidence)
+
+    def _events(self) -> None:
+        """The log's critical entries beyond those of the other audit, in one line: the rest is the log's to tell."""
+        old, new = (
+            Counter((e.occurred_at, e.sensor, e.event, e.asserted) for e in audit.psu.sel_critical)
+            if audit.psu
+            else Counter()
+            for audit in self._audits
+        )
+        if any(not whole(audit, "psu") for audit in self._audits):
+            return
+        for change, more in (("worse", new - old), ("better", old - new)):
+            if more:
+                occurred, sensor, event, _ = max(more, key=lambda entry: (entry[0] or "", *map(str, entry[1:])))
+                newest = f"{occurred or 'no date'} {sensor}: {event}"
+                count = f"{more.total()} critical entries {'more' if change == 'worse' else 'fewer'}"
+                self._say(change, "BMC event log", "sel_critical", detail=f"{count}, the newest of them: {newest}")
+
+
+def _change(role: Role, old: object, new: object) -> str | None:  # noqa: PLR0911 - one line a role
+    """What it means that a field has become `new`; None: nothing."""
+    if role is Role.FIRMWARE:
+        return "firmware"
+    if old is None or new is None:
+        return "changed"
+    if isinstance(old, int | float) and isinstance(new, int | float):
+        if role is Role.MORE_IS_WORSE:
+            return "worse" if new > old else "better"
+        if role is Role.ROUGH and abs(new - old) <= ROUGH_SHARE * max(old, new):
+            return None
+        if role in {Role.LESS_IS_WORSE, Role.ROUGH}:
+            return "worse" if new < old else "better"
+    if role is Role.STATE and _well(old) != _well(new):
+        return "worse" if _well(old) else "better"
+    return "changed"
+
+
+def _says_less(values: tuple[object, object]) -> int | None:
+    """Which of the audits knows less of a field: None where both know it, and differently."""
+    old, new = values
+    if old is None or new is None:
+        return OLD if old is None else NEW
+    if isinstance(old, str) and isinstance(new, str) and (old in new or new in old):
+        # A tool cuts what another gives in full: lsblk has the end of a firmware's version.
+        return OLD if len(old) < len(new) else NEW
+    return None
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _well(state: object) -> bool:
+    return str(state).lower().startswith(_WELL)
+
+
+def _shown(value: object) -> object:
+    """A field's value as something that JSON and a line of text can have."""
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return value if value is None or isinstance(value, str | int | float | bool) else "known"
+
+
+def _present(part: object) -> bool | None:
+    field = KINDS[type(part)].present
+    value = True if field is None else getattr(part, field)
+    return None if value is None else bool(value)
+
+
+def strings_of_place(part: object) -> tuple[str | None, ...]:
+    """Where a part is, by the fields of its record."""
+    return strings(part, place_fields(type(part)))
+
+
+def _place(part: object) -> str:
+    return " ".join(value for value in strings_of_place(part) if value)
+
+
+def _description(part: object) -> str | None:
+    """What a part is, and its serial number."""
+    kind = KINDS[type(part)]
+    said = []
+    for name in kind.model:
+        value = getattr(part, name)
+        if name == "size_bytes":
+            value = size(value, decimal=not isinstance(part, model.Slot), missing="")
+        said += [str(value)] if value else []
+    serial = getattr(part, "serial", None)
+    return ", ".join([*([" ".join(said)] if said else []), *([f"serial {serial}"] if serial else [])]) or None
+
+
+def _content(part: object) -> str:
+    """All that a part says of itself without what changes by itself, to tell it from others in the same place."""
+    role_of = roles(type(part))
+    never = (Role.LABEL, Role.MEASURED, Role.REMARK)
+    return repr([(name, getattr(part, name)) for name in hints(type(part)) if role_of.get(name) not in never])
+
+
+def _moved(matched: Matched[object]) -> Iterable[tuple[Candidate[object], Candidate[object]]]:
+    """The pairs whose places differ in something that both audits know."""
+    moved = defaultdict(list)
+    for before, after in matched.pairs:
+        fields = len(place_fields(type(before.part)))
+        if any(a != b and None not in (a, b) for a, b in zip(before.place[:fields], after.place, strict=False)):
+            moved[before.place[0] if isinstance(before.part, model.Disk) else None].append((before, after))
+    for controller, pairs in moved.items():
+        if controller is None or not renumbered((_two(a.place), _two(b.place)) for a, b in pairs):
+            yield from pairs
+
+
+def _two(place: tuple[str | None, ...]) -> tuple[str | None, str | None]:
+    return (place[0], place[1]) if len(place) > 1 else (None, None)
+
+
+def _key(finding: Finding, old_names: dict[str, str]) -> tuple[str, str]:
+    return finding.rule, " ".join(old_names.get(word, word) for word in finding.component.split(" "))
+
+
+def _by_rule(findings: Iterable[tuple[tuple[str, str], Finding]]) -> dict[tuple[str, str], list[Finding]]:
+    found = defaultdict(list)
+    for key, finding in findings:
+        found[key].append(finding)
+    return found
