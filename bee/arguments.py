@@ -14,6 +14,7 @@ exit codes:
   1    validate: the audit breaks the schema, each error on its own line;
        diff: there are differences, or what one of both audits could not see
   2    wrong usage, a file that is no audit or no recording, a place that cannot be written, a missing jsonschema
+  3    audit --save-to-usb: the audit was written, but some stick labelled BEE does not have it, or there is none
   130  interrupted or terminated; nothing was written
   141  whoever read the output went away
 """
@@ -41,6 +42,11 @@ def parser() -> argparse.ArgumentParser:
     )
     audit.add_argument(
         "--from", dest="source", metavar="RECORDING", help="audit the machine of a recording, not this one; - for stdin"
+    )
+    audit.add_argument(
+        "--save-to-usb",
+        action="store_true",
+        help="put audit, report and recording onto every USB stick labelled BEE, too",
     )
     _add_collecting(audit)
     audit.set_defaults(command=collecting.audit)

@@ -9,7 +9,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from bee import __version__, health
@@ -176,25 +176,49 @@ def write(path: str, content: bytes) -> None:
         OutputError: it could not be written; what was at `path` is untouched.
     """
     target = os.path.realpath(path)
-    folder, name = os.path.split(target)
-    temporary = ""
     try:
-        unique = f"{folder}/.{name}.{os.getpid()}"
-        descriptor = os.open(unique, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
-        temporary = unique
+        with _beside(target, content) as temporary:
+            os.replace(temporary, target)
+    except (OSError, ValueError) as error:
+        raise OutputError(f"cannot write {path}: {_reason(error)}") from None
+
+
+def write_new(paths: Iterable[str], content: bytes) -> str:
+    """Put `content` at the first of `paths` that is free, in one step, and say which.
+
+    Args:
+        paths: in one folder. A link to a complete file takes the name, so that no two can have it.
+
+    Raises:
+        OutputError: it could not be written; what was there is untouched.
+    """
+    path = ""
+    try:
+        for path in paths:
+            with contextlib.suppress(FileExistsError), _beside(path, content) as temporary:
+                os.link(temporary, path)
+                return path
+    except (OSError, ValueError) as error:
+        raise OutputError(f"cannot write {path}: {_reason(error)}") from None
+    raise OutputError(f"cannot write {path}: too many files of that name")
+
+
+@contextlib.contextmanager
+def _beside(target: str, content: bytes) -> Iterator[str]:
+    """A file with `content`, whole and on the disk, in the folder of `target`; gone afterwards unless renamed."""
+    folder, name = os.path.split(target)
+    temporary = f"{folder}/.{name}.{os.getpid()}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
+    try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
-        temporary = ""
-        _sync_folder(folder)
-    except (OSError, ValueError) as error:
-        raise OutputError(f"cannot write {path}: {_reason(error)}") from None
+        yield temporary
     finally:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+    _sync_folder(folder)
 
 
 def _sync_folder(folder: str) -> None:

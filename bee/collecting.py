@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import sys
 import time
@@ -16,32 +17,44 @@ from bee.commands import show_summary
 from bee.errors import BadInputError
 from bee.machine import Live
 from bee.model import printable, to_json
-from bee.streams import silence
+from bee.streams import show, silence
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
+    from typing import TextIO
 
     from bee.model import Audit
+    from bee.recording import Recording
     from bee.settings import Settings
+
+# The exit code of an audit that is written, but not on every stick.
+NOT_SAVED = 3
 
 
 def audit(arguments: argparse.Namespace) -> int:
     """`bee audit`: JSON to the file (or stdout), the summary to stdout (or stderr, when stdout carries the JSON)."""
     _end_in_order()
+    if arguments.save_to_usb and arguments.source is not None:
+        raise BadInputError("--save-to-usb has no meaning with --from: it saves what this machine is")
     # The audit of another machine must not by itself replace the one of this.
     output = arguments.output or (flow.DEFAULT_PATH if arguments.source is None else "-")
+    seen: list[Recording] = []
 
     def see() -> bytes:
         log = _Log(arguments)
-        content = flow.serialise((_look if arguments.source is None else _look_again)(arguments, log))
-        if not arguments.redact:
-            return content
-        from bee import redaction
+        found = (_look if arguments.source is None else _look_again)(arguments, log, seen.append)
+        content = flow.serialise(found)
+        if arguments.redact:
+            from bee import redaction
 
-        redactor = redaction.Redactor()
-        content = redaction.audit(content, redactor)
-        log.release(redactor.text)
+            redactor = redaction.Redactor()
+            # The recording first: what identifies the machine there is replaced in the audit too.
+            seen[:] = [redactor.recording(recording, to_json(found)) for recording in seen]
+            content = redaction.audit(content, redactor)
+            log.release(redactor.text)
+        if arguments.output is None and arguments.source is None:
+            _keep(output, content)
         return content
 
     content = _written(output, see)
@@ -52,7 +65,38 @@ def audit(arguments: argparse.Namespace) -> int:
     except OSError:
         # The audit is written, and that is what counts: whoever was to read the summary has gone.
         silence(stream)
-    return 0
+    return _save_to_usb(content, seen[0], stream) if arguments.save_to_usb else 0
+
+
+def _keep(output: str, content: bytes) -> None:
+    """Put the audit into the history; one that cannot be kept there is said, and still written to its own place."""
+    from bee import history
+
+    try:
+        history.keep(history.folder_of(output), content, json.loads(content)["started_at"])
+    except flow.OutputError as error:
+        print(f"bee: not in the history: {error}", file=sys.stderr)
+
+
+def _save_to_usb(content: bytes, seen: Recording, stream: TextIO) -> int:
+    """The audit's copies on sticks, and the exit code: an audit is written by now, whatever becomes of them."""
+    from bee import recording, usb
+    from bee.views import text
+
+    document = json.loads(content)
+    files = {"audit.json": content, "report.txt": (text.table(document) + "\n").encode()}
+    missing = []
+    try:
+        files["recording.tar.gz"] = recording.pack(seen)
+    except recording.RecordingError as error:
+        missing.append(f"no recording saved: {error}")
+    with Live() as machine:
+        saved, not_saved = usb.save(files, usb.folder_name(document), machine)
+    with contextlib.suppress(OSError):
+        for line in (*saved, *not_saved, *missing):
+            show(line, stream)
+        stream.flush()
+    return NOT_SAVED if not_saved or missing else 0
 
 
 def record(arguments: argparse.Namespace) -> int:
@@ -84,14 +128,21 @@ def record(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _look(arguments: argparse.Namespace, log: flow.Log) -> Audit:
-    """The audit of this machine."""
+def _look(arguments: argparse.Namespace, log: flow.Log, keep: Callable[[Recording], None]) -> Audit:
+    """The audit of this machine; where a stick is to get a recording of it, `keep` takes that."""
     chosen = _settings(arguments)
     with _this_machine(chosen, log) as machine:
-        return flow.collect(machine, log, skip=chosen.skip, deadline=machine.deadline, notes=chosen.notes)
+        if not arguments.save_to_usb:
+            return flow.collect(machine, log, skip=chosen.skip, deadline=machine.deadline, notes=chosen.notes)
+        from bee import recording
+
+        recorder = recording.Recorder(machine)
+        found = flow.collect(recorder, log, skip=chosen.skip, deadline=machine.deadline, notes=chosen.notes)
+        keep(recorder.recording(found, chosen))
+        return found
 
 
-def _look_again(arguments: argparse.Namespace, log: flow.Log) -> Audit:
+def _look_again(arguments: argparse.Namespace, log: flow.Log, _keep: Callable[[Recording], None]) -> Audit:
     """The audit of a recorded machine, as that machine itself would have given it."""
     from bee import recording
 
