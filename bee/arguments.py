@@ -58,8 +58,15 @@ def parser() -> argparse.ArgumentParser:
     _add_collecting(record)
     record.set_defaults(command=collecting.record)
 
-    report = commands_of.add_parser("report", help="show an audit as a table", allow_abbrev=False)
+    report = commands_of.add_parser(
+        "report", help="show an audit as a table, or as a page for a browser", allow_abbrev=False
+    )
     report.add_argument("file", metavar="FILE", help="an audit, - for stdin")
+    report.add_argument(
+        "--html",
+        metavar="OUT",
+        help="write one page that needs nothing else to this file, - for stdout, instead of the table",
+    )
     _add_redact(report)
     report.set_defaults(command=commands.report)
 

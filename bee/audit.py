@@ -162,11 +162,11 @@ def check_writable(path: str) -> None:
     except (OSError, ValueError) as error:
         raise OutputError(f"cannot write {path}: {_reason(error)}") from None
     if not stat.S_ISREG(mode):
-        raise OutputError(f"cannot write {path}: it is not a plain file; give --output a file's path, or - for stdout")
+        raise OutputError(f"cannot write {path}: it is not a plain file; give a file's path, or - for stdout")
     if not os.access(folder, os.W_OK | os.X_OK):
         exists = os.path.isdir(folder)
         reason = "you may not write there" if exists else "there is no such folder"
-        raise OutputError(f"cannot write {path}: {folder}: {reason}; give --output another path, or - for stdout")
+        raise OutputError(f"cannot write {path}: {folder}: {reason}; give another path, or - for stdout")
 
 
 def write(path: str, content: bytes) -> None:

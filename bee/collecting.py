@@ -17,6 +17,7 @@ from bee.commands import show_summary
 from bee.errors import BadInputError
 from bee.machine import Live
 from bee.model import printable, to_json
+from bee.output import written
 from bee.streams import show, silence
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def audit(arguments: argparse.Namespace) -> int:
             _keep(output, content)
         return content
 
-    content = _written(output, see)
+    content = written(output, see)
     stream = sys.stderr if output == "-" else sys.stdout
     try:
         show_summary(content, stream)
@@ -122,7 +123,7 @@ def record(arguments: argparse.Namespace) -> int:
         except recording.RecordingError as error:
             raise BadInputError(str(error)) from None
 
-    content = _written(arguments.output, see)
+    content = written(arguments.output, see)
     if arguments.output != "-":
         print(f"{arguments.output}: {len(content)} bytes; bee audit --from {arguments.output} makes an audit of it")
     return 0
@@ -171,26 +172,6 @@ def _this_machine(chosen: Settings, log: flow.Log) -> Iterator[Live]:
         yield machine
         for name in sorted(set(chosen.tools) - machine.asked_for):
             log("error", f"no step asked for the tool {name}, which was pointed to {chosen.tools[name]}")
-
-
-def _written(output: str, make: Callable[[], bytes]) -> bytes:
-    """What `make` makes, once it stands at `output` (`-`: stdout).
-
-    Raises:
-        BadInputError: it cannot be written there, which is found out before anything is made as far as that can be.
-    """
-    try:
-        if output != "-":
-            flow.check_writable(output)
-        content = make()
-        if output != "-":
-            flow.write(output, content)
-    except flow.OutputError as error:
-        raise BadInputError(str(error)) from None
-    if output == "-":
-        sys.stdout.buffer.write(content)
-        sys.stdout.flush()
-    return content
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 
 
 def report(arguments: argparse.Namespace) -> int:
-    """`bee report`: the audit as a table."""
+    """`bee report`: the audit as a table, or as a page for a browser."""
+    document, content = reading.audit(arguments.file, redact=arguments.redact)
+    if arguments.html is not None:
+        from bee.output import written
+        from bee.views import html
+
+        written(arguments.html, lambda: html.page(document, content).encode())
+        return 0
     from bee.views import text
 
-    document, _ = reading.audit(arguments.file, redact=arguments.redact)
     show(text.table(document), sys.stdout)
     return 0
 

@@ -113,7 +113,7 @@ def test_an_unwritable_place_is_one_line_and_exit_2(one_file: Path) -> None:
     assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr == (
         b"bee: cannot write /var/log/bee-audit.json: /var/log: you may not write there; "
-        b"give --output another path, or - for stdout\n"
+        b"give another path, or - for stdout\n"
     )
 
 
@@ -127,6 +127,8 @@ def test_one_file_runs_isolated_from_anywhere_and_finds_its_schema(one_file: Pat
     assert isolated("audit", "--output", path).returncode == 0
     valid = isolated("validate", path)
     assert (valid.returncode, valid.stdout) == (0, f"{path}: valid, schema version 1\n".encode())
+    # The page has a file of its own beside its code: the style sheet.
+    assert b"prefers-color-scheme: dark" in isolated("report", path, "--html", "-").stdout
 
 
 def test_validate_names_each_error_with_its_path(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from tests.house.tree import ROOT, files
 
 SCHEMAS = sorted((ROOT / "schemas").glob("*.json"))
-JUDGES = ("hypothesis", "mypy", "pytest", "pytest-timeout", "ruff")
+JUDGES = ("hypothesis", "mypy", "playwright", "pytest", "pytest-timeout", "ruff")
 
 
 def _mirror_hosts() -> set[str]:

@@ -76,6 +76,8 @@ def test_bee_audits_with_nothing_but_the_standard_library(environment: Path, tmp
     audit = tmp_path / "audit.json"
     assert _run(environment, "bee", "audit", "--output", str(audit)).returncode == 0
     assert json.loads(audit.read_text())["schema_version"]
+    page = _run(environment, "bee", "report", str(audit), "--html", "-")
+    assert "</html>" in page.stdout, page.stderr
     without = _run(environment, "bee", "validate", str(audit))
     assert without.returncode == 2
     assert "jsonschema" in without.stderr
