@@ -62,6 +62,9 @@ class Archive:
             (self.folder / part).mkdir(parents=True, exist_ok=True)
         (self.folder / "status").touch()
         (self.folder / "etc/sources.list").write_text(self.sources)
+        # Nobody else's to read: the address of a proxy may have a password in it.
+        (self.folder / "apt.conf").touch(mode=0o600)
+        (self.folder / "apt.conf").chmod(0o600)
         (self.folder / "apt.conf").write_text(self._configuration())
         shell.run(["apt-get", "-q", "update", "--error-on=any"], self.log, self._environment)
 

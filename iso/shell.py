@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 import sh
 
 from iso.errors import BuildError
-from iso.isolation import isolated
+from iso.isolation import handed_over, isolated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -100,10 +100,13 @@ def run_isolated(command: Sequence[str], log: Path, extra: Mapping[str, str] | N
     Raises:
         BuildError: it failed: the last lines of the log and where the rest is.
     """
+    variables = handed_over(environment(extra))
     read_end, write_end = os.pipe()
     with os.fdopen(read_end, "rb", buffering=0) as lifeline:
         try:
-            _logged(command, isolated(command, environment(extra)), log, {"PATH": _SYSTEM_PATH}, lifeline, write_end)
+            # Far less than a pipe holds (pipe(7)): nobody need read it yet.
+            os.write(write_end, variables)
+            _logged(command, isolated(command), log, {"PATH": _SYSTEM_PATH}, lifeline, write_end)
         finally:
             with contextlib.suppress(OSError):
                 os.close(write_end)

@@ -42,16 +42,18 @@ fi
 # The system's own interpreter: one in PATH may be a version manager's shim.
 python=/usr/bin/python3
 pip="$root/.venv/bin/python -m pip -qq --disable-pip-version-check --retries 5"
-digest() { cat "$@" | sha256sum | cut -d ' ' -f 1; }
+digest() { sha256sum | cut -d ' ' -f 1; }
 
-dependencies=$(digest "$root/requirements.lock")
+# Another release of Python, and another place of the checkout, need another .venv: its scripts and links name both.
+place=$($python -c 'import sys; print(sys.implementation.cache_tag, end=" ")' && echo "$root")
+dependencies=$({ echo "$place"; cat "$root/requirements.lock"; } | digest)
 if [ "$(cat "$root/.venv/.locked" 2>/dev/null || true)" != "$dependencies" ]; then
     echo "setting up .venv"
     $python -m venv --clear "$root/.venv"
     $pip install --require-hashes --only-binary :all: -r "$root/requirements.lock"
     echo "$dependencies" >"$root/.venv/.locked"
 fi
-project=$(digest "$root/pyproject.toml")
+project=$({ echo "$dependencies"; cat "$root/pyproject.toml"; } | digest)
 if [ "$(cat "$root/.venv/.project" 2>/dev/null || true)" != "$project" ]; then
     $pip install --no-deps --no-build-isolation -e "$root"
     echo "$project" >"$root/.venv/.project"
