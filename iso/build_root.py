@@ -29,11 +29,25 @@ def bootstrap(archive: Archive, paths: Paths) -> Path:
         archive: an updated package archive.
         paths: where it is kept.
     """
+    key, tar = _bootstrap(archive, paths)
+    if not cache.is_complete(tar.parent, key):
+        cache.store(tar.parent, key, lambda folder: make(archive, folder / _TAR, paths.chroot, *_RECIPE))
+    return tar
+
+
+def bootstrap_tar(archive: Archive, paths: Paths) -> Path:
+    """Where `bootstrap` has its tar file, by what the archive was when it was asked the last time.
+
+    Args:
+        archive: a package archive.
+        paths: where it is kept.
+    """
+    return _bootstrap(archive, paths)[1]
+
+
+def _bootstrap(archive: Archive, paths: Paths) -> tuple[str, Path]:
     key = digest(archive.state, _RECIPE)
-    entry = paths.cache / f"bootstrap-{archive.suite}-{key[:12]}"
-    if not cache.is_complete(entry, key):
-        cache.store(entry, key, lambda folder: make(archive, folder / _TAR, paths.chroot, *_RECIPE))
-    return entry / _TAR
+    return key, paths.cache / f"bootstrap-{archive.suite}-{key[:12]}" / _TAR
 
 
 def make(archive: Archive, tar: Path, mountpoint: Path, variant: str, packages: Sequence[str]) -> None:
@@ -82,13 +96,27 @@ class Bind:
     writable: bool = False
 
 
-def run(tar: Path, mountpoint: Path, binds: Sequence[Bind], command: Sequence[str], log: Path) -> None:
-    """Run a command as root in a fresh copy of a system, which is gone afterwards.
+def command_line(tar: Path, mountpoint: Path, binds: Sequence[Bind], command: Sequence[str]) -> list[str]:
+    """What runs a command as root in a fresh copy of a system, which is gone afterwards.
 
     Args:
         tar: the system.
         mountpoint: a folder to mount it at.
         binds: folders of this machine to show to it; what is written there belongs to the caller in the end.
+        command: program and arguments.
+    """
+    script = Path(__file__).with_name("builder") / "in-build-root.sh"
+    shown = [f"{'rw' if bind.writable else 'ro'}:{bind.source}:{bind.target}" for bind in binds]
+    return ["/bin/sh", str(script), owner(), str(tar), str(mountpoint), *shown, "--", *command]
+
+
+def run(tar: Path, mountpoint: Path, binds: Sequence[Bind], command: Sequence[str], log: Path) -> None:
+    """Run a command in a fresh copy of a system (`command_line`).
+
+    Args:
+        tar: the system.
+        mountpoint: a folder to mount it at.
+        binds: folders of this machine to show to it.
         command: program and arguments.
         log: where its output goes.
 
@@ -96,6 +124,4 @@ def run(tar: Path, mountpoint: Path, binds: Sequence[Bind], command: Sequence[st
         BuildError: the command failed.
     """
     mountpoint.mkdir(parents=True, exist_ok=True)
-    script = Path(__file__).with_name("builder") / "in-build-root.sh"
-    shown = [f"{'rw' if bind.writable else 'ro'}:{bind.source}:{bind.target}" for bind in binds]
-    shell.run_isolated(["/bin/sh", str(script), owner(), str(tar), str(mountpoint), *shown, "--", *command], log)
+    shell.run_isolated(command_line(tar, mountpoint, binds, command), log)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,3 +25,23 @@ class BadInputError(BuildError):
     def __init__(self, complaints: Sequence[str]) -> None:
         super().__init__("\n".join(complaints))
         self.complaints = tuple(complaints)
+
+
+def explained(error: BuildError | OSError) -> str:
+    """What went wrong, and with which file, as one line without a traceback.
+
+    Args:
+        error: what was raised.
+    """
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        # shutil.copytree gathers what went wrong with each file: source, target, reason.
+        _source, target, reason = error.args[0][0]
+        return f"{target}: {reason}"
+    if not isinstance(error, OSError):
+        return str(error)
+    said = error.strerror or str(error)
+    if error.errno == errno.ENOSPC:
+        said += ": what is done is kept, free some and build again"
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS} and error.filename:
+        said += f": it belongs to another user, or its file system is read-only (this is user {os.geteuid()})"
+    return f"{error.filename}: {said}" if error.filename else said

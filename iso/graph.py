@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from doit import doit_cmd
 from doit.exceptions import TaskFailed
-from doit.reporter import ConsoleReporter
 
-from iso import lock, shell
-from iso.errors import BadInputError, BuildError
+from iso import lock, report, shell
+from iso.errors import BadInputError, BuildError, explained
+from iso.inputs import Inputs
 from iso.paths import Paths
-from iso.stage import Step
+from iso.progress import Lines
+from iso.stage import Stage, Step
 from iso.stamps import Done, Stamp, outputs_of
 from iso.verdict import reasons
 from iso.versions import Config, configure
@@ -23,40 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from iso.stage import Stage
-
 Task = dict[str, Any]  # doit's own shape of a task
-
-
-class Reporter(ConsoleReporter):  # type: ignore[misc]  # doit has no types
-    """One line when a stage starts, one with its time when it took some; a failure is said once, in its own words."""
-
-    def execute_task(self, task: Any) -> None:
-        """A stage starts."""
-        self._begin = time.monotonic()
-        if task.actions and not task.name.startswith("_"):
-            self.write(f".  {task.name}: {task.doc}\n")
-            self.outstream.flush()
-
-    def add_success(self, task: Any) -> None:
-        """A stage ended well."""
-        seconds = time.monotonic() - self._begin
-        if task.actions and seconds >= 1:
-            self.write(f"   {task.name}: {seconds:.0f} s\n")
-
-    def skip_uptodate(self, task: Any) -> None:
-        """A stage need not run."""
-        if task.actions and not task.name.startswith("_"):
-            self.write(f"-- {task.name}: up to date\n")
-
-    def add_failure(self, task: Any, fail: Any) -> None:
-        """A stage failed; what needs it is not worth a line of its own."""
-        if fail.report:
-            said = fail.message if isinstance(fail, TaskFailed) else fail.get_msg()
-            sys.stderr.write(f"{task.name.lstrip('_')}: {said}\n")
-
-    def complete_run(self) -> None:
-        """Everything was said when it happened."""
+# The task that stands for all stages, and reports on them.
+REPORT = "iso"
 
 
 # Tasks are listed as they are defined, with their subtasks; what a stage prints is shown.
@@ -68,7 +39,7 @@ DOIT_CONFIG = {
     "verbosity": 2,
     "backend": "sqlite3",
     "dep_file": ":memory:",
-    "reporter": Reporter,
+    "reporter": Lines,
 }
 
 
@@ -112,6 +83,8 @@ class Build:
         self.config = _configured(self.paths, settings)
         self.steps: list[Step] = []
         self._previous: list[str] = []
+        self._settings = settings
+        self._ran: set[str] = set()
         self._lock: int | None = None
         shell.terminate_as_interrupt()
         sys.excepthook = _without_traceback
@@ -140,16 +113,23 @@ class Build:
         self._previous = [name]
 
     def result(self) -> Task:
-        """The task that stands for all stages, by way of the last."""
-        return {"actions": None, "task_dep": self._previous}
+        """The task that stands for all stages, by way of the last: it reports how the image came to be."""
+        return self._task(
+            Stage(
+                name=REPORT,
+                run=lambda job: report.write(self.steps[:-1], self._ran, job.config, job.paths),
+                inputs=lambda job: Inputs(settings=report.settings(job.config)),
+                outputs=lambda job: [job.paths.report],
+            )
+        )
 
     def hold(self) -> None:
         """Have the checkout for this build alone until it ends; say who has it and end where that is another."""
         if self._lock is None:
             try:
                 self._lock = lock.hold(self.paths.lock)
-            except BuildError as error:
-                raise SystemExit(str(error)) from None
+            except (BuildError, OSError) as error:
+                raise SystemExit(explained(error)) from None
 
     def _task(self, stage: Stage) -> Task:
         stamp = Stamp(self.paths.stamps, len(self.steps), stage.name)
@@ -177,11 +157,15 @@ class Build:
             seconds = round(time.monotonic() - clock, 3)
             outputs = outputs_of(step.stage.outputs(job))
             step.stamp.write(Done(inputs, outputs, commands, began, seconds))
-        except BuildError as error:
-            return TaskFailed(str(error))
-        except OSError as error:
-            return TaskFailed(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            self._ran.add(step.stage.name)
+        except (BuildError, OSError) as error:
+            return TaskFailed(f"{explained(error)}\n  this stage alone: {self._again(step.stage.name)}")
         return None
+
+    def _again(self, name: str) -> str:
+        """The command that repeats one stage, with the settings of this build."""
+        settings = (f"{key}={value}" for key, value in self._settings.items())
+        return shlex.join([".venv/bin/doit", "-s", name, *settings])
 
 
 def _without_traceback(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:

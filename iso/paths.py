@@ -71,6 +71,11 @@ class Paths:
         return self.dist / "stamps"
 
     @property
+    def report(self) -> Path:
+        """How the image came to be."""
+        return self.dist / "build.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the one build that works in dist/."""
         return self.dist / ".lock"

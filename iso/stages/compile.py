@@ -9,27 +9,37 @@ from iso.build_root import Bind
 from iso.inputs import Inputs
 from iso.mounts import remove_tree
 from iso.stage import Job, Stage
-from iso.stages.kernel import archive_of
+from iso.stages.kernel import archive_of, known_archive
 from iso.tree import file_digest, listing
+
+
+def _result(job: Job) -> Path:
+    return job.paths.dist / "compile"
+
+
+def _binds(job: Job) -> list[Bind]:
+    return [
+        Bind(job.paths.bee, "/source/bee"),
+        Bind(job.paths.schemas, "/source/schemas"),
+        Bind(Path(zipapp.__file__).parent, "/source/iso"),
+        Bind(_result(job), "/result", writable=True),
+    ]
+
+
+_COMMAND = ["/usr/bin/python3", "-I", "/source/iso/zipapp.py", "/source/bee", "/result/bee"]
+
+
+def _cmdline(job: Job) -> list[list[str]]:
+    system = build_root.bootstrap_tar(known_archive(job), job.paths)
+    return [build_root.command_line(system, job.paths.chroot, _binds(job), _COMMAND)]
 
 
 def _compile(job: Job) -> None:
     system = build_root.bootstrap(archive_of(job), job.paths)
-    result = job.paths.dist / "compile"
+    result = _result(job)
     remove_tree(result)
     result.mkdir(parents=True)
-    build_root.run(
-        system,
-        job.paths.chroot,
-        [
-            Bind(job.paths.bee, "/source/bee"),
-            Bind(job.paths.schemas, "/source/schemas"),
-            Bind(Path(zipapp.__file__).parent, "/source/iso"),
-            Bind(result, "/result", writable=True),
-        ],
-        ["/usr/bin/python3", "-I", "/source/iso/zipapp.py", "/source/bee", "/result/bee"],
-        job.log,
-    )
+    build_root.run(system, job.paths.chroot, _binds(job), _COMMAND, job.log)
     (result / "bee").replace(job.paths.program)
     remove_tree(result)
 
@@ -43,4 +53,4 @@ def _inputs(job: Job) -> Inputs:
     )
 
 
-COMPILE = Stage(name="compile", run=_compile, inputs=_inputs, outputs=lambda job: [job.paths.program])
+COMPILE = Stage(name="compile", run=_compile, inputs=_inputs, cmdline=_cmdline, outputs=lambda job: [job.paths.program])

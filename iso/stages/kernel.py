@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from iso.versions import Config
 
 
+def _archive(config: Config, paths: Paths) -> Archive:
+    return Archive.of(config.suite, mirror.find(config), paths.cache, paths.logs / "apt.log")
+
+
 @functools.cache
 def _updated(config: Config, paths: Paths) -> Archive:
-    archive = Archive.of(config.suite, mirror.find(config), paths.cache, paths.logs / "apt.log")
+    archive = _archive(config, paths)
     # Other clones of this user ask with the same folder.
     with lock.waiting(archive.folder.with_suffix(".lock")):
         archive.update()
@@ -33,6 +37,15 @@ def archive_of(job: Job) -> Archive:
         job: the stage that asks; what it asks is in its log.
     """
     return dataclasses.replace(_updated(job.config, job.paths), log=job.log)
+
+
+def known_archive(job: Job) -> Archive:
+    """The same, as it was when it was asked the last time: what a stage would do is told without a network.
+
+    Args:
+        job: the stage that asks.
+    """
+    return _archive(job.config, job.paths)
 
 
 def kernel_abi(paths: Paths) -> str:

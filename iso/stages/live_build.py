@@ -6,12 +6,12 @@ import re
 import shutil
 from pathlib import Path
 
-from iso import build_root, lock, mirror, release, shell
+from iso import build_root, lock, mirror, packages, release, shell
 from iso.inputs import Inputs
 from iso.isolation import owner
 from iso.mounts import remove_tree
 from iso.stage import Job, Stage
-from iso.stages.kernel import archive_of, kernel_abi, require_kernel
+from iso.stages.kernel import archive_of, kernel_abi, known_archive, require_kernel
 from iso.tree import file_digest, listing
 
 # What of iso/builder is live-build's, and where it looks for it.
@@ -24,6 +24,11 @@ _CONFIGURATION = {
     "environment.chroot": "config/environment.chroot",
 }
 _ASSEMBLE = "assemble.sh"
+# What of this machine gets into the image, or decides how it is laid out.
+_TOOLS = (
+    *("dosfstools", "grub-efi-amd64-bin", "grub-efi-ia32-bin", "grub-pc-bin", "isolinux", "librsvg2-bin", "live-build"),
+    *("mmdebstrap", "mtools", "squashfs-tools", "syslinux-common", "xorriso", "zstd"),
+)
 _INCLUDES = "config/includes.chroot"
 # The build needs about 3 GB; in memory it is faster, leaves nothing behind, and does not care how the disk is mounted.
 _MEMORY_NEEDED = 6 << 30
@@ -82,24 +87,35 @@ def _sync(job: Job) -> None:
     shutil.copytree(job.paths.overlay, includes, symlinks=True)
 
 
+def _packages(job: Job) -> Path:
+    return job.paths.cache / f"packages-{job.config.suite}"
+
+
+def _command(job: Job, system: Path) -> list[str]:
+    places = [job.paths.workdir, job.paths.chroot, system, _packages(job), image(job)]
+    return ["/bin/sh", str(job.paths.builder / _ASSEMBLE), *map(str, places), owner(), _memory()]
+
+
+def _cmdline(job: Job) -> list[list[str]]:
+    return [_command(job, build_root.bootstrap_tar(known_archive(job), job.paths))]
+
+
 def _build(job: Job) -> None:
     require_kernel(job)
     system = build_root.bootstrap(archive_of(job), job.paths)
-    packages = job.paths.cache / f"packages-{job.config.suite}"
-    for folder in (packages, job.paths.chroot):
+    kept = _packages(job)
+    for folder in (kept, job.paths.chroot):
         folder.mkdir(parents=True, exist_ok=True)
-    iso = image(job)
-    arguments = [job.paths.workdir, job.paths.chroot, system, packages, iso, owner(), _memory()]
     environment = {
         "SOURCE_DATE_EPOCH": str(release.source_date(job.paths)),
         # Larger blocks than 256 KiB were slower to make, smaller ones to read.
         "MKSQUASHFS_OPTIONS": "-b 256K",
         **mirror.proxy_environment(),
     }
-    script = job.paths.builder / _ASSEMBLE
     # Other clones of this user keep their packages there, too.
-    with lock.waiting(packages.with_suffix(".lock")):
-        shell.run_isolated(["/bin/sh", str(script), *map(str, arguments)], job.log, environment)
+    with lock.waiting(kept.with_suffix(".lock")):
+        shell.run_isolated(_command(job, system), job.log, environment)
+    iso = image(job)
     checksum(job).write_text(f"{file_digest(iso)}  {iso.name}\n")
     print(f"{iso.relative_to(job.paths.root)}: {iso.stat().st_size / 1e6:.0f} MB")
 
@@ -119,6 +135,7 @@ def _assembly(job: Job) -> Inputs:
     return Inputs(
         files=listing(job.paths.builder / _ASSEMBLE, f"iso/builder/{_ASSEMBLE}"),
         settings={"date": str(release.source_date(job.paths))},
+        tools=packages.versions(_TOOLS),
     )
 
 
@@ -131,4 +148,4 @@ SYNC = Stage(
     inputs=lambda _job: Inputs(),
     outputs=lambda job: [job.paths.workdir / _INCLUDES],
 )
-BUILD = Stage(name="live_build", run=_build, inputs=_assembly, outputs=_outputs)
+BUILD = Stage(name="live_build", run=_build, inputs=_assembly, cmdline=_cmdline, outputs=_outputs)

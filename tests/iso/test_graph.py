@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, {str(ROOT)!r})
-from iso import graph
+from iso import graph, shell
 from iso.errors import BuildError
 from iso.stage import Stage
 from iso.inputs import Inputs
@@ -35,6 +36,7 @@ def copy(job):
     (here / "copied").write_text((here / "input").read_text())
 
 def check(job):
+    shell.run(["echo", "looking"], job.log)
     (here / "runs").open("a").write("check\\n")
     if (here / "copied").read_text() == "bad":
         raise BuildError("the input is bad: write another")
@@ -50,7 +52,7 @@ def task_copy():
 
 def task_check():
     "2. check"
-    return build.stage(Stage("check", check, inputs))
+    return build.stage(Stage("check", check, inputs, cmdline=lambda job: [["echo", "two words"]]))
 
 def task_iso():
     "all"
@@ -62,6 +64,8 @@ def task_iso():
 def project(tmp_path: Path) -> Path:
     make_checkout(tmp_path)
     (tmp_path / "iso/builder/VERSIONS").write_text((ROOT / "iso/builder/VERSIONS").read_text())
+    (tmp_path / "iso/builder/host-packages").mkdir()
+    (tmp_path / "iso/builder/host-packages/iso").write_text("# what a build needs\nlive-build\ngit # for the commit\n")
     (tmp_path / "dodo.py").write_text(DODO)
     (tmp_path / "input").write_text("good")
     return tmp_path
@@ -84,7 +88,7 @@ def test_a_second_run_does_nothing_and_a_change_does_it_again(project: Path) -> 
     again = doit(project)
     assert again.returncode == 0
     assert runs(project) == []
-    assert "-- copy: up to date" in again.stdout
+    assert again.stdout == "[1/2] copy … cached\n[2/2] check … cached\n"
     (project / "input").write_text("other")
     assert doit(project).returncode == 0
     assert runs(project) == ["copy", "check"]
@@ -101,13 +105,18 @@ def test_an_output_that_is_gone_is_made_again(project: Path) -> None:
 
 def test_a_failure_is_said_once_in_its_own_words(project: Path) -> None:
     (project / "input").write_text("bad")
-    done = doit(project)
+    done = doit(project, "suite=trixie")
     assert done.returncode == 1
-    assert done.stderr == "check: the input is bad: write another\n"
+    assert done.stderr == (
+        "check: the input is bad: write another\n  this stage alone: .venv/bin/doit -s check suite=trixie\n"
+    )
     assert "Traceback" not in done.stdout
-    # What succeeded is remembered, what failed is tried again.
+    # What succeeded is remembered, what failed is tried again; alone by the command that is named.
     runs(project)
     doit(project)
+    assert runs(project) == ["check"]
+    named = done.stderr.splitlines()[-1].partition(": ")[2]
+    assert doit(project, *shlex.split(named)[1:]).stderr == done.stderr
     assert runs(project) == ["check"]
 
 
