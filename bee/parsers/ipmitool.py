@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_HEADER = re.compile(r"\s*FRU Device Description\s*:\s*(.*?)\s*(?:\(ID ([0-9]{1,5})\))?\s*", re.ASCII)
+_FRU_HEADING = "FRU Device Description"
+_FRU_ID = re.compile(r"(.*)\(ID ([0-9]{1,5})\)", re.ASCII)
 _DATE = re.compile(r"([0-9]{2})/([0-9]{2})/([0-9]{4}|[0-9]{2})", re.ASCII)
 _TIME = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?: ([AP])M)?(?: .*)?", re.ASCII)
 _HEXADECIMAL = re.compile(r"[0-9a-f]{1,8}", re.ASCII)
@@ -91,15 +92,15 @@ def parse(data: bytes) -> Frus:
     frus: list[tuple[str, int | None, list[tuple[str, str]], list[str]]] = []
     notes: list[str] = []
     for text in _lines(data):
-        header = _HEADER.fullmatch(text)
-        if header is not None:
-            frus.append((header[1], int(header[2]) if header[2] else None, [], []))
-            continue
-        key, colon, value = text.partition(":")
-        if not frus:
+        key, colon, value = (part.strip() for part in text.partition(":"))
+        if colon and key == _FRU_HEADING:
+            numbered = _FRU_ID.fullmatch(value)
+            description, number = (numbered[1].strip(), int(numbered[2])) if numbered else (value, None)
+            frus.append((description, number, [], []))
+        elif not frus:
             notes.append(text)
-        elif colon and key.strip():
-            frus[-1][2].append((key.strip(), value.strip()))
+        elif colon and key:
+            frus[-1][2].append((key, value))
         else:
             frus[-1][3].append(text)
     return Frus(tuple(Fru(d, i, tuple(f), tuple(r)) for d, i, f, r in frus), tuple(notes))

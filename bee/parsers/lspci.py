@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 _SLOT = re.compile(r"(?:([0-9a-f]{1,8}):)?([0-9a-f]{2}:[0-9a-f]{2}\.[0-7])", re.ASCII | re.IGNORECASE)
-_NAME_AND_ID = re.compile(r"(?:(.*?)\s*)?\[([0-9a-f]{4})\]", re.ASCII | re.IGNORECASE | re.DOTALL)
+_ID_IN_BRACKETS = re.compile(r"\[([0-9a-f]{4})\]", re.ASCII | re.IGNORECASE)
 _BARE_ID = re.compile(r"[0-9a-f]{4}", re.ASCII)
 # What pci.ids' absence makes lspci print in place of a name.
 _NAMELESS = re.compile(
@@ -104,8 +104,8 @@ def _name_and_id(text: str) -> tuple[str | None, str | None]:
     """`GA100 [A100 PCIe 40GB] [20f1]` → its name and its id; either may be missing."""
     if _BARE_ID.fullmatch(text):
         return None, text
-    match = _NAME_AND_ID.fullmatch(text)
-    name, number = (match[1] or "", match[2].lower()) if match else (text, None)
+    match = _ID_IN_BRACKETS.fullmatch(text[-6:])
+    name, number = (text[:-6].rstrip(), match[1].lower()) if match else (text, None)
     if not name or _NAMELESS.fullmatch(name):
         return None, number
     return name, number

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bee.parsers.json_text import load, mapping
 from bee.quantities import count
 
-_LINE = re.compile(r"\s*([A-Za-z][\w .]*?)\s*:\s*(.*?)\s*", re.ASCII)
+_NAME = re.compile(r"[A-Za-z][\w .]*", re.ASCII)
 # The names that smart-log prints as text, where they differ from its JSON.
 _TEXT_NAMES = {
     "available_spare": "avail_spare",
@@ -102,9 +102,10 @@ def _values(data: bytes) -> tuple[dict[str, object], tuple[str, ...]]:
         return mapping(value), notes
     values: dict[str, object] = {}
     for line in data.decode("utf-8", "replace").split("\n"):
-        match = _LINE.fullmatch(line)
-        if match is not None:
-            values.setdefault(_TEXT_NAMES.get(match[1], match[1]), match[2])
+        key, colon, text = line.partition(":")
+        name = key.strip()
+        if colon and _NAME.fullmatch(name):
+            values.setdefault(_TEXT_NAMES.get(name, name), text.strip())
     return values, () if values or not data.strip() else ("no field was found in the output",)
 
 
