@@ -32,6 +32,11 @@ acceptance: ## build the ISO, boot it, audit it; boot real nodes, prepare, harde
 	@$(setup) iso test acceptance
 	@$(bin)/pytest -m acceptance $(ARGS)
 
+.PHONY: torture
+torture: ## the long proofs, from where they were stopped (settings: make torture ARGS='--only fuzz --seconds 60')
+	@$(setup) test torture
+	@$(bin)/python -m tests.torture $(ARGS)
+
 .PHONY: audit
 audit: ## this machine's hardware, as a table
 	@$(setup) python
@@ -51,3 +56,5 @@ node-bootstrap node-status node-harden node-verify:
 lock: ## choose the Python dependencies' versions again (needs uv)
 	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --extra iso --extra dev pyproject.toml -o requirements.lock
+	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --extra torture --constraint requirements.lock pyproject.toml -o requirements-torture.lock

@@ -16,6 +16,14 @@ IN_CI = os.environ.get("CI") == "true"
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("here", deadline=None)
+# Chosen by name (--hypothesis-profile): the long proofs of `make torture`.
+hypothesis.settings.register_profile(
+    "torture",
+    max_examples=int(os.environ.get("TORTURE_EXAMPLES", "100000")),
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
 hypothesis.settings.load_profile("ci" if IN_CI else "here")
 
 _unexpected: list[str] = []

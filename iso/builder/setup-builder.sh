@@ -1,6 +1,7 @@
 #!/bin/sh
 # Install what a task needs on this Debian machine: build tools with apt, Python dependencies into .venv.
-#   iso/builder/setup-builder.sh TASK...     TASK: python, iso, test, acceptance (one list each in host-packages/)
+#   iso/builder/setup-builder.sh TASK...     TASK: one of the lists in host-packages/, python always;
+#                                            a requirements-TASK.lock beside requirements.lock is installed too
 # Runs apt only for what is missing; as a user without root rights it asks sudo.
 set -eu
 
@@ -53,6 +54,15 @@ if [ "$(cat "$root/.venv/.locked" 2>/dev/null || true)" != "$dependencies" ]; th
     $pip install --require-hashes --only-binary :all: -r "$root/requirements.lock"
     echo "$dependencies" >"$root/.venv/.locked"
 fi
+for task in "$@"; do
+    lock=$root/requirements-$task.lock
+    [ -f "$lock" ] || continue
+    also=$(digest "$lock")
+    if [ "$(cat "$root/.venv/.locked-$task" 2>/dev/null || true)" != "$also" ]; then
+        $pip install --require-hashes --only-binary :all: -r "$lock"
+        echo "$also" >"$root/.venv/.locked-$task"
+    fi
+done
 project=$({ echo "$dependencies"; cat "$root/pyproject.toml"; } | digest)
 if [ "$(cat "$root/.venv/.project" 2>/dev/null || true)" != "$project" ]; then
     $pip install --no-deps --no-build-isolation -e "$root"

@@ -73,7 +73,10 @@ def mutilated(draw: st.DrawFn, run: Run) -> Run:
     )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=max(300, settings().max_examples),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(data=st.data())
 def test_the_schema_accepts_whatever_the_tools_print(data: st.DataObject) -> None:
     bad = {args: data.draw(mutilated(WHOLE[args])) for args in data.draw(st.sets(st.sampled_from(sorted(WHOLE))))}

@@ -224,7 +224,7 @@ def test_truncated_anywhere_it_is_refused() -> None:
         assert refusal(PACKED[:cut]), cut
 
 
-@settings(max_examples=200)
+@settings(max_examples=max(200, settings().max_examples))
 @given(st.integers(0, len(gzip.decompress(PACKED)) - 1), st.binary(min_size=1, max_size=4))
 def test_damaged_anywhere_it_is_refused_or_audited(at: int, damage: bytes) -> None:
     raw = gzip.decompress(PACKED)

@@ -1,0 +1,130 @@
+"""The units of each proof. A new proof is one more function here, from a budget to its units."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.torture import runner
+from tests.torture.proofs import Report, Unit
+from tests.torture.sources import ROOT, closure, module_file
+from tests.torture.targets import TARGETS
+
+# The time a program may take beyond its budget, to start and to end.
+_GRACE_SECONDS = 120.0
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How much is to be done.
+
+    Attributes:
+        seed: what all choices are drawn from.
+        examples: of every property test.
+        seconds: of fuzzing every parser; its growth is looked at for a tenth of that.
+        limit: the seconds after which a property test is killed.
+        state: the folder of results, logs and what the fuzzer has learnt.
+    """
+
+    seed: int
+    examples: int
+    seconds: float
+    limit: float
+    state: Path
+
+
+def growth(budget: Budget) -> list[Unit]:
+    """How every parser's time grows with its input."""
+    return [_of_target(name, "growth", budget, budget.seconds / 10) for name in TARGETS]
+
+
+def fuzz(budget: Budget) -> list[Unit]:
+    """Every parser, fuzzed with coverage as guide, from the recordings and the corpus on."""
+    units = []
+    for name in TARGETS:
+        folder = name.replace(" ", "-")
+        places = (
+            "--corpus",
+            str(budget.state / "corpus" / folder),
+            "--findings",
+            str(budget.state / "findings" / folder),
+        )
+        units.append(_of_target(name, "fuzz", budget, budget.seconds, *places, read=fuzzed))
+    return units
+
+
+def properties(budget: Budget, folder: str = "tests/bee") -> list[Unit]:
+    """Every property test below `folder`, each parameter set by itself."""
+    return [
+        Unit(
+            proof="property",
+            name=test.removeprefix("tests/"),
+            budget=f"{budget.examples} examples",
+            seed=budget.seed,
+            command=(
+                *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "timeout=0"),
+                *("--hypothesis-profile=torture", f"--hypothesis-seed={budget.seed}", "--hypothesis-show-statistics"),
+                test,
+            ),
+            environment={"TORTURE_EXAMPLES": str(budget.examples)},
+            read=tested,
+            limit=budget.limit,
+            sources=closure(ROOT / test.partition("::")[0], ROOT / "tests/conftest.py"),
+        )
+        for test in _property_tests(folder)
+    ]
+
+
+PROOFS: dict[str, Callable[[Budget], list[Unit]]] = {"growth": growth, "fuzz": fuzz, "property": properties}
+
+
+def fuzzed(said: str, code: int) -> Report:
+    """What libFuzzer's last lines and our own say: executions, coverage reached (edges), inputs kept, findings."""
+    report = runner.found(said, code)
+    executions = re.search(r"^stat::number_of_executed_units: *([0-9]+)", said, re.MULTILINE)
+    last = re.findall(r"cov: ([0-9]+) ft: [0-9]+ corp: ([0-9]+)/", said)
+    details = {"coverage": int(last[-1][0]), "inputs": int(last[-1][1])} if last else {}
+    return Report(int(executions[1]) if executions else 0, report.findings, details)
+
+
+def tested(said: str, code: int) -> Report:
+    """What pytest and hypothesis say: how many examples were tried, and each failure."""
+    counts = re.findall(r"- ([0-9]+) passing,? .*?([0-9]+) failing", said)
+    findings = tuple(f"{line.strip()[:300]}" for line in said.splitlines() if line.startswith(("FAILED ", "ERROR ")))
+    examples = sum(int(passing) + int(failing) for passing, failing in counts)
+    exhausted = {"exhausted": 1} if "nothing left to do" in said else {}
+    return Report(examples, findings or runner.exit_findings(said, code), exhausted)
+
+
+def _of_target(
+    name: str, proof: str, budget: Budget, seconds: float, *more: str, read: Callable[[str, int], Report] = runner.found
+) -> Unit:
+    program = module_file(f"tests.torture.{proof}")
+    parser = module_file(TARGETS[name].module)
+    assert program is not None
+    assert parser is not None
+    return Unit(
+        proof=proof,
+        name=name,
+        budget=f"{seconds:g} s",
+        seed=budget.seed,
+        command=(
+            *(sys.executable, "-m", f"tests.torture.{proof}", name, "--seed", str(budget.seed)),
+            *("--seconds", f"{seconds:g}", *more),
+        ),
+        read=read,
+        limit=seconds * 1.5 + _GRACE_SECONDS,
+        # Of all that the program imports, the parsers of other tools have no part in it.
+        sources=tuple(sorted({*closure(parser), program, _HERE / "oracle.py", _HERE / "mutations.py"})),
+    )
+
+
+def _property_tests(folder: str) -> list[str]:
+    command = (sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "hypothesis", folder)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+    return [line for line in done.stdout.splitlines() if "::" in line]
