@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from bee.quantities import size
+
 if TYPE_CHECKING:
     from bee.model import Audit, Disk, Nvme, PciDevice, RaidController, RaidMember, Sensor, Slot
 
@@ -153,8 +155,7 @@ def mixed_channel(audit: Audit) -> Iterator[Found]:
             yield (
                 f"memory channel {channel}",
                 "; ".join(
-                    f"{s.locator}: {(s.size_bytes or 0) // 2**20} MiB {s.type} {s.speed_mts} MT/s, {s.ranks} ranks"
-                    for s in slots
+                    f"{s.locator}: {size(s.size_bytes)} {s.type} {s.speed_mts} MT/s, {s.ranks} ranks" for s in slots
                 ),
             )
 
@@ -183,17 +184,15 @@ def missing_memory(audit: Audit) -> Iterator[Found]:
         return
     missing = sum(sizes) - audit.host.memory_bytes
     if missing >= min(sizes) * 0.9 and missing > sum(sizes) * MEMORY_KEPT:
-        yield "memory", f"the modules hold {sum(sizes)} bytes, the kernel can use {audit.host.memory_bytes}"
+        yield "memory", f"the modules hold {size(sum(sizes))}, the kernel can use {size(audit.host.memory_bytes)}"
 
 
 def unlisted_memory(audit: Audit) -> Iterator[Found]:
     if audit.memory is None or audit.host.memory_bytes is None or not audit.memory.total_bytes:
         return
-    if audit.host.memory_bytes > audit.memory.total_bytes:
-        yield (
-            "memory",
-            f"the kernel can use {audit.host.memory_bytes} bytes, the modules listed hold {audit.memory.total_bytes}",
-        )
+    usable, listed = audit.host.memory_bytes, audit.memory.total_bytes
+    if usable > listed:
+        yield "memory", f"the kernel can use {size(usable)}, {size(usable - listed)} more than the modules listed hold"
 
 
 def ecc_off(audit: Audit) -> Iterator[Found]:
@@ -336,3 +335,22 @@ def gpu_slowed(audit: Audit) -> Iterator[Found]:
         reasons = [reason for reason in gpu.throttle_reasons if reason in _SLOWDOWNS]
         if reasons:
             yield f"GPU {gpu.pci_address}", f"{', '.join(reasons)} at {gpu.temperature_celsius} °C"
+
+
+def nvlink_down(audit: Audit) -> Iterator[Found]:
+    """A GPU's own links say nothing: how many of them are wired depends on the board and its bridges."""
+    gpus = audit.nvidia.gpus if audit.nvidia else ()
+    up = [sum(1 for link in gpu.nvlinks if link.active) for gpu in gpus]
+    for gpu, count in zip(gpus, up, strict=True):
+        most = max(other for other, peer in zip(up, gpus, strict=True) if peer.name == gpu.name)
+        if count < most and gpu.nvlinks:
+            yield f"GPU {gpu.pci_address}", f"{count} of its NVLinks are up, {most} of another {gpu.name}"
+
+
+def nvlink_errors(audit: Audit) -> Iterator[Found]:
+    """CRC errors alone are a link's daily life: it sends again, and counts that as a replay."""
+    for gpu in audit.nvidia.gpus if audit.nvidia else ():
+        bad = [link for link in gpu.nvlinks if link.replay_errors or link.recovery_errors]
+        if bad:
+            said = ", ".join(f"link {e.number}: {e.replay_errors} replays, {e.recovery_errors} recoveries" for e in bad)
+            yield f"GPU {gpu.pci_address}", f"NVLink errors: {said}"

@@ -271,6 +271,20 @@ RULES = (
         defects.gpu_slowed,
     ),
     Rule(
+        "gpu-nvlink-down",
+        "warning",
+        "a GPU has fewer NVLinks up than another of its model",
+        "Reseat the NVLink bridge or the GPU's module; look at the fabric manager's log.",
+        defects.nvlink_down,
+    ),
+    Rule(
+        "gpu-nvlink-errors",
+        "warning",
+        "an NVLink had to send again or to be trained again since the driver was loaded",
+        "Reseat the NVLink bridge or the GPU's module, and look whether the numbers grow.",
+        defects.nvlink_errors,
+    ),
+    Rule(
         "clock-unset",
         "warning",
         "the machine's clock stands at 1970",

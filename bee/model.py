@@ -516,6 +516,16 @@ class MigDevice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NvLink:
+    number: int
+    active: bool | None
+    speed_gigabytes_per_second: float | None
+    replay_errors: int | None
+    recovery_errors: int | None
+    crc_errors: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
     pci_address: str | None
     on_bus: bool
@@ -544,6 +554,7 @@ class Gpu:
     remapped_rows: GpuRemappedRows | None
     retired_pages: GpuRetiredPages | None
     link: GpuLink
+    nvlinks: tuple[NvLink, ...]
     notes: tuple[str, ...]
 
 

@@ -1,4 +1,4 @@
-"""Numbers with units as the tools print them, turned into one unit each; None where there is no such number."""
+"""Numbers with units as the tools print them, turned into one unit each (None: there is no such number), and back."""
 
 from __future__ import annotations
 
@@ -49,3 +49,21 @@ def count(value: object) -> int | None:
     if isinstance(value, float):
         return int(value) if 0 <= value < 1e39 and value.is_integer() else None
     return None
+
+
+def size(number: int | None, *, decimal: bool = False, missing: str = "-") -> str:
+    """Bytes as people say them: memory in powers of 1024 (`64 GiB`), disks in powers of 1000 (`3.84 TB`)."""
+    if number is None:
+        return missing
+    base, names = (
+        (1000, ("B", "kB", "MB", "GB", "TB", "PB", "EB"))
+        if decimal
+        else (1024, ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"))
+    )
+    for power, name in enumerate(names):
+        # The rounding must not give 1000 GB where 1 TB is meant.
+        if number < base ** (power + 1) * 0.9995 or power == len(names) - 1:
+            value = min(number, base**10) / base**power
+            shown = f"{value:.0f}" if power == 0 or value >= 100 else f"{value:.3g}"
+            return f"{shown} {name}"
+    return missing

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from bee.collectors import nvlink
 from bee.collectors.step import Step, bounded
 from bee.model import (
     Gpu,
@@ -22,9 +24,13 @@ from bee.parsers.lspci import normalise
 from bee.placeholders import known
 from bee.quantities import number, size_bytes, whole
 
+if TYPE_CHECKING:
+    from bee.parsers.nvlink import Report
+
 # Eight GPUs without the persistence daemon take some seconds each to wake.
 NVIDIA_SMI_SECONDS = 120.0
 VENDOR_ID = "10de"
+QUERY = ("nvidia-smi", "-q", "-x")
 _YES_NO = {"Yes": True, "No": False}
 # Display controllers and processing accelerators; the sound function of a graphics card is none.
 _GPU_CLASSES = ("03", "12")
@@ -38,16 +44,17 @@ def collect(step: Step, find_pcie: Callable[[], Pcie | None]) -> Nvidia | None:
     has_tool = step.machine.has_tool("nvidia-smi")
     has_driver = step.machine.resolve("/sys/module/nvidia") is not None
     if has_tool and has_driver:
-        step.ahead("nvidia-smi", "-q", "-x", limit=NVIDIA_SMI_SECONDS)
+        for command in (QUERY, nvlink.STATUS, nvlink.ERRORS):
+            step.ahead(*command, limit=NVIDIA_SMI_SECONDS)
     on_bus = _gpus(find_pcie())
-    _say_without_driver(step, on_bus)
+    _say_without_driver(step, on_bus, has_driver=has_driver)
     if not has_tool:
         step.absent("nvidia-smi is not installed", silent=not on_bus)
         return None
     if not has_driver:
         step.absent("the nvidia driver is not loaded", silent=not on_bus)
         return None
-    output = step.run("nvidia-smi", "-q", "-x", limit=NVIDIA_SMI_SECONDS)
+    output = step.run(*QUERY, limit=NVIDIA_SMI_SECONDS)
     if output is None:
         return None
     report = nvidia_smi.parse(output)
@@ -58,7 +65,8 @@ def collect(step: Step, find_pcie: Callable[[], Pcie | None]) -> Nvidia | None:
             step.trouble("nvidia-smi shows no GPU")
         return None
     notes: list[str] = []
-    gpus = tuple(_gpu(element, frozenset(on_bus)) for element in report.gpus)
+    links = nvlink.ask(step, NVIDIA_SMI_SECONDS)
+    gpus = tuple(_gpu(element, frozenset(on_bus), *links) for element in report.gpus)
     for address in sorted(set(on_bus) - {gpu.pci_address for gpu in gpus}):
         step.trouble(f"{address} is on the bus and nvidia-smi does not show it")
     return Nvidia(
@@ -77,12 +85,13 @@ def join(pcie: Pcie | None, nvidia: Nvidia | None) -> Pcie | None:
     return replace(pcie, devices=tuple(replace(d, gpu_uuid=uuids.get(d.address)) for d in pcie.devices))
 
 
-def _say_without_driver(step: Step, gpus: dict[str, PciDevice]) -> None:
+def _say_without_driver(step: Step, gpus: dict[str, PciDevice], *, has_driver: bool) -> None:
+    version = (step.machine.read("/sys/module/nvidia/version") or "").strip()
+    why = f": the nvidia driver {version} is loaded and does not know it, or could not start it" if has_driver else ""
     for device in gpus.values():
         if device.driver is None:
-            step.trouble(
-                f"{device.address} ({device.device_name or f'NVIDIA device {device.device_id}'}) has no driver"
-            )
+            name = device.device_name or "a GPU that pci.ids does not name"
+            step.trouble(f"{device.address} ({name}, {device.vendor_id}:{device.device_id}) has no driver{why}")
 
 
 def _gpus(pcie: Pcie | None) -> dict[str, PciDevice]:
@@ -91,7 +100,8 @@ def _gpus(pcie: Pcie | None) -> dict[str, PciDevice]:
     return {d.address: d for d in devices if d.vendor_id == VENDOR_ID and (d.class_id or "").startswith(_GPU_CLASSES)}
 
 
-def _gpu(element: nvidia_smi.Element, addresses: frozenset[str]) -> Gpu:
+def _gpu(element: nvidia_smi.Element, addresses: frozenset[str], states: Report, errors: Report) -> Gpu:
+    """One GPU; `states` and `errors` are of all GPUs' NVLinks."""
     notes: list[str] = []
 
     def text(name: str, *paths: str) -> str | None:
@@ -129,6 +139,7 @@ def _gpu(element: nvidia_smi.Element, addresses: frozenset[str]) -> Gpu:
         remapped_rows=_remapped_rows(element),
         retired_pages=_retired_pages(element),
         link=_link(element),
+        nvlinks=nvlink.of_gpu(element.value("uuid"), states, errors, notes),
         notes=tuple(notes),
     )
 

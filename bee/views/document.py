@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from bee.model import printable
+from bee.quantities import size
+
+# How sizes are said belongs to the words of a view too.
+__all__ = ["integer", "part", "rows", "size", "strings", "text"]
 
 
 def part(document: object, *keys: str) -> dict[str, object]:
@@ -39,21 +43,3 @@ def strings(record: dict[str, object], name: str) -> list[str]:
     """The strings in the list `name`, fit for a terminal."""
     value = record.get(name)
     return [printable(item) for item in value if isinstance(item, str)] if isinstance(value, list) else []
-
-
-def size(number: int | None, *, decimal: bool = False, missing: str = "-") -> str:
-    """Bytes as people say them: memory in powers of 1024 (`64 GiB`), disks in powers of 1000 (`3.84 TB`)."""
-    if number is None:
-        return missing
-    base, names = (
-        (1000, ("B", "kB", "MB", "GB", "TB", "PB", "EB"))
-        if decimal
-        else (1024, ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"))
-    )
-    for power, name in enumerate(names):
-        # The rounding must not give 1000 GB where 1 TB is meant.
-        if number < base ** (power + 1) * 0.9995 or power == len(names) - 1:
-            value = min(number, base**10) / base**power
-            shown = f"{value:.0f}" if power == 0 or value >= 100 else f"{value:.3g}"
-            return f"{shown} {name}"
-    return missing

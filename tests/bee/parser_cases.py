@@ -16,6 +16,7 @@ from bee.parsers import (
     lspci,
     mstflint,
     nvidia_smi,
+    nvlink,
     nvme,
     sas_ircu,
     smartctl,
@@ -152,6 +153,18 @@ CASES: dict[str, Case] = {
         seen=lambda report: [
             (e.attributes.get("id"), e.value("uuid"), e.value("fb_memory_usage/total")) for e in report.gpus
         ],
+    ),
+    "nvidia-smi nvlink": Case(
+        parse=nvlink.parse,
+        recording="nvidia-smi-nvlink.txt",
+        planted=planting.many(planting.nvlink_gpu),
+        seen=lambda report: [(gpu.uuid, gpu.links) for gpu in report.gpus],
+    ),
+    "nvidia-smi nvlink errors": Case(
+        parse=nvlink.parse,
+        recording="nvidia-smi-nvlink-errors.txt",
+        planted=planting.many(planting.nvlink_gpu),
+        seen=lambda report: [(gpu.uuid, gpu.links) for gpu in report.gpus],
     ),
     "nvme id-ctrl": Case(
         parse=nvme.parse,

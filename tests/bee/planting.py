@@ -166,6 +166,16 @@ def gpu_log(draw: st.DrawFn) -> Planted:
     return Planted("\n".join([*before, *log, *after]), [planted.expected for planted in gpus])
 
 
+def _nvlink_gpu(uuid: int, links: list[tuple[int, int, int]]) -> Planted:
+    head = f"GPU 0: NVIDIA H100 (80GB) HBM3 (UUID: GPU-{uuid:x})"
+    lines = [f"\t Link {n}: {speed}.5 GB/s\n\t Link {n}: CRC Errors: {errors}\n" for n, speed, errors in links]
+    read = [row for n, speed, errors in links for row in ((n, "", f"{speed}.5 GB/s"), (n, "CRC Errors", str(errors)))]
+    return Planted("\n".join([head, *lines]), (f"GPU-{uuid:x}", tuple(read)))
+
+
+nvlink_gpu = st.builds(_nvlink_gpu, large, st.lists(st.tuples(byte, byte, large), max_size=3))
+
+
 def _listed_controller(number: int, model: str, place: tuple[int, int]) -> Planted:
     return Planted(
         f"   {number}  {model}  1000h  97h  00h:{place[0]:02x}h:{place[1]:02x}h:00h  15d9h  0808h",

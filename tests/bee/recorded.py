@@ -39,6 +39,8 @@ FILES = {
     ("ethtool", "-i", "enp94s0"): "ethtool.txt",
     ("mstflint", "-d", "0000:5e:00.0", "query"): "mstflint.txt",
     ("nvidia-smi", "-q", "-x"): "nvidia-smi.xml",
+    ("nvidia-smi", "nvlink", "-s"): "nvidia-smi-nvlink.txt",
+    ("nvidia-smi", "nvlink", "-e"): "nvidia-smi-nvlink-errors.txt",
 }
 _PCI = "/sys/bus/pci/devices"
 _TREE = "/sys/devices/pci0000:00"

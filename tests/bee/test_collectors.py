@@ -11,7 +11,7 @@ import pytest
 from bee.audit import collect
 from bee.collectors import memory
 from bee.machine import Recorded, Run
-from bee.model import AdapterFirmware, GpuRemappedRows, GpuRetiredPages, Interface, MigDevice, SelfTest, Tpm
+from bee.model import AdapterFirmware, GpuRemappedRows, GpuRetiredPages, Interface, MigDevice, NvLink, SelfTest, Tpm
 from tests.bee.recorded import LINKS, SYS_FILES, audit, exited, runs, server, without
 
 if TYPE_CHECKING:
@@ -408,6 +408,79 @@ def test_gpu_memory_faults_limits_and_mig_devices(seen: Audit) -> None:
     assert gpu.mig_devices == (MigDevice(index=0, gpu_instance=1, compute_instance=0, memory_bytes=19968 * 2**20),)
 
 
+def test_nvlinks_are_joined_to_their_gpu(seen: Audit) -> None:
+    assert seen.nvidia is not None
+    (gpu,) = seen.nvidia.gpus
+    assert gpu.nvlinks == (
+        NvLink(
+            number=0,
+            active=True,
+            speed_gigabytes_per_second=25.0,
+            replay_errors=0,
+            recovery_errors=0,
+            crc_errors=3,
+        ),
+        NvLink(
+            number=1,
+            active=False,
+            speed_gigabytes_per_second=None,
+            replay_errors=None,
+            recovery_errors=None,
+            crc_errors=None,
+        ),
+        NvLink(
+            number=2,
+            active=True,
+            speed_gigabytes_per_second=26.562,
+            replay_errors=0,
+            recovery_errors=0,
+            crc_errors=0,
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "notes"),
+    [
+        ("Device does not have or support Nvlink", ()),
+        (
+            "Nvlink queries are not supported for Devices in MIG mode",
+            ("nvlink: Nvlink queries are not supported for Devices in MIG mode",),
+        ),
+    ],
+)
+def test_a_gpu_without_nvlink_is_no_trouble(said: str, notes: tuple[str, ...]) -> None:
+    head = runs()["nvidia-smi", "nvlink", "-s"].stdout.partition(b"\n")[0]
+    status = ("nvidia-smi", "nvlink", "-s")
+    found = audit(Recorded({**runs(), status: exited(status, head + f"\n{said}\n".encode(), code=6)}, SYS_FILES, LINKS))
+    assert found.nvidia is not None
+    assert found.nvidia.gpus[0].nvlinks == ()
+    assert tuple(note for note in found.nvidia.gpus[0].notes if "nvlink" in note) == notes
+    assert collector(found, "nvidia").status == "ok"
+
+
+def test_a_gpu_that_the_loaded_driver_does_not_know_is_said() -> None:
+    lspci = runs()["lspci", "-vmm", "-D", "-nn", "-k"]
+    newer = lspci.stdout.replace(b"Driver:\tnvidia\n", b"").replace(b"GA100 [A100 PCIe 40GB] [20f1]", b"Device [2bb1]")
+    query = ("nvidia-smi", "-q", "-x")
+    machine = Recorded(
+        {
+            **runs(),
+            lspci.args: exited(lspci.args, newer),
+            query: exited(query, b"No devices were found\n", code=6),
+        },
+        {**SYS_FILES, "/sys/module/nvidia/version": "550.163.01\n"},
+        {path: to for path, to in LINKS.items() if not to.endswith("drivers/nvidia")},
+    )
+    found = audit(machine)
+    assert found.nvidia is None
+    assert collector(found, "nvidia").status == "failed"
+    assert collector(found, "nvidia").reasons[0] == (
+        "0000:01:00.0 (a GPU that pci.ids does not name, 10de:2bb1) has no driver: "
+        "the nvidia driver 550.163.01 is loaded and does not know it, or could not start it"
+    )
+
+
 def test_older_drivers_name_throttle_reasons_and_retired_pages_otherwise() -> None:
     xml = runs()["nvidia-smi", "-q", "-x"].stdout
     xml = xml.replace(b"clocks_event_reason", b"clocks_throttle_reason").replace(
@@ -513,7 +586,7 @@ def test_nvidia_says_which_was_missing_and_names_a_gpu_without_a_driver() -> Non
     found = audit(Recorded({**runs(), lspci.args: bare}, SYS_FILES, links))
     assert found.nvidia is None
     assert collector(found, "nvidia").reasons == (
-        "0000:01:00.0 (GA100 [A100 PCIe 40GB]) has no driver",
+        "0000:01:00.0 (GA100 [A100 PCIe 40GB], 10de:20f1) has no driver",
         "the nvidia driver is not loaded",
     )
 

@@ -110,6 +110,8 @@ def test_the_recorded_machine_is_judged_as_it_is_audited() -> None:
     assert errors(serialise(SEEN)) == []
 
 
+assert SOUND.nvidia is not None
+GPU_RECORD = SOUND.nvidia.gpus[0]
 SDA, NVME = "storage.disks.2.smart", "storage.disks.0.nvme"
 BROKEN: dict[str, tuple[dict[str, object], str, str]] = {
     "disk-failing": ({f"{SDA}.passed": False}, "disk sda", "failing"),
@@ -138,9 +140,13 @@ BROKEN: dict[str, tuple[dict[str, object], str, str]] = {
     "disk-grown-defects": ({f"{SDA}.grown_defects": 1}, "disk sda", "grown_defects is 1"),
     "disk-wear": ({f"{SDA}.wear_percent": 80}, "disk sda", "80 %"),
     "disk-crc-errors": ({f"{SDA}.crc_errors": 3}, "disk sda", "crc_errors is 3"),
-    "memory-missing": ({"host.memory_bytes": 31 * 2**30}, "memory", "the kernel can use 33285996544"),
-    "memory-unlisted": ({"host.memory_bytes": 65 * 2**30}, "memory", "the modules listed hold 68719476736"),
-    "memory-mixed-channel": ({"memory.slots.1.ranks": 1}, "memory channel P0_Node0_Channel0", "DIMM_A2: 32768 MiB"),
+    "memory-missing": (
+        {"host.memory_bytes": 31 * 2**30},
+        "memory",
+        "hold 64 GiB, the kernel can use 31 GiB",
+    ),
+    "memory-unlisted": ({"host.memory_bytes": 65 * 2**30}, "memory", "65 GiB, 1 GiB more than the modules listed hold"),
+    "memory-mixed-channel": ({"memory.slots.1.ranks": 1}, "memory channel P0_Node0_Channel0", "DIMM_A2: 32 GiB"),
     "memory-ecc-off": ({"memory.arrays.0.error_correction": "None"}, "memory", "without"),
     "cpu-disabled": ({"cpu.sockets.1.enabled": False}, "socket CPU2", "Populated, Disabled"),
     "pcie-link-narrow": ({f"{place(SEEN, GPU)}.link": link(8, 16)}, f"PCI {GPU} GA100 [A100 PCIe 40GB]", "8 lanes"),
@@ -172,6 +178,16 @@ BROKEN: dict[str, tuple[dict[str, object], str, str]] = {
         "1 critical of 6 entries, newest last: 2020-04-05T12:34:56 Memory P1-DIMMA2: Uncorrectable ECC",
     ),
     "gpu-ecc-uncorrected": ({"nvidia.gpus.0.ecc.aggregate_uncorrected": 7}, f"GPU {GPU}", "7 aggregate"),
+    "gpu-nvlink-down": (
+        {"nvidia.gpus": (GPU_RECORD, edited(GPU_RECORD, "nvlinks.0.active", False))},
+        f"GPU {GPU}",
+        "1 of its NVLinks are up, 2 of another NVIDIA A100-PCIE-40GB",
+    ),
+    "gpu-nvlink-errors": (
+        {"nvidia.gpus.0.nvlinks.2.recovery_errors": 4},
+        f"GPU {GPU}",
+        "link 2: 0 replays, 4 recoveries",
+    ),
     "gpu-remap-failed": ({"nvidia.gpus.0.remapped_rows.failed": True}, f"GPU {GPU}", "could not be remapped"),
     "gpu-remap-pending": ({"nvidia.gpus.0.remapped_rows.pending": True}, f"GPU {GPU}", "waits to be remapped"),
     "gpu-slowed-down": (
