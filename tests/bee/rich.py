@@ -89,6 +89,7 @@ def _slots(model: Slot) -> Iterator[Slot]:
                         manufacturer="Samsung",
                         part_number="M321R4GA3BB6-CQK" if odd else "M321R8GA0BB0-CQK",
                         serial=f"80CE{socket}{channel}{dimm}1F",
+                        asset_tag=None,
                         ranks=1 if odd else 2,
                         ecc=True,
                         notes=(),

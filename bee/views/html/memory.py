@@ -13,7 +13,7 @@ from bee.views.html.places import places
 if TYPE_CHECKING:
     from bee.views.html.marks import Marks
 
-_HEAD = ("Slot", "Bank", "Size", "Type", "Runs at", "Rated", "Ranks", "ECC", "Maker", "Part", "Serial", "Asset tag")
+_HEAD = ("Slot", "Bank", "Size", "Type", "Speed", "Ranks", "ECC", "Maker", "Part", "Serial", "Asset tag")
 
 Group = dict[str, list[dict[str, object]]]
 
@@ -27,7 +27,11 @@ def memory(document: dict[str, object], marks: Marks) -> Markup:
         "memory",
         "Memory",
         [_group(name, channels, marks) for name, channels in _groups(slots).items()],
-        folded("All slots", table("Memory slots", _HEAD, [_row(s, marks) for s in slots]), count=len(slots))
+        folded(
+            "All slots",
+            table("Memory slots", _HEAD, [_row(s, marks) for s in slots], numeric=("Size",)),
+            count=len(slots),
+        )
         if slots
         else element("p", "The firmware lists no slots.", class_="unknown"),
         notes([f"{text(s, 'locator')}: {note}" for s in slots for note in strings(s, "notes")]),
@@ -122,8 +126,7 @@ def _row(slot: dict[str, object], marks: Marks) -> Row:
             bank,
             size(integer(slot, "size_bytes"), missing=""),
             text(slot, "type", ""),
-            number(slot, "configured_speed_mts", "MT/s"),
-            number(slot, "speed_mts", "MT/s"),
+            _runs_at(slot),
             number(slot, "ranks"),
             text(slot, "ecc", ""),
             text(slot, "manufacturer", ""),
