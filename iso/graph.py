@@ -19,7 +19,7 @@ from iso.progress import Lines
 from iso.stage import Stage, Step
 from iso.stamps import Done, Stamp, outputs_of
 from iso.verdict import reasons
-from iso.versions import Config, configure
+from iso.versions import Config, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,11 +177,7 @@ def _without_traceback(kind: type[BaseException], value: BaseException, trace: T
 
 def _configured(paths: Paths, settings: dict[str, str]) -> Config:
     try:
-        return configure(paths.versions.read_text(), settings)
-    except OSError as error:
-        sys.exit(_refused([f"{paths.versions}: {error.strerror}"]))
-    except UnicodeDecodeError:
-        sys.exit(_refused([f"{paths.versions}: not a text file (UTF-8)"]))
+        return load(paths, settings)
     except BadInputError as error:
         sys.exit(_refused(error.complaints))
 

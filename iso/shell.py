@@ -13,6 +13,7 @@ import sh
 
 from iso.errors import BuildError
 from iso.isolation import handed_over, isolated
+from iso.urls import without_userinfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -70,7 +71,7 @@ def capture(command: Sequence[str], extra: Mapping[str, str] | None = None) -> s
     try:
         return str(_tool(*command, _env=environment(extra), _encoding="utf-8", _decode_errors="replace"))
     except sh.ErrorReturnCode as error:
-        said = error.stderr.decode(errors="replace").strip()
+        said = without_userinfo(error.stderr.decode(errors="replace").strip())
         raise BuildError(f"{command[0]}: exit {error.exit_code}: {said or 'it said nothing'}") from None
 
 
@@ -123,7 +124,7 @@ def _logged(
     _recorded.append(list(command))
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as stream:
-        stream.write(f"+ {shlex.join(command)}\n".encode())
+        stream.write(f"+ {without_userinfo(shlex.join(command))}\n".encode())
         stream.flush()
         begin = stream.tell()
         running = _tool(*wrapped, _env=variables, _in=stdin, _out=stream, _err_to_out=True, _bg=True, _bg_exc=False)
@@ -150,7 +151,7 @@ def _end(running: Any, lifeline: int | None) -> None:  # sh has no name for this
 def _failure(command: Sequence[str], code: int, log: Path, begin: int) -> str:
     with log.open("rb") as stream:
         stream.seek(begin)
-        lines = stream.read().decode(errors="replace").rstrip().splitlines()
+        lines = without_userinfo(stream.read().decode(errors="replace")).rstrip().splitlines()
     outcome = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit {code}"
     tail = "".join(f"\n    {line}" for line in lines[-_TAIL_LINES:])
     return f"{Path(command[0]).name}: {outcome}; its last lines:{tail}\n  all of it: {log}"

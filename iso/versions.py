@@ -7,24 +7,34 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from iso import authorized_keys
+from iso import signing, vendor
 from iso.errors import BadInputError
+from iso.settings import CHECKS, PIN_OR_NEWEST, SNAPSHOT_FIELD, VERSIONS_CHECKS
+from iso.urls import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterable, Mapping
 
-SUITES = ("trixie", "bookworm")
-NVIDIA_SOURCES = ("debian", "none")
-PIN_OR_NEWEST = "pin-or-newest"
+    from iso.paths import Paths
 
-_ABI = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+~]*(-[0-9A-Za-z.+~]+)*-amd64")
+NAME = "iso/builder/VERSIONS"
 # A shell takes a tilde for a home directory at the beginning of a value and after a colon.
 _LINE = re.compile(r"([A-Z][A-Z0-9_]*)=(?!~)((?:[0-9A-Za-z.+~_/-]|:(?!~))*)")
+# Lines of VERSIONS, and the settings that override them.
+VERSIONS_KEYS = {
+    "SUITE": "suite",
+    "DEBIAN_KERNEL_ABI": "abi",
+    "NVIDIA_SOURCE": "nvidia",
+    "NVIDIA_VERSION": "nvidia_version",
+    "NVIDIA_FLAVOUR": "nvidia_flavour",
+    "NVIDIA_URL": "nvidia_url",
+    "NVIDIA_SHA256": "nvidia_sha256",
+    "PROFILE": "profile",
+}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """One build, as asked for.
 
@@ -32,11 +42,18 @@ class Config:
         suite: Debian release of the live CD.
         kernel_abi: the pinned kernel, as in linux-image-<ABI>.
         newest_allowed: take the newest kernel where the mirror no longer has the pinned one.
-        nvidia_source: one of NVIDIA_SOURCES.
+        nvidia_source: one of settings.NVIDIA_SOURCES.
         nvidia_version: the driver's upstream version.
+        nvidia_flavour: which kernel modules, one of settings.NVIDIA_FLAVOURS.
+        nvidia_url: where the source `run` has NVIDIA's installer; may hold a password.
+        nvidia_sha256: the installer's digest, lower case.
+        profile: `dev` builds fast, `release` small; one of settings.PROFILES.
         mirror: Debian archive to use in place of the one this machine's apt uses.
         security_mirror: the same for the security archive.
+        snapshot: the archives are of that time, so their Valid-Until is past.
         authorized_keys: public keys that may log in as root; without them the image has a password.
+        sign_key: private key that signs the driver's modules; comes with sign_cert or not at all.
+        sign_cert: its certificate.
     """
 
     suite: str
@@ -44,13 +61,44 @@ class Config:
     newest_allowed: bool
     nvidia_source: str
     nvidia_version: str
+    nvidia_flavour: str = "proprietary"
+    nvidia_url: str = ""
+    nvidia_sha256: str = ""
+    profile: str = "dev"
     mirror: str | None = None
     security_mirror: str | None = None
+    snapshot: str | None = None
     authorized_keys: Path | None = None
+    sign_key: Path | None = None
+    sign_cert: Path | None = None
 
     @property
     def with_nvidia(self) -> bool:
         return self.nvidia_source != "none"
+
+
+def load(paths: Paths, settings: Mapping[str, str]) -> Config:
+    """The build of a checkout, with all that it is given seen to be fit: settings, VERSIONS, vendors' programs.
+
+    Args:
+        paths: the checkout.
+        settings: key=value pairs of the command line.
+
+    Raises:
+        BadInputError: with everything that is wrong.
+    """
+    complaints = vendor.problems(paths.vendor)
+    try:
+        config = configure(paths.versions.read_text(), settings)
+    except OSError as error:
+        complaints.insert(0, f"{paths.versions}: {error.strerror}")
+    except UnicodeDecodeError:
+        complaints.insert(0, f"{paths.versions}: not a text file (UTF-8)")
+    except BadInputError as error:
+        complaints[:0] = error.complaints
+    if complaints:
+        raise BadInputError(complaints)
+    return config
 
 
 def parse_versions(text: str, name: str = "VERSIONS") -> tuple[dict[str, str], list[str]]:
@@ -68,7 +116,7 @@ def parse_versions(text: str, name: str = "VERSIONS") -> tuple[dict[str, str], l
             continue
         match = _LINE.fullmatch(line)
         if not match:
-            complaints.append(f"{name}:{number}: not KEY=value without quotes or blanks: {line[:80]!r}")
+            complaints.append(f"{name}:{number}: not KEY=value without quotes or blanks: {shown(line)[:80]!r}")
         elif match[1] in found:
             complaints.append(f"{name}:{number}: {match[1]} is there twice")
         else:
@@ -76,7 +124,18 @@ def parse_versions(text: str, name: str = "VERSIONS") -> tuple[dict[str, str], l
     return found, complaints
 
 
-def configure(versions: str, settings: Mapping[str, str], name: str = "iso/builder/VERSIONS") -> Config:
+def replaced(text: str, key: str, value: str) -> str:
+    """A VERSIONS file with one value changed; comments, order and all else stay.
+
+    Args:
+        text: the file's content.
+        key: a line's key, which is there.
+        value: the new value.
+    """
+    return re.sub(rf"^(\s*{key}=)\S*", lambda match: f"{match[1]}{value}", text, count=1, flags=re.MULTILINE)
+
+
+def configure(versions: str, settings: Mapping[str, str], name: str = NAME) -> Config:
     """The build that VERSIONS and the command line's settings describe.
 
     Args:
@@ -93,91 +152,73 @@ def configure(versions: str, settings: Mapping[str, str], name: str = "iso/build
     ]
     complaints += [f"{name}: {key} is missing" for key in VERSIONS_KEYS if key not in values]
     complaints += [
-        f"{key}={value}: no such setting{_nearest(key, _SETTINGS)}"
+        f"{key}={shown(value)}: no such setting{_nearest(key, CHECKS)}"
         for key, value in settings.items()
-        if key not in _SETTINGS
+        if key not in CHECKS
     ]
     for key, value in values.items():
-        if key in VERSIONS_KEYS and (problem := _CHECKS[VERSIONS_KEYS[key]](value)):
-            complaints.append(f"{name}: {key}={value}: {problem}")
+        if key in VERSIONS_KEYS and (problem := VERSIONS_CHECKS[VERSIONS_KEYS[key]](value)):
+            complaints.append(f"{name}: {key}={shown(value)}: {problem}")
     for key, value in settings.items():
-        if key in _SETTINGS and (problem := _SETTINGS[key](value)):
-            complaints.append(f"{key}={value}: {problem}")
+        if key in CHECKS and (problem := CHECKS[key](value)):
+            complaints.append(f"{key}={shown(value)}: {problem}")
+    pinned = {VERSIONS_KEYS[key]: value for key, value in values.items() if key in VERSIONS_KEYS}
+    complaints += _together(pinned, settings)
     if complaints:
         raise BadInputError(complaints)
-    chosen = {VERSIONS_KEYS[key]: value for key, value in values.items()} | dict(settings)
+    return _config(pinned, settings)
+
+
+def _config(pinned: Mapping[str, str], settings: Mapping[str, str]) -> Config:
+    chosen = {**pinned, **settings}
     newest_allowed = chosen["abi"] == PIN_OR_NEWEST
-    keys = chosen.get("authorized_keys")
+    snapshot = chosen.get("snapshot")
+
+    def archive(setting: str) -> str | None:
+        url = chosen.get(setting)
+        return url.replace(SNAPSHOT_FIELD, snapshot) if url and snapshot else url
+
+    def path(setting: str) -> Path | None:
+        return Path(chosen[setting]).absolute() if chosen.get(setting) else None
+
     return Config(
         suite=chosen["suite"],
-        kernel_abi=values["DEBIAN_KERNEL_ABI"] if newest_allowed else chosen["abi"],
+        kernel_abi=pinned["abi"] if newest_allowed else chosen["abi"],
         newest_allowed=newest_allowed,
         nvidia_source=chosen["nvidia"],
         nvidia_version=chosen["nvidia_version"],
-        mirror=chosen.get("mirror"),
-        security_mirror=chosen.get("security_mirror"),
-        authorized_keys=Path(keys).absolute() if keys else None,
+        nvidia_flavour=chosen["nvidia_flavour"],
+        nvidia_url=chosen["nvidia_url"],
+        nvidia_sha256=chosen["nvidia_sha256"].lower(),
+        profile=chosen["profile"],
+        mirror=archive("mirror"),
+        security_mirror=archive("security_mirror"),
+        snapshot=snapshot,
+        authorized_keys=path("authorized_keys"),
+        sign_key=path("sign_key"),
+        sign_cert=path("sign_cert"),
     )
+
+
+def _together(pinned: Mapping[str, str], settings: Mapping[str, str]) -> Iterable[str]:
+    """What is wrong with values that are each right."""
+    dated = [setting for setting in ("mirror", "security_mirror") if SNAPSHOT_FIELD in settings.get(setting, "")]
+    if dated and "snapshot" not in settings:
+        yield f"{dated[0]}={shown(settings[dated[0]])}: {SNAPSHOT_FIELD} wants snapshot=TIME"
+    if "snapshot" in settings and not dated:
+        yield f"snapshot={settings['snapshot']}: no mirror= with {SNAPSHOT_FIELD} in it to put it into"
+    chosen = {**pinned, **settings}
+    version = chosen.get("nvidia_version", "")
+    if chosen.get("nvidia") == "run":
+        if version not in chosen.get("nvidia_url", ""):
+            url = shown(chosen.get("nvidia_url", ""))
+            yield f"nvidia_version={version}: nvidia_url= is of another version: {url}"
+        if version != pinned.get("nvidia_version") and "nvidia_sha256" not in settings:
+            yield f"nvidia_version={version}: wants the nvidia_sha256= of its installer beside it"
+    pair = (Path(settings[key]) if key in settings else None for key in ("sign_key", "sign_cert"))
+    yield from signing.problems(*pair)
 
 
 def _nearest(word: str, words: Mapping[str, object]) -> str:
     close = difflib.get_close_matches(word, words, n=1)
     return f"; did you mean {close[0]}?" if close else f"; there are: {', '.join(words)}"
-
-
-def _one_of(*allowed: str) -> Callable[[str], str | None]:
-    return lambda value: None if value in allowed else f"must be one of {', '.join(allowed)}"
-
-
-def _abi(value: str) -> str | None:
-    return None if _ABI.fullmatch(value) else "not a kernel ABI such as 6.12.1+deb13-amd64 (uname -r of that kernel)"
-
-
-def _abi_or_newest(value: str) -> str | None:
-    return None if value == PIN_OR_NEWEST else _abi(value)
-
-
-def _driver_version(value: str) -> str | None:
-    return None if re.fullmatch(r"[0-9]+(\.[0-9]+){1,2}", value) else "not a driver version such as 550.163.01"
-
-
-def _archive(value: str) -> str | None:
-    try:
-        url = urlsplit(value)
-        described = url.scheme in {"http", "https"} and bool(url.netloc)
-    except ValueError:
-        described = False
-    if "@" in value:
-        return "no password belongs in a URL, which logs show"
-    plain = described and not re.search(r"[^0-9A-Za-z.+~:_/\[\]-]", value)
-    return None if plain else "not the http or https URL of a Debian archive"
-
-
-def _keys_file(value: str) -> str | None:
-    try:
-        data = Path(value).read_bytes()
-    except OSError as error:
-        return error.strerror
-    problems = authorized_keys.problems(data)
-    return "; ".join(problems) or None
-
-
-_CHECKS: dict[str, Callable[[str], str | None]] = {
-    "suite": _one_of(*SUITES),
-    "abi": _abi,
-    "nvidia": _one_of(*NVIDIA_SOURCES),
-    "nvidia_version": _driver_version,
-}
-_SETTINGS: dict[str, Callable[[str], str | None]] = {
-    **_CHECKS,
-    "abi": _abi_or_newest,
-    "mirror": _archive,
-    "security_mirror": _archive,
-    "authorized_keys": _keys_file,
-}
-VERSIONS_KEYS = {
-    "SUITE": "suite",
-    "DEBIAN_KERNEL_ABI": "abi",
-    "NVIDIA_SOURCE": "nvidia",
-    "NVIDIA_VERSION": "nvidia_version",
-}

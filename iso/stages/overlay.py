@@ -6,7 +6,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from iso import password, release
+from iso import password, release, vendor
 from iso.errors import BuildError
 from iso.inputs import Inputs
 from iso.mounts import remove_tree
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from iso.paths import Paths
 
-VENDOR_PROGRAMS = ("storcli64", "sas2ircu", "sas3ircu", "mstflint")
 # Where the document has them, and where the loader looks without being told.
 LIBRARIES = "usr/lib"
 
@@ -44,7 +43,7 @@ def _login(job: Job) -> Inputs:
 
 
 def _vendor(job: Job) -> Inputs:
-    return Inputs(files={f"iso/vendor/{path.name}": file_digest(path) for path in _vendor_programs(job.paths)})
+    return Inputs(files={f"iso/vendor/{path.name}": file_digest(path) for path in vendor.programs(job.paths.vendor)})
 
 
 def _facts(job: Job) -> dict[str, str]:
@@ -81,12 +80,8 @@ def _add_program(job: Job) -> None:
     _write(_folder(job.paths.overlay / "usr/local/bin") / "bee", job.paths.program.read_bytes(), 0o755)
 
 
-def _vendor_programs(paths: Paths) -> list[Path]:
-    return [path for name in VENDOR_PROGRAMS if (path := paths.vendor / name).is_file()]
-
-
 def _add_vendor_programs(job: Job) -> None:
-    for program in _vendor_programs(job.paths):
+    for program in vendor.programs(job.paths.vendor):
         _write(_folder(job.paths.overlay / "usr/local/bin") / program.name, program.read_bytes(), 0o755)
 
 

@@ -186,7 +186,7 @@ def test_two_builds_of_one_checkout_do_not_mix(project: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "complaints"),
     [
-        (["nvidia=maybe"], ["nvidia=maybe: must be one of debian, none"]),
+        (["nvidia=maybe"], ["nvidia=maybe: must be one of debian, run, none"]),
         (["colour=blue", "abi=x"], ["colour=blue: no such setting", "abi=x: not a kernel ABI"]),
         (["authorized_keys=/nonexistent"], ["authorized_keys=/nonexistent: No such file or directory"]),
     ],

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iso.errors import BadInputError
-from iso.versions import Config, configure, parse_versions
+from iso.settings import CHECKS
+from iso.versions import VERSIONS_KEYS, Config, configure, parse_versions, replaced
 
 GOOD = """\
 # a comment
@@ -19,6 +20,10 @@ SUITE=trixie
 DEBIAN_KERNEL_ABI=6.12.1+deb13-amd64
 NVIDIA_SOURCE=debian
 NVIDIA_VERSION=550.163.01
+NVIDIA_FLAVOUR=proprietary
+NVIDIA_URL=https://vendor.invalid/550.163.01/installer.run
+NVIDIA_SHA256=abababababababababababababababababababababababababababababababab
+PROFILE=dev
 """
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me@example\n"
 names = st.from_regex(r"[A-Z][A-Z0-9_]{0,15}", fullmatch=True)
@@ -32,7 +37,17 @@ def complaints(text: str = GOOD, **settings: str) -> list[str]:
 
 
 def test_the_file_alone_describes_a_build() -> None:
-    assert configure(GOOD, {}) == Config("trixie", "6.12.1+deb13-amd64", False, "debian", "550.163.01")
+    assert configure(GOOD, {}) == Config(
+        suite="trixie",
+        kernel_abi="6.12.1+deb13-amd64",
+        newest_allowed=False,
+        nvidia_source="debian",
+        nvidia_version="550.163.01",
+        nvidia_flavour="proprietary",
+        nvidia_url="https://vendor.invalid/550.163.01/installer.run",
+        nvidia_sha256="ab" * 32,
+        profile="dev",
+    )
 
 
 def test_the_repository_s_own_file_is_good() -> None:
@@ -66,7 +81,7 @@ def test_everything_wrong_is_said_at_once() -> None:
         authorized_keys="/nonexistent",
     )
     assert len(said) == 8
-    assert any("VERSIONS:8: not KEY=value" in line for line in said)
+    assert any("VERSIONS:12: not KEY=value" in line for line in said)
     assert any("unknown key COLOUR" in line for line in said)
     assert any("SUITE=sarge" in line for line in said)
     assert any(line == "nvida=none: no such setting; did you mean nvidia?" for line in said)
@@ -100,9 +115,9 @@ def test_what_is_no_abi_is_refused(abi: str) -> None:
     assert len(complaints(abi=abi)) == 1
 
 
-@pytest.mark.parametrize("missing", ["SUITE", "DEBIAN_KERNEL_ABI", "NVIDIA_SOURCE", "NVIDIA_VERSION"])
+@pytest.mark.parametrize("missing", list(VERSIONS_KEYS))
 def test_a_missing_line_is_named(missing: str) -> None:
-    text = "\n".join(line for line in GOOD.splitlines() if not line.startswith(missing))
+    text = "\n".join(line for line in GOOD.splitlines() if not line.startswith(f"{missing}="))
     assert complaints(text) == [f"iso/builder/VERSIONS: {missing} is missing"]
 
 
@@ -136,7 +151,76 @@ def test_any_text_gives_lines_or_complaints(text: str) -> None:
 
 @given(st.dictionaries(st.text(max_size=10), st.text(max_size=10), min_size=1, max_size=3))
 def test_unknown_settings_are_never_silently_taken(settings: dict[str, str]) -> None:
-    known = {"suite", "abi", "nvidia", "nvidia_version", "mirror", "security_mirror", "authorized_keys"}
-    if not set(settings) <= known:
+    if not set(settings) <= set(CHECKS):
         with pytest.raises(BadInputError):
             configure(GOOD, settings)
+
+
+@pytest.mark.parametrize("value", ["http://me:ge heim@host/debian", "me:geheim@host", "ftp://me:/geheim@@host/"])
+@pytest.mark.parametrize("setting", ["mirror", "nvidia_url", "miror", "profile"])
+def test_a_password_is_never_repeated(setting: str, value: str) -> None:
+    assert not any("heim" in line for line in complaints(**{setting: value}))
+
+
+def test_a_password_in_the_file_is_never_repeated() -> None:
+    assert not any("geheim" in line for line in complaints(GOOD + "MIRROR=http://me:geheim@host/debian\n"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"nvidia_sha256": "ab" * 31}, "nvidia_sha256=" + "ab" * 31 + ": not a sha256: 62 digits in place of 64"),
+        ({"nvidia_sha256": "xy" * 32}, "hexadecimal"),
+        ({"nvidia_flavour": "closed"}, "must be one of proprietary, open"),
+        ({"profile": "fast"}, "must be one of dev, release"),
+        ({"snapshot": "20260131"}, "not a time such as 20260131T000000Z"),
+        ({"snapshot": "20260131T000000Z"}, "no mirror= with {snapshot} in it"),
+        ({"snapshot": "20260131T000000Z", "mirror": "http://m/debian"}, "no mirror= with {snapshot} in it"),
+        ({"mirror": "http://m/{snapshot}/debian"}, "{snapshot} wants snapshot=TIME"),
+        ({"mirror": "http://m/{time}/debian"}, "not the http or https URL"),
+        (
+            {"nvidia": "run", "nvidia_version": "570.1.2", "nvidia_sha256": "cd" * 32},
+            "nvidia_url= is of another version",
+        ),
+        (
+            {"nvidia": "run", "nvidia_version": "570.1.2", "nvidia_url": "https://x/570.1.2.run"},
+            "wants the nvidia_sha256=",
+        ),
+        ({"sign_key": "/nonexistent"}, "sign_key= needs sign_cert="),
+        ({"sign_cert": "/nonexistent"}, "sign_cert= needs sign_key="),
+    ],
+)
+def test_values_that_do_not_go_together_are_refused(settings: dict[str, str], said: str) -> None:
+    found = complaints(**settings)
+    assert any(said in line for line in found), found
+
+
+def test_another_installer_brings_its_url_and_its_sum() -> None:
+    other = {"nvidia_version": "570.1.2", "nvidia_url": "https://x/570.1.2.run", "nvidia_sha256": "CD" * 32}
+    config = configure(GOOD, {"nvidia": "run", **other})
+    assert (config.nvidia_source, config.nvidia_version, config.nvidia_sha256) == ("run", "570.1.2", "cd" * 32)
+
+
+def test_a_snapshot_fills_the_archives_url() -> None:
+    config = configure(
+        GOOD,
+        {
+            "mirror": "http://m/debian/{snapshot}/",
+            "security_mirror": "http://m/debian-security/{snapshot}/",
+            "snapshot": "20260131T000000Z",
+        },
+    )
+    assert config.mirror == "http://m/debian/20260131T000000Z/"
+    assert config.security_mirror == "http://m/debian-security/20260131T000000Z/"
+    assert config.snapshot == "20260131T000000Z"
+
+
+@given(st.dictionaries(names, plain_values, min_size=1, max_size=5), plain_values, st.data())
+def test_one_value_is_replaced_and_nothing_else(values: dict[str, str], new: str, data: st.DataObject) -> None:
+    key = data.draw(st.sampled_from(sorted(values)))
+    text = "# head\n\n" + "".join(f"# about {name}\n{name}={value}\n" for name, value in values.items())
+    after = replaced(text, key, new)
+    assert parse_versions(after) == (values | {key: new}, [])
+    assert [line for line in after.splitlines() if line.startswith("#")] == [
+        line for line in text.splitlines() if line.startswith("#")
+    ]

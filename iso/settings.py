@@ -1,0 +1,102 @@
+"""What each setting may be: one check a setting, each with the words that are said of a value it refuses."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from iso import authorized_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SUITES = ("trixie", "bookworm")
+NVIDIA_SOURCES = ("debian", "run", "none")
+NVIDIA_FLAVOURS = ("proprietary", "open")
+PROFILES = ("dev", "release")
+PIN_OR_NEWEST = "pin-or-newest"
+SNAPSHOT_FIELD = "{snapshot}"
+
+_ABI = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+~]*(-[0-9A-Za-z.+~]+)*-amd64")
+_PLAIN_URL = re.compile(r"[0-9A-Za-z.+~:_/\[\]-]*")
+
+
+def _one_of(*allowed: str) -> Callable[[str], str | None]:
+    return lambda value: None if value in allowed else f"must be one of {', '.join(allowed)}"
+
+
+def _matching(pattern: str, otherwise: str) -> Callable[[str], str | None]:
+    return lambda value: None if re.fullmatch(pattern, value) else otherwise
+
+
+def _abi(value: str) -> str | None:
+    return None if _ABI.fullmatch(value) else "not a kernel ABI such as 6.12.1+deb13-amd64 (uname -r of that kernel)"
+
+
+def _abi_or_newest(value: str) -> str | None:
+    return None if value == PIN_OR_NEWEST else _abi(value)
+
+
+def _is_http(value: str) -> bool:
+    try:
+        url = urlsplit(value)
+        return url.scheme in {"http", "https"} and bool(url.hostname)
+    except ValueError:
+        return False
+
+
+def _archive(value: str) -> str | None:
+    if "@" in value:
+        # It would stand in configuration files of the image's build and in the command lines of its tools.
+        return "no user or password belongs in an archive's URL; name a mirror or a proxy of apt that asks for none"
+    plain = _PLAIN_URL.fullmatch(value.replace(SNAPSHOT_FIELD, ""))
+    return None if plain and _is_http(value) else "not the http or https URL of a Debian archive"
+
+
+def _installer(value: str) -> str | None:
+    return None if _is_http(value) and not re.search(r"[\s'\"]", value) else "not an http or https URL"
+
+
+def _sha256(value: str) -> str | None:
+    if not re.fullmatch(r"[0-9a-fA-F]*", value):
+        return "not a sha256: something else than hexadecimal digits is in it"
+    return None if len(value) == 64 else f"not a sha256: {len(value)} digits in place of 64"
+
+
+def _keys_file(value: str) -> str | None:
+    try:
+        data = Path(value).read_bytes()
+    except OSError as error:
+        return error.strerror
+    return "; ".join(authorized_keys.problems(data)) or None
+
+
+def _any(_value: str) -> str | None:
+    """Checked with its partner, once both are known (iso.signing)."""
+    return None
+
+
+# Of the lines of VERSIONS.
+VERSIONS_CHECKS: dict[str, Callable[[str], str | None]] = {
+    "suite": _one_of(*SUITES),
+    "abi": _abi,
+    "nvidia": _one_of(*NVIDIA_SOURCES),
+    "nvidia_version": _matching(r"[0-9]+(\.[0-9]+){1,2}", "not a driver version such as 550.163.01"),
+    "nvidia_flavour": _one_of(*NVIDIA_FLAVOURS),
+    "nvidia_url": _installer,
+    "nvidia_sha256": _sha256,
+    "profile": _one_of(*PROFILES),
+}
+# Of the command line.
+CHECKS: dict[str, Callable[[str], str | None]] = {
+    **VERSIONS_CHECKS,
+    "abi": _abi_or_newest,
+    "mirror": _archive,
+    "security_mirror": _archive,
+    "snapshot": _matching(r"[0-9]{8}T[0-9]{6}Z", "not a time such as 20260131T000000Z"),
+    "authorized_keys": _keys_file,
+    "sign_key": _any,
+    "sign_cert": _any,
+}

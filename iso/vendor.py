@@ -1,0 +1,92 @@
+"""The vendors' programs that a site may put on its CDs: each is an x86-64 program that SHA256SUMS lists."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from iso.tree import file_digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROGRAMS = ("storcli64", "sas2ircu", "sas3ircu", "mstflint")
+SUMS = "SHA256SUMS"
+
+# A line of sha256sum(1), of a file read as text or as bytes.
+_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](?:\./)?(\S+)")
+# elf(5): 64 bit, little endian; an executable, position independent or not; for x86-64.
+_IDENT = b"\x7fELF\x02\x01"
+_TYPES = (2, 3)
+_X86_64 = 62
+
+
+def programs(folder: Path) -> list[Path]:
+    """The vendors' programs that are there.
+
+    Args:
+        folder: iso/vendor of a checkout.
+    """
+    return [path for name in PROGRAMS if (path := folder / name).is_file()]
+
+
+def parse_sums(text: str) -> tuple[dict[str, str], list[int]]:
+    """Digests by file name, and the numbers of lines that sha256sum(1) did not write.
+
+    Args:
+        text: content of SHA256SUMS.
+    """
+    found: dict[str, str] = {}
+    strange = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if match := _LINE.fullmatch(line.rstrip("\r")):
+            found[match[2]] = match[1].lower()
+        elif line.strip():
+            strange.append(number)
+    return found, strange
+
+
+def is_program(head: bytes) -> bool:
+    """Whether a file is an x86-64 executable, by its ELF header.
+
+    Args:
+        head: its first 20 bytes.
+    """
+    kind, machine = head[16:18], head[18:20]
+    return (
+        head.startswith(_IDENT)
+        and int.from_bytes(kind, "little") in _TYPES
+        and int.from_bytes(machine, "little") == _X86_64
+    )
+
+
+def problems(folder: Path) -> list[str]:
+    """All that is wrong with the vendors' programs, a line each.
+
+    Args:
+        folder: iso/vendor of a checkout.
+    """
+    there = programs(folder)
+    if not there:
+        return []
+    try:
+        sums, strange = parse_sums((folder / SUMS).read_text(errors="replace"))
+    except OSError as error:
+        make = f"sha256sum {' '.join(path.name for path in there)} >{SUMS}, once you know that they are the vendor's"
+        return [f"{folder / SUMS}: {error.strerror}: in that folder, {make}"]
+    said = [f"{folder / SUMS}:{number}: not a line of sha256sum(1)" for number in strange]
+    return said + [complaint for path in there if (complaint := _problem(path, sums.get(path.name)))]
+
+
+def _problem(path: Path, wanted: str | None) -> str | None:
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(20)
+        if not is_program(head):
+            return f"{path}: not an x86-64 executable"
+        if wanted is None:
+            return f"{path}: not in {SUMS} beside it"
+        found = file_digest(path)
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    return None if found == wanted else f"{path}: its sha256 is {found}, {SUMS} says {wanted}"

@@ -1,0 +1,98 @@
+"""A vendor's program is an x86-64 executable that SHA256SUMS lists; anything else is refused before work begins."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iso import vendor
+from iso.errors import BadInputError
+from iso.versions import load
+from tests.iso.checkout import make_checkout
+
+PROGRAM = Path("/bin/true").read_bytes()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two programs of vendors, with their sums."""
+    for name in ("storcli64", "sas3ircu"):
+        (tmp_path / name).write_bytes(PROGRAM)
+    write_sums(tmp_path)
+    return tmp_path
+
+
+def write_sums(folder: Path) -> None:
+    programs = [path for path in sorted(folder.iterdir()) if path.name in vendor.PROGRAMS]
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in programs]
+    (folder / "SHA256SUMS").write_text("".join(lines))
+
+
+def test_listed_programs_are_fit(folder: Path) -> None:
+    assert vendor.problems(folder) == []
+    assert [path.name for path in vendor.programs(folder)] == ["storcli64", "sas3ircu"]
+
+
+@pytest.mark.parametrize("name", ["absent", "."])
+def test_without_programs_no_sums_are_asked_for(tmp_path: Path, name: str) -> None:
+    assert vendor.problems(tmp_path / name) == []
+
+
+def test_everything_wrong_is_said_at_once(folder: Path) -> None:
+    (folder / "storcli64").write_bytes(PROGRAM + b"x")
+    (folder / "sas2ircu").write_bytes(PROGRAM)
+    (folder / "mstflint").write_text("#!/bin/sh\n")
+    with (folder / "SHA256SUMS").open("a") as stream:
+        stream.write("not a line\n")
+    said = vendor.problems(folder)
+    assert len(said) == 4
+    for part in (
+        ":3: not a line",
+        "storcli64: its sha256 is",
+        "sas2ircu: not in SHA256SUMS",
+        "mstflint: not an x86-64",
+    ):
+        assert sum(part in line for line in said) == 1, part
+
+
+def test_a_folder_without_sums_says_how_to_make_them(folder: Path) -> None:
+    (folder / "SHA256SUMS").unlink()
+    (line,) = vendor.problems(folder)
+    assert "SHA256SUMS: No such file" in line
+    assert "sha256sum storcli64 sas3ircu >SHA256SUMS" in line
+
+
+@pytest.mark.parametrize(
+    ("offset", "byte"), [(0, 0), (4, 1), (5, 2), (16, 1), (18, 40)], ids=["magic", "32bit", "big", "object", "arm"]
+)
+def test_programs_of_other_machines_are_told_apart(offset: int, byte: int) -> None:
+    head = bytearray(PROGRAM[:20])
+    assert vendor.is_program(bytes(head))
+    head[offset] = byte
+    assert not vendor.is_program(bytes(head))
+
+
+@given(st.binary(max_size=30))
+def test_any_head_is_judged(head: bytes) -> None:
+    assert vendor.is_program(head) in {True, False}
+
+
+@given(st.text(max_size=200))
+def test_any_sums_are_read(text: str) -> None:
+    found, strange = vendor.parse_sums(text)
+    assert len(found) + len(strange) <= len(text.split("\n"))
+
+
+def test_settings_file_and_programs_are_refused_together(tmp_path: Path) -> None:
+    paths = make_checkout(tmp_path)
+    shutil.copy(Path(__file__).parents[2] / "iso/builder/VERSIONS", paths.versions)
+    paths.vendor.mkdir(parents=True)
+    (paths.vendor / "storcli64").write_text("no program")
+    with pytest.raises(BadInputError) as caught:
+        load(paths, {"nvida": "none", "suite": "potato"})
+    assert len(caught.value.complaints) == 3
