@@ -111,6 +111,14 @@ class Archive:
         listing = shell.capture(["apt-cache", "madison", package], self._environment)
         return [fields[1].strip() for line in listing.splitlines() if len(fields := line.split("|")) == 3]
 
+    def depends(self, package: str) -> str:
+        """What a package depends on, as apt-cache(8) prints it; nothing of one that is not there.
+
+        Args:
+            package: its name.
+        """
+        return shell.capture(["apt-cache", "depends", "--important", package], self._environment)
+
     def download(self, packages: list[str], folder: Path) -> None:
         """Fetch packages, verified by apt, into a folder.
 

@@ -83,10 +83,10 @@ def make(archive: Archive, tar: Path, mountpoint: Path, variant: str, packages: 
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """A folder that a command in a build root sees.
+    """A folder or file that a command in a build root sees.
 
     Args:
-        source: folder of this machine.
+        source: folder or file of this machine.
         target: where it is seen.
         writable: whether the command may write there.
     """

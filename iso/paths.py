@@ -86,6 +86,11 @@ class Paths:
         return self.dist / "kernel-abi"
 
     @property
+    def toolchain(self) -> Path:
+        """The packages that this build makes the driver with."""
+        return self.dist / "toolchain"
+
+    @property
     def program(self) -> Path:
         return self.dist / "bee"
 

@@ -18,8 +18,13 @@ mount --rbind /dev "$root/dev"
 written=
 while [ "$1" != -- ]; do
     access=${1%%:*} rest=${1#*:}
-    source=${rest%:*} target=$root${rest##*:}
-    mkdir -p "$target"
+    source=${rest%:*} target=$root${rest##*:} # a folder or a file
+    if [ -d "$source" ]; then
+        mkdir -p "$target"
+    else
+        mkdir -p "${target%/*}"
+        : >"$target"
+    fi
     mount --bind "$source" "$target"
     if [ "$access" = ro ]; then mount -o remount,bind,ro "$target"; else written="$written $target"; fi
     shift

@@ -1,4 +1,4 @@
-"""Before the first stage: which kernel the mirror lets the build have."""
+"""Before the first stage: which kernel the mirror lets the build have, and what to make its driver with."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from iso.apt import Archive, choose_kernel
 from iso.errors import BuildError
 from iso.inputs import Inputs
 from iso.stage import Job, Stage
+from iso.stages.nvidia_toolchain import Toolchain
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from iso.paths import Paths
     from iso.versions import Config
 
@@ -69,6 +72,17 @@ def _choose(job: Job) -> None:
     if remark:
         print(remark)
     job.paths.kernel_abi.write_text(f"{chosen}\n")
+    if job.config.with_nvidia:
+        choose_toolchain(job)
+
+
+def choose_toolchain(job: Job) -> None:
+    """Take what the mirror has now to make the driver with.
+
+    Raises:
+        BuildError: it lacks a part.
+    """
+    Toolchain.of(archive_of(job), job.config, kernel_abi(job.paths)).write(job.paths.toolchain)
 
 
 def _remark(job: Job) -> str | None:
@@ -89,12 +103,15 @@ def require_kernel(job: Job) -> str:
 
 def _inputs(job: Job) -> Inputs:
     config = job.config
+    driver = (config.nvidia_source, config.nvidia_version, config.nvidia_flavour) if config.with_nvidia else ("none",)
     return Inputs(
         settings={
             "suite": config.suite,
             "abi": f"{config.kernel_abi}{' or newest' if config.newest_allowed else ''}",
             "mirror": config.mirror or "",
             "security_mirror": config.security_mirror or "",
+            "snapshot": config.snapshot or "",
+            "nvidia": " ".join(driver),
         }
     )
 
@@ -104,11 +121,15 @@ def _asks(job: Job) -> str | None:
     return _choice(job)[0] if job.config.newest_allowed else None
 
 
+def _outputs(job: Job) -> list[Path]:
+    return [job.paths.kernel_abi, *([job.paths.toolchain] if job.config.with_nvidia else [])]
+
+
 KERNEL = Stage(
     name="_kernel",
     run=_choose,
     inputs=_inputs,
     asks=_asks,
-    outputs=lambda job: [job.paths.kernel_abi],
+    outputs=_outputs,
     remark=_remark,
 )

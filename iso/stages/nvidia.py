@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iso import build_root, cache, shell
+from iso import build_root, cache, shell, signing
 from iso import load_order as ordering
 from iso.build_root import Bind
 from iso.errors import BuildError
@@ -14,35 +14,50 @@ from iso.inputs import Inputs
 from iso.load_order import load_order, parse_modules_dep
 from iso.mounts import remove_tree
 from iso.stage import Job, Stage
-from iso.stages import nvidia_debian
-from iso.stages.kernel import archive_of, kernel_abi, require_kernel
+from iso.stages import nvidia_debian, nvidia_driver, nvidia_run
+from iso.stages.kernel import archive_of, choose_toolchain, kernel_abi, require_kernel
+from iso.stages.nvidia_driver import Driver, Source, Workshop
+from iso.stages.nvidia_toolchain import Toolchain
 from iso.tree import file_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from iso.paths import Paths
-
 LOAD_ORDER = "load-order"
+CERTIFICATE = "signing-certificate.der"
 MODULES = ("nvidia.ko", "nvidia-modeset.ko", "nvidia-uvm.ko", "nvidia-drm.ko")
+_SOURCES: dict[str, Source] = {"debian": nvidia_debian, "run": nvidia_run}
 _BUILD_SCRIPT = "build-modules.sh"
-# What decides, beside it, how a built driver looks.
-_MAKERS = (__file__, nvidia_debian.__file__, ordering.__file__)
+_SIGN_SCRIPT = "sign-modules.sh"
+# What decides how a built driver looks.
+_SCRIPTS = (_BUILD_SCRIPT, _SIGN_SCRIPT, nvidia_run.UNPACK)
+_MAKERS = (__file__, nvidia_debian.__file__, nvidia_run.__file__, nvidia_driver.__file__, ordering.__file__)
 
 
 def inputs(job: Job) -> Inputs:
-    """What the built driver depends on."""
+    """What the built driver depends on.
+
+    Raises:
+        BuildError: what it is made with was not chosen yet.
+    """
     config = job.config
     if not config.with_nvidia:
         return Inputs(settings={"nvidia": "none"})
-    makers = (job.paths.builder / _BUILD_SCRIPT, *(Path(str(module)) for module in _MAKERS))
+    toolchain = Toolchain.read(job.paths.toolchain)
+    makers = (*(job.paths.builder / script for script in _SCRIPTS), *map(Path, _MAKERS))
     return Inputs(
         files={maker.name: file_digest(maker) for maker in makers},
         settings={
             "nvidia": config.nvidia_source,
             "nvidia_version": config.nvidia_version,
+            "nvidia_flavour": config.nvidia_flavour,
+            "nvidia_source": config.nvidia_sha256 if config.nvidia_source == "run" else toolchain.driver,
             "suite": config.suite,
             "kernel": kernel_abi(job.paths),
+            "headers": toolchain.headers,
+            "compiler": toolchain.compiler,
+            # Modules are kept as they are in the image, signed: another certificate is another driver.
+            "sign_cert": file_digest(config.sign_cert) if config.sign_cert else "",
         },
     )
 
@@ -79,43 +94,33 @@ def _kept(job: Job) -> str | None:
     return f"{entry(job).name} is complete" if cache.is_complete(entry(job), key(job)) else None
 
 
-class _Workshop:
-    """The folders in which the driver is made; gone when it is in the caches."""
-
-    def __init__(self, paths: Paths) -> None:
-        self.folder = paths.dist / "nvidia.partial"
-        self.build_root = self.folder / "build-root.tar"
-        self.packages = self.folder / "packages"
-        self.kernel_package = self.folder / "kernel-package"
-        self.extracted = self.folder / "extracted"
-        self.kernel = self.folder / "kernel"
-        self.modules = self.folder / "modules"
-        self.product = self.folder / "product"
-
-
 def _install_headers(job: Job) -> None:
     abi = require_kernel(job)
-    here = _Workshop(job.paths)
+    # The mirror may have gone on since they were chosen; what is installed now is what the driver is kept under.
+    choose_toolchain(job)
+    here = Workshop.of(job)
     here.folder.mkdir(parents=True, exist_ok=True)
-    packages = ["build-essential", f"linux-headers-{abi}", "kmod", "xz-utils"]
+    packages = ["build-essential", f"linux-headers-{abi}", "kmod", "xz-utils", "zstd"]
     build_root.make(archive_of(job), here.build_root, job.paths.chroot, "apt", packages)
 
 
 def _download(job: Job) -> None:
-    here = _Workshop(job.paths)
+    here = Workshop.of(job)
     archive = archive_of(job)
     for folder in (here.packages, here.kernel_package):
         remove_tree(folder)
-    nvidia_debian.download(archive, job.config.nvidia_version, here.packages)
+        folder.mkdir(parents=True)
+    _SOURCES[job.config.nvidia_source].download(job, archive)
     # The kernel itself, for what its modules depend on.
     archive.download([f"linux-image-{kernel_abi(job.paths)}"], here.kernel_package)
 
 
 def _extract(job: Job) -> None:
-    here = _Workshop(job.paths)
+    here = Workshop.of(job)
     for folder in (here.extracted, here.kernel):
         remove_tree(folder)
-    nvidia_debian.extract(here.packages, here.extracted, job.config.nvidia_version, job.log)
+    _SOURCES[job.config.nvidia_source].extract(job)
+    _driver(job).require()
     (package,) = here.kernel_package.glob("*.deb")
     shell.run(["dpkg-deb", "-x", str(package), str(here.kernel)], job.log)
     # Debian moved /lib into /usr/lib; depmod asks for the old place.
@@ -124,29 +129,28 @@ def _extract(job: Job) -> None:
     shell.run(["/usr/sbin/depmod", "-b", str(here.kernel), kernel_abi(job.paths)], job.log)
 
 
+def _driver(job: Job) -> Driver:
+    return _SOURCES[job.config.nvidia_source].located(Workshop.of(job).extracted, job.config)
+
+
 def _build(job: Job) -> None:
-    here = _Workshop(job.paths)
-    driver = nvidia_debian.located(here.extracted, job.config.nvidia_version)
+    here = Workshop.of(job)
+    abi = kernel_abi(job.paths)
     remove_tree(here.modules)
     here.modules.mkdir()
-    build_root.run(
-        here.build_root,
-        job.paths.chroot,
-        [
-            Bind(driver.kernel_source, "/source"),
-            Bind(job.paths.builder, "/builder"),
-            Bind(here.modules, "/result", writable=True),
-        ],
-        [
-            "/bin/sh",
-            f"/builder/{_BUILD_SCRIPT}",
-            kernel_abi(job.paths),
-            "/source",
-            "/result",
-        ],
-        job.log,
-    )
-    require_modules(here.modules, kernel_abi(job.paths))
+    builder = Bind(job.paths.builder, "/builder")
+    result = Bind(here.modules, "/result", writable=True)
+    source = Bind(_driver(job).kernel_source, "/source")
+    command = ["/bin/sh", f"/builder/{_BUILD_SCRIPT}", abi, "/source", "/result"]
+    build_root.run(here.build_root, job.paths.chroot, [source, builder, result], command, job.log)
+    require_modules(here.modules, abi)
+    config = job.config
+    if config.sign_key and config.sign_cert:
+        # In a system of its own: what the driver's makefiles run never sees the key.
+        pair = [Bind(config.sign_key, "/signing/key"), Bind(config.sign_cert, "/signing/certificate")]
+        command = ["/bin/sh", f"/builder/{_SIGN_SCRIPT}", abi, signing.HASH, "/signing/key", "/signing/certificate"]
+        build_root.run(here.build_root, job.paths.chroot, [*pair, builder, result], [*command, "/result"], job.log)
+        require_signatures(here.modules, config.sign_cert)
 
 
 def require_modules(folder: Path, abi: str) -> None:
@@ -168,24 +172,52 @@ def require_modules(folder: Path, abi: str) -> None:
             raise BuildError(f"{name} was built for kernel {vermagic.split(' ')[0]}, the image has {abi}")
 
 
+def require_signatures(folder: Path, certificate: Path) -> None:
+    """See that every module is signed with one certificate.
+
+    Args:
+        folder: where the modules are.
+        certificate: X.509, PEM or DER.
+
+    Raises:
+        BuildError: one is not, or by another.
+    """
+    wanted = signing.serial(certificate)
+    for name in MODULES:
+        kind, hashed, signer = (_modinfo(folder / name, field) for field in ("sig_id", "sig_hashalgo", "sig_key"))
+        if (kind, hashed) != ("PKCS#7", signing.HASH):
+            raise BuildError(f"{name} has no {signing.HASH} signature: {kind or 'none'} {hashed}".rstrip())
+        if signing.normal_serial(signer) != wanted:
+            raise BuildError(f"{name} is signed by certificate {signer}, not by {certificate} ({wanted})")
+
+
 def _modinfo(module: Path, field: str) -> str:
     return shell.capture(["/usr/sbin/modinfo", "-F", field, str(module)]).strip()
 
 
 def _link_libraries(job: Job) -> None:
-    here = _Workshop(job.paths)
-    driver = nvidia_debian.located(here.extracted, job.config.nvidia_version)
+    here = Workshop.of(job)
+    driver = _driver(job)
     remove_tree(here.product)
     (here.product / "lib").mkdir(parents=True)
     for library in driver.libraries:
-        shutil.copy(library, here.product / "lib")
+        _copy(library, here.product / "lib", 0o644)
         # libcuda.so.550.163.01 → libcuda.so.1, the name that programs ask the loader for.
         (here.product / "lib" / f"{library.name.partition('.so.')[0]}.so.1").symlink_to(library.name)
-    shutil.copy(driver.smi, here.product / "nvidia-smi")
+    _copy(driver.smi, here.product, 0o755)
+    # Where the driver's firmware loader looks, below /lib/firmware.
     firmware = here.product / "firmware/nvidia" / job.config.nvidia_version
     firmware.mkdir(parents=True)
     for blob in driver.firmware:
-        shutil.copy(blob, firmware)
+        _copy(blob, firmware, 0o644)
+    if job.config.sign_cert:
+        signing.write_der(job.config.sign_cert, here.product / CERTIFICATE)
+
+
+def _copy(file: Path, folder: Path, mode: int) -> None:
+    # An installer has modes of its own, and the sources must not differ by them.
+    shutil.copy(file, folder)
+    (folder / file.name).chmod(mode)
 
 
 def _keep(job: Job) -> None:
@@ -196,18 +228,18 @@ def _keep(job: Job) -> None:
     else:
         cache.store(place, own_key, lambda folder: _fill(job, folder))
         cache.store(shared, own_key, cache.copy_into(place))
-    remove_tree(_Workshop(job.paths).folder)
+    remove_tree(Workshop.of(job).folder)
 
 
 def _fill(job: Job, folder: Path) -> None:
-    here = _Workshop(job.paths)
+    here = Workshop.of(job)
     shutil.copytree(here.product, folder, symlinks=True, dirs_exist_ok=True)
     for name in MODULES:
         shutil.copy(here.modules / name, folder)
     (folder / LOAD_ORDER).write_text("".join(f"{path}\n" for path in _order(here, kernel_abi(job.paths))))
 
 
-def _order(here: _Workshop, abi: str) -> list[str]:
+def _order(here: Workshop, abi: str) -> list[str]:
     depends = {name: _modinfo(here.modules / name, "depends") for name in MODULES}
     known = here.kernel / "lib/modules" / abi
     return load_order(
@@ -218,16 +250,14 @@ def _order(here: _Workshop, abi: str) -> list[str]:
     )
 
 
-def _substage(
-    name: str, summary: str, run: Callable[[Job], None], products: Callable[[_Workshop], list[Path]]
-) -> Stage:
+def _substage(name: str, summary: str, run: Callable[[Job], None], products: Callable[[Workshop], list[Path]]) -> Stage:
     """A step that prepares the driver: nothing to do without a driver, or when a cache has it."""
     return Stage(
         name=f"nvidia:{name}",
         summary=summary,
         run=run,
         inputs=inputs,
-        outputs=lambda job: products(_Workshop(job.paths)),
+        outputs=lambda job: products(Workshop.of(job)),
         spared=_spared,
     )
 

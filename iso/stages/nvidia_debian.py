@@ -6,37 +6,49 @@ from typing import TYPE_CHECKING
 
 from iso import shell
 from iso.errors import BuildError
-from iso.stages.nvidia_driver import Driver
+from iso.stages.nvidia_driver import Driver, Workshop
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from iso.apt import Archive
+    from iso.stage import Job
+    from iso.versions import Config
 
-SOURCE_PACKAGE = "nvidia-kernel-source"
-PACKAGES = (SOURCE_PACKAGE, "nvidia-smi", "libnvidia-ml1", "libcuda1", "firmware-nvidia-gsp")
+# The sources of the kernel modules, by flavour; each is a package with a tar file of the same name.
+_SOURCES = {"proprietary": "nvidia-kernel", "open": "nvidia-open-kernel"}
+# What both flavours share.
+_COMMON = ("nvidia-smi", "libnvidia-ml1", "libcuda1", "firmware-nvidia-gsp")
 
 
-def download(archive: Archive, version: str, folder: Path) -> None:
-    """Fetch the packages of one driver version, verified by apt.
+def source_package(config: Config) -> str:
+    """The package with the sources of a flavour's modules."""
+    return f"{_SOURCES[config.nvidia_flavour]}-source"
+
+
+def package_version(archive: Archive, config: Config) -> str:
+    """The package version, with Debian's revision, of the pinned driver.
 
     Args:
         archive: an updated package archive.
-        version: the driver's upstream version.
-        folder: where the .deb files go.
+        config: the build as asked for.
 
     Raises:
         BuildError: the mirror has another version; with that one.
     """
-    present = archive.versions(SOURCE_PACKAGE)
-    matching = [candidate for candidate in present if upstream(candidate) == version]
+    package = source_package(config)
+    present = archive.versions(package)
+    matching = [candidate for candidate in present if upstream(candidate) == config.nvidia_version]
     if not matching:
-        others = ", ".join(sorted({upstream(candidate) for candidate in present})) or "none: has it non-free?"
+        others = (
+            ", ".join(sorted({upstream(candidate) for candidate in present})) or "none: has it contrib and non-free?"
+        )
         raise BuildError(
-            f"the mirror does not have NVIDIA driver {version} for {archive.suite}; it has: {others}\n"
+            f"the mirror does not have NVIDIA driver {config.nvidia_version} ({package}) for {archive.suite}; "
+            f"it has: {others}\n"
             f"  for one build: doit iso nvidia_version=…; from now on: NVIDIA_VERSION in iso/builder/VERSIONS"
         )
-    archive.download([f"{package}={matching[0]}" for package in PACKAGES], folder)
+    return matching[0]
 
 
 def upstream(version: str) -> str:
@@ -44,33 +56,50 @@ def upstream(version: str) -> str:
     return version.partition(":")[2].rpartition("-")[0] if ":" in version else version.rpartition("-")[0]
 
 
-def extract(packages: Path, folder: Path, version: str, log: Path) -> Driver:
-    """Unpack the packages.
+def download(job: Job, archive: Archive) -> None:
+    """Fetch the packages of the pinned driver, verified by apt.
 
     Args:
-        packages: folder of .deb files.
-        folder: where to unpack them.
-        version: the driver's version, as in its files' names.
-        log: where dpkg-deb's output goes.
+        job: the stage that asks.
+        archive: an updated package archive.
+
+    Raises:
+        BuildError: the mirror has another version.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for package in sorted(packages.glob("*.deb")):
-        shell.run(["dpkg-deb", "-x", str(package), str(folder)], log)
-    shell.run(["tar", "-C", str(folder), "-xf", str(folder / "usr/src/nvidia-kernel.tar.xz")], log)
-    return located(folder, version)
+    version = package_version(archive, job.config)
+    # The flavours are built from two source packages, whose Debian revisions may differ.
+    common = next(found for found in archive.versions(_COMMON[0]) if upstream(found) == job.config.nvidia_version)
+    wanted = [f"{source_package(job.config)}={version}", *(f"{package}={common}" for package in _COMMON)]
+    archive.download(wanted, Workshop.of(job).packages)
 
 
-def located(folder: Path, version: str) -> Driver:
+def extract(job: Job) -> None:
+    """Unpack the packages, and the sources that one of them holds.
+
+    Raises:
+        BuildError: one is damaged.
+    """
+    here = Workshop.of(job)
+    here.extracted.mkdir(parents=True, exist_ok=True)
+    for package in sorted(here.packages.glob("*.deb")):
+        shell.run(["dpkg-deb", "-x", str(package), str(here.extracted)], job.log)
+    sources = here.extracted / f"usr/src/{_SOURCES[job.config.nvidia_flavour]}.tar.xz"
+    shell.run(["tar", "-C", str(here.extracted), "-xf", str(sources)], job.log)
+
+
+def located(folder: Path, config: Config) -> Driver:
     """Where the unpacked packages have what.
 
     Args:
         folder: where they were unpacked.
-        version: the driver's version.
+        config: the build as asked for.
     """
+    version = config.nvidia_version
     libraries = folder / "usr/lib/x86_64-linux-gnu/nvidia/current"
     return Driver(
-        kernel_source=folder / "modules/nvidia-kernel",
+        kernel_source=folder / "modules" / _SOURCES[config.nvidia_flavour],
         smi=folder / "usr/lib/nvidia/current/nvidia-smi",
         libraries=tuple(libraries / f"{name}.so.{version}" for name in ("libnvidia-ml", "libcuda")),
-        firmware=tuple(sorted((folder / "usr/lib/firmware/nvidia" / version).glob("gsp_*.bin"))),
+        # Before trixie firmware was packaged in /lib.
+        firmware=tuple(sorted(folder.glob(f"**/lib/firmware/nvidia/{version}/gsp_*.bin"))),
     )

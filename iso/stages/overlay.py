@@ -89,8 +89,8 @@ def _add_modules(job: Job) -> None:
     if job.config.with_nvidia:
         entry = nvidia.entry(job)
         target = _folder(job.paths.overlay / "usr/local/lib/nvidia")
-        for module in [*sorted(entry.glob("*.ko")), entry / nvidia.LOAD_ORDER]:
-            shutil.copy(module, target)
+        for file in [*sorted(entry.glob("*.ko")), entry / nvidia.LOAD_ORDER, *entry.glob(nvidia.CERTIFICATE)]:
+            shutil.copy(file, target)
         shutil.copytree(entry / "firmware", job.paths.overlay / "usr/lib/firmware", dirs_exist_ok=True)
 
 

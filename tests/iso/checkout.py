@@ -26,6 +26,8 @@ def make_checkout(root: Path) -> Paths:
         "iso/overlay/etc/old": "to be removed\n",
         "iso/builder/VERSIONS": "SUITE=trixie\n",
         "iso/builder/build-modules.sh": "#!/bin/sh\n",
+        "iso/builder/sign-modules.sh": "#!/bin/sh\n",
+        "iso/builder/unpack-run.sh": "#!/bin/sh\n",
         "iso/builder/assemble.sh": "#!/bin/sh\n",
         "iso/builder/environment.chroot": "INITRD=No\n",
         "iso/builder/auto/config": "#!/bin/sh\n",
@@ -34,6 +36,7 @@ def make_checkout(root: Path) -> Paths:
         "iso/builder/bootloaders/isolinux/isolinux.cfg": "",
         "iso/builder/rootfs/excludes": "",
         "dist/kernel-abi": f"{ABI}\n",
+        "dist/toolchain": "headers 6.12.1-1\ncompiler gcc-14=14.2.0-19\ndriver 550.163.01-2\n",
         "dist/bee": "#!/usr/bin/python3 -I\n",
     }
     for name, content in files.items():
