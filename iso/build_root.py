@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iso import cache, shell
+from iso import cache, lock, shell
 from iso.isolation import owner
 from iso.mirror import proxy_environment
 from iso.tree import digest
@@ -30,8 +30,10 @@ def bootstrap(archive: Archive, paths: Paths) -> Path:
         paths: where it is kept.
     """
     key, tar = _bootstrap(archive, paths)
+    lock.use(tar.parent)
     if not cache.is_complete(tar.parent, key):
         cache.store(tar.parent, key, lambda folder: make(archive, folder / _TAR, paths.chroot, *_RECIPE))
+        lock.use(tar.parent)
     return tar
 
 

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from iso import lock
 from iso.mounts import remove_tree
 from iso.tree import file_digest, walk
 
@@ -48,6 +49,8 @@ def store(entry: Path, key: str, fill: Callable[[Path], None]) -> None:
     entry.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent))
     try:
+        # A prune of the cache must not take it for what a killed build left.
+        lock.use(beside)
         beside.chmod(0o755)
         fill(beside)
         (beside / MANIFEST).write_text("\n".join([f"key {key}", *_listing(beside, content=True), "end"]) + "\n")

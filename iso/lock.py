@@ -57,6 +57,57 @@ def waiting(file: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def use(path: Path) -> None:
+    """Have what lies in a shared cache stay there until this process ends, and count as used now.
+
+    Args:
+        path: a folder or file; nothing happens where it is not there.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        os.utime(path)
+    except OSError:
+        # It is being removed, or is on a file system without locks or another user's.
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[bool]:
+    """Have what lies in a shared cache for oneself, if nobody uses it: says whether that is so.
+
+    Args:
+        path: a folder or file.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Whether any process has a lock on a folder or file.
+
+    Args:
+        path: where it is; nobody has what is not there.
+    """
+    with alone(path) as mine:
+        return not mine and path.exists()
+
+
 def _open(file: Path) -> int:
     file.parent.mkdir(parents=True, exist_ok=True)
     # Closed in the tools that a build starts (PEP 446): they never keep a lock that outlives it.

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from iso.paths import Paths
 
 # Where the document has them, and where the loader looks without being told.
 LIBRARIES = "usr/lib"
