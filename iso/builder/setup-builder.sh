@@ -57,7 +57,7 @@ fi
 for task in "$@"; do
     lock=$root/requirements-$task.lock
     [ -f "$lock" ] || continue
-    also=$(digest "$lock")
+    also=$(digest <"$lock")
     if [ "$(cat "$root/.venv/.locked-$task" 2>/dev/null || true)" != "$also" ]; then
         $pip install --require-hashes --only-binary :all: -r "$lock"
         echo "$also" >"$root/.venv/.locked-$task"
