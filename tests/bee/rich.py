@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bee.health import judged
-from bee.model import Interface, Link, Nvidia, Pcie
+from bee.model import Interface, Link, Nvidia, NvLink, Pcie
 from tests.bee.recorded import audit, server
 
 if TYPE_CHECKING:
@@ -189,8 +189,23 @@ def _gpus(seen: Audit) -> Iterator[Gpu]:
                 model.remapped_rows, corrected=0, uncorrected=int(i == 2), pending=i == 2, failed=False
             ),
             retired_pages=None,
+            nvlinks=tuple(_nvlinks(17 if i == 3 else 18)),
+            mig_enabled=i == 7,
+            mig_devices=model.mig_devices if i == 7 else (),
             link=replace(model.link, width=8 if i == 5 else 16, max_width=16, generation=1, max_generation=5),
             notes=(),
+        )
+
+
+def _nvlinks(up: int) -> Iterator[NvLink]:
+    for number in range(18):
+        yield NvLink(
+            number=number,
+            active=number < up,
+            speed_gigabytes_per_second=26.562 if number < up else None,
+            replay_errors=0,
+            recovery_errors=0,
+            crc_errors=5 if number == 4 else 0,
         )
 
 

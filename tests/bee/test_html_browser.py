@@ -262,6 +262,8 @@ def test_every_gpu_supply_and_finding_is_there(wide: Page) -> None:
         for value in (gpu["pci_address"], gpu["uuid"], f"{gpu['temperature_celsius']} °C of 87 °C", "of 700 W"):
             assert value in card
         assert f"x{gpu['link']['width']} of x16" in card
+        up = sum(link["active"] for link in gpu["nvlinks"])
+        assert f"{up} of 18 up, 26.562 GB/s each, 5 CRC errors" in card
     supplies = texts(wide, "#psu .card")
     assert [supply["serial"] or "empty bay" for supply in RICH["psu"]["supplies"]] == [
         next(mark for mark in (supply["serial"] or "empty bay",) if mark in card)

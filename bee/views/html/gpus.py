@@ -59,6 +59,8 @@ def _measures(gpu: dict[str, object], of_link: str) -> Iterator[tuple[str, Conte
         _gauge(_real(gpu, "power_draw_watts"), _real(gpu, "power_limit_watts"), lambda n: f"{n:,.0f} W", "power"),
     )
     yield "Link", _link(part(gpu, "link"), of_link)
+    if links := rows(gpu, "nvlinks"):
+        yield "NVLink", _nvlinks(links)
     if text(gpu, "memory_temperature_celsius", ""):
         yield "Memory at", number(gpu, "memory_temperature_celsius", "°C")
     yield "Repairs", _repairs(gpu)
@@ -90,11 +92,23 @@ def _link(link: dict[str, object], state: str) -> Content:
         return ""
     generations = [text(link, name, "") for name in ("generation", "max_generation")]
     said = f"x{width}" + (f" of x{most}" if most is not None else "")
-    said += f", generation {generations[0]}" if generations[0] else ""
+    said += f", Gen{generations[0]}" if generations[0] else ""
     said += f" of {generations[1]}" if generations[0] and generations[1] else ""
     return element(
         "span", lanes(width, most or width, f"link: {said}", state), element("span", said), class_="measured"
     )
+
+
+def _nvlinks(links: list[dict[str, object]]) -> Content:
+    """How many of the links are up, how fast, and what went wrong on all of them together."""
+    up = [link for link in links if link.get("active") is True]
+    speeds = sorted({speed for link in up if (speed := _real(link, "speed_gigabytes_per_second")) is not None})
+    said = f"{len(up)} of {len(links)} up"
+    said += f", {' / '.join(f'{speed:g}' for speed in speeds)} GB/s each" if speeds else ""
+    for kind, word in (("replay_errors", "replays"), ("recovery_errors", "recoveries"), ("crc_errors", "CRC errors")):
+        if count := sum(integer(link, kind) or 0 for link in links):
+            said += f", {count:,} {word}"
+    return element("span", lanes(len(up), len(links), f"NVLink: {said}"), element("span", said), class_="measured")
 
 
 def _errors(gpu: dict[str, object]) -> Markup | None:
@@ -137,7 +151,7 @@ def _identity(gpu: dict[str, object]) -> Iterator[tuple[str, Content]]:
 def _mig(gpu: dict[str, object]) -> Markup | None:
     return table(
         "MIG devices",
-        ("MIG", "GPU part", "Compute part", "Memory"),
+        ("MIG", "GI ID", "CI ID", "Memory"),
         [
             Row(
                 (

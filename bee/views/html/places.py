@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Sequence
 
 # `P1-DIMMA2`, `CPU0_DIMM_A1`, `PROC 2 DIMM 4`, `SOCKET 0 CHANNEL 1 DIMM 0`, `Board 5, DIMM 1A`, `/SYS/MB/P0`.
 _SOCKET = re.compile(r"(?<![a-z0-9])(?:P|CPU|PROC|SOCKET|BOARD)[ _]*[0-9]+(?![0-9])", re.IGNORECASE)
+# In a locator something stands behind it: `DIMM_P1` is the first slot of channel P.
+_IN_LOCATOR = re.compile(_SOCKET.pattern + "(?=.)", re.IGNORECASE)
 # `_Node0_Channel0_Dimm0`, `NODE 1`.
 _NODE = re.compile(r"(?<![a-z0-9])NODE[ _]*[0-9]+", re.IGNORECASE)
 # `P0_Node0_Channel0_Dimm0`, `P0 CHANNEL A`, `P0-ChD-DIMM0`, `P0_MC0_DIM_CH_A0`.
@@ -21,27 +23,30 @@ Place = tuple[str, str]
 
 def places(names: Sequence[Place]) -> list[Place]:
     """For each slot, by its locator and bank, the group and the channel that it is drawn in; empty: not told."""
+    groups = _groups(names)
     letters = [_LETTER.fullmatch(locator) for locator, _ in names]
     # With Dell the letter is the processor: it then has more slots than any channel.
-    counts: defaultdict[Place, int] = defaultdict(int)
-    for (locator, bank), letter in zip(names, letters, strict=True):
-        if letter:
-            counts[_group(locator, bank), letter[1].upper()] += 1
+    counts = Counter((group, letter[1].upper()) for group, letter in zip(groups, letters, strict=True) if letter)
     sorted_by_letter = any(count > _SLOTS_A_CHANNEL for count in counts.values())
-    return [_place(*name, letter, sorted_by_letter) for name, letter in zip(names, letters, strict=True)]
+    found: list[Place] = []
+    for (locator, bank), group, letter in zip(names, groups, letters, strict=True):
+        if letter and sorted_by_letter:
+            found.append((group or letter[1].upper(), ""))
+        elif letter:
+            # The board's own letters go first: they are printed beside the slots.
+            found.append((group, letter[1].upper()))
+        else:
+            match = _CHANNEL.search(locator) or _CHANNEL.search(bank)
+            found.append((group, match[1].upper() if match else ""))
+    return found
 
 
-def _group(locator: str, bank: str) -> str:
-    match = _SOCKET.search(locator) or _SOCKET.search(bank) or _NODE.search(bank) or _NODE.search(locator)
-    return match[0] if match else ""
-
-
-def _place(locator: str, bank: str, letter: re.Match[str] | None, sorted_by_letter: bool) -> Place:
-    group = _group(locator, bank)
-    if letter and sorted_by_letter:
-        return group or letter[1].upper(), ""
-    # The board's own letters go first: they are printed beside the slots.
-    if letter:
-        return group, letter[1].upper()
-    match = _CHANNEL.search(locator) or _CHANNEL.search(bank)
-    return group, match[1].upper() if match else ""
+def _groups(names: Sequence[Place]) -> list[str]:
+    """By processor or board where any slot names one, else by node where all do, and a node has more than one slot."""
+    sockets = [_IN_LOCATOR.search(locator) or _SOCKET.search(bank) for locator, bank in names]
+    if any(sockets):
+        return [match[0] if match else "" for match in sockets]
+    nodes = [_NODE.search(bank) or _NODE.search(locator) for locator, bank in names]
+    named = [match[0] for match in nodes if match]
+    # A bank that says `NO DIMM` for an empty slot would tear its channel apart.
+    return named if len(named) == len(names) > len(set(named)) else [""] * len(names)
