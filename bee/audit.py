@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from bee import __version__, health
+from bee import __version__, agreement, health
 from bee.background import Task
 from bee.collectors import board, cpu, host, memory, nvidia, pcie, psu, storage
 from bee.collectors.step import Step
@@ -95,7 +95,7 @@ def collect(
         nvidia=nvidia_part,
         collectors=tuple(steps),
     )
-    return health.judged(audit)
+    return health.judged(agreement.noted(audit))
 
 
 class _Running(Generic[Part]):

@@ -28,6 +28,7 @@ _IDENTITY = (
 _IDENTITY_NAME = re.compile(_IDENTITY, re.IGNORECASE)
 # `Serial Port A: Enabled` is no serial number.
 _NO_IDENTITY_NAME = re.compile(r"serial[ _-]?(?:port|attached|ata|over|bus)|supports", re.IGNORECASE)
+_QUOTED = re.compile(r"'([^']+)' by ")
 # A name and its value, as the tools print them: `Serial Number: X`, `WWN = X`, `"serial_number": "X"`, `<serial>X<`.
 _LABELLED = re.compile(
     rf"""^(?P<name>[^\n:="<>]{{0,60}}?(?:{_IDENTITY})[^\n:="<>]{{0,40}}[:=][^\S\n]*)(?P<value>[^\n"]+)$
@@ -245,6 +246,9 @@ def _identities(value: object, name: str = "") -> Iterator[str]:
             yield from _identities(item, name)
     elif isinstance(value, str) and is_identity(name):
         yield value
+    elif isinstance(value, str) and name == "notes" and is_identity(value):
+        # `serial is 'A' by smartctl, 'B' by lsblk`: no field has the second.
+        yield from _QUOTED.findall(value)
 
 
 def _labelled(match: re.Match[str]) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bee.agreement import differing
 from bee.collectors import network
 from bee.collectors.step import Step, bounded
 from bee.model import Link, PciDevice, Pcie
@@ -38,13 +39,19 @@ def collect(step: Step) -> Pcie | None:
     network.ask_adapters_ahead(step, functions.values())
     interfaces = network.interfaces(step)
     devices = []
+    notes = list(printed.notes)
     for address in sorted(functions):
         device = _device(step.machine, functions[address])
         firmware = network.adapter_firmware(step, functions[address])
         devices.append(replace(device, interfaces=tuple(interfaces.get(address, ())), firmware=firmware))
+        running = next((i.firmware for i in interfaces.get(address, ()) if i.firmware), None)
+        if firmware:
+            # What was burnt runs from the next reset on.
+            said = {"ethtool": running and running.split(" ", 1)[0], "mstflint": firmware.version}
+            notes += differing(f"{address} firmware", {**said})
     return Pcie(
         devices=tuple(devices),
-        notes=bounded(printed.notes),
+        notes=bounded(notes),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from bee.agreement import differing
 from bee.collectors import drive_health, raid
 from bee.collectors.step import Step, bounded
 from bee.model import Disk, Nvme, Storage
@@ -83,6 +84,7 @@ def _disk(step: Step, device: lsblk.BlockDevice, controllers: dict[str, Nvme | N
         controller = _controller(step, device.name, controllers)
     else:
         notes.append("its name is not one that the kernel gives; no tool was run on it")
+    notes += _differences(device, smart, controller)
     return Disk(
         name=device.name,
         model=drive_health.first_known(
@@ -109,6 +111,31 @@ def _disk(step: Step, device: lsblk.BlockDevice, controllers: dict[str, Nvme | N
         nvme=controller,
         notes=bounded(notes),
     )
+
+
+def _differences(device: lsblk.BlockDevice, smart: smartctl.Smart, controller: Nvme | None) -> list[str]:
+    """What lsblk, smartctl and nvme differ about; counters that grow while they run are left out."""
+    wwn = device.wwn if (device.wwn or "").startswith("0x") else None
+    # Of a SAS disk udev gives the WWN, or the beginning of the serial number, as the serial number.
+    serial = None if device.serial and device.wwn and device.serial in device.wwn else device.serial
+    model, number, firmware = (controller.model, controller.serial, controller.firmware) if controller else (None,) * 3
+    wear, media_errors = (controller.wear_percent, controller.media_errors) if controller else (None, None)
+    said = ("smartctl", "nvme id-ctrl", "lsblk")
+    facts = (
+        ("model", (smart.model, model, device.model), True),
+        ("serial", (smart.serial, number, serial), True),
+        # lsblk's REV is cut to SCSI's four characters.
+        ("firmware", (smart.firmware, firmware, device.revision), True),
+        ("wwn", (smart.wwn, None, wwn and wwn.lower()), True),
+        ("size_bytes", (smart.size_bytes, None, device.size_bytes), False),
+        ("logical_sector_bytes", (smart.logical_sector_bytes, None, device.logical_sector_bytes), False),
+        ("physical_sector_bytes", (smart.physical_sector_bytes, None, device.physical_sector_bytes), False),
+        ("wear_percent", (smart.wear_percent, wear, None), False),
+        ("media_errors", (smart.media_errors, media_errors, None), False),
+    )
+    return [
+        note for name, values, cut in facts for note in differing(name, dict(zip(said, values, strict=True)), cut=cut)
+    ]
 
 
 def _controller(step: Step, name: str, known_controllers: dict[str, Nvme | None]) -> Nvme | None:

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bee.agreement import differing
 from bee.collectors.smbios import Fields
 from bee.model import Supply
 from bee.quantities import whole
@@ -121,9 +122,7 @@ def _both(bmc: Supply, firmware: Supply) -> Supply:
     """The BMC is asked now, the firmware looked at boot: the BMC's word goes first, and a difference is noted."""
     notes = [*bmc.notes, *firmware.notes]
     for name in _COMPARED:
-        ours, theirs = getattr(bmc, name), getattr(firmware, name)
-        if ours is not None and theirs is not None and _bare(ours) != _bare(theirs):
-            notes.append(f"{name} is {ours!r} by {BMC}, {theirs!r} by {FIRMWARE}")
+        notes += differing(name, {BMC: getattr(bmc, name), FIRMWARE: getattr(firmware, name)})
     return replace(
         bmc,
         manufacturer=bmc.manufacturer or firmware.manufacturer,

@@ -1,0 +1,86 @@
+"""Where two tools print the same fact they agree, or a note says so: one value is given, the other is never hidden."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bee.model import Audit, Cpu, Gpu, PciDevice
+
+_SMBIOS, _FRU, _KERNEL = "dmidecode", "ipmitool fru", "/proc/cpuinfo"
+
+
+def differing(name: str, said: dict[str, str | int | None], *, cut: bool = False) -> list[str]:
+    """The note that the tools in `said` differ about `name`, none where those that know it agree.
+
+    Strings are compared by their letters and digits, whatever their case and padding. With `cut` one that holds the
+    other agrees with it: lsblk has models and serial numbers that the kernel cut short.
+    """
+    known = [(tool, value) for tool, value in said.items() if value is not None and value != ""]
+    bare = {_bare(value) for _, value in known}
+    longest = max(bare, key=len, default="")
+    if len(bare) < 2 or (cut and all(one in longest for one in bare)):
+        return []
+    return [f"{name} is " + ", ".join(f"{value!r} by {tool}" for tool, value in known)]
+
+
+def _bare(value: str | int) -> str:
+    return "".join(c for c in str(value).casefold() if c.isalnum())
+
+
+def noted(audit: Audit) -> Audit:
+    """`audit` with a note in each part whose facts another part's tool, or the kernel, has otherwise."""
+    board = audit.board and replace(audit.board, notes=(*audit.board.notes, *_serials(audit)))
+    cpu = audit.cpu and replace(audit.cpu, notes=(*audit.cpu.notes, *_processors(audit, audit.cpu)))
+    if audit.nvidia is None or audit.pcie is None:
+        return replace(audit, board=board, cpu=cpu)
+    devices = {device.address: device for device in audit.pcie.devices}
+    gpus = tuple(
+        replace(gpu, notes=(*gpu.notes, *_links(gpu, devices.get(gpu.pci_address or "")))) for gpu in audit.nvidia.gpus
+    )
+    return replace(audit, board=board, cpu=cpu, nvidia=replace(audit.nvidia, gpus=gpus))
+
+
+def _serials(audit: Audit) -> list[str]:
+    """The BMC's own unit (FRU 0) is the machine: it carries the serial numbers of the firmware's tables too."""
+    unit = next((fru for fru in audit.psu.frus if fru.id == 0), None) if audit.psu else None
+    if unit is None or audit.board is None:
+        return []
+    board = audit.board
+    pairs = (
+        (
+            "system serial",
+            [board.system.serial if board.system else None],
+            unit.product.serial if unit.product else None,
+        ),
+        ("baseboard serial", [b.serial for b in board.baseboards], unit.board.serial if unit.board else None),
+        ("chassis serial", [c.serial for c in board.chassis], unit.chassis.serial if unit.chassis else None),
+    )
+    notes: list[str] = []
+    for name, listed, serial in pairs:
+        known = [value for value in listed if value]
+        # Of a machine with several boards one is the unit's.
+        if not any(differing(name, {_SMBIOS: value, _FRU: serial}) == [] for value in known):
+            notes += [note for value in known[:1] for note in differing(name, {_SMBIOS: value, _FRU: serial})]
+    return notes
+
+
+def _processors(audit: Audit, cpu: Cpu) -> list[str]:
+    """The processors at work, as the firmware's table and the kernel have them."""
+    working = [socket for socket in cpu.sockets if socket.populated and socket.enabled is not False]
+    models = sorted({socket.model for socket in working if socket.model})
+    notes: list[str] = []
+    if models and all(differing("model", {_SMBIOS: m, _KERNEL: audit.host.cpu_model}, cut=True) for m in models):
+        notes += differing("model", {_SMBIOS: " / ".join(models), _KERNEL: audit.host.cpu_model})
+    threads = [socket.threads for socket in working]
+    if working and all(threads):
+        total = sum(count or 0 for count in threads)
+        notes += differing("number of threads", {_SMBIOS: total, _KERNEL: audit.host.logical_cpus})
+    return notes
+
+
+def _links(gpu: Gpu, device: PciDevice | None) -> list[str]:
+    """The width alone: the speed of a GPU's link follows its load from one moment to the next."""
+    width = device.link.width if device and device.link else None
+    return differing("link width", {"nvidia-smi": gpu.link.width, "/sys": width})

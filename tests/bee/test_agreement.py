@@ -1,0 +1,117 @@
+"""Two tools that print the same fact: where they differ a note says so, and how each prints it is no difference."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bee.agreement import differing
+from bee.machine import Recorded
+from bee.redaction import Redactor
+from tests.bee.recorded import LINKS, SYS_FILES, audit, exited, runs, server
+from tests.bee.test_audit import serialise
+
+if TYPE_CHECKING:
+    from bee.model import Audit
+
+SMARTCTL = ("smartctl", "-j", "-x", "/dev/sda")
+NVME = ("nvme", "id-ctrl", "-o", "json", "/dev/nvme0")
+FRU = ("ipmitool", "fru")
+NVIDIA_SMI = ("nvidia-smi", "-q", "-x")
+
+
+def with_change(args: tuple[str, ...], old: bytes, new: bytes, files: dict[str, str] | None = None) -> Audit:
+    """The audit of the recorded machine, had one of its tools printed `new` for `old`."""
+    printed = runs()[args]
+    assert old in printed.stdout
+    changed = exited(args, printed.stdout.replace(old, new), code=printed.exit_code or 0)
+    return audit(Recorded({**runs(), args: changed}, {**SYS_FILES, **(files or {})}, LINKS))
+
+
+def disk(found: Audit, name: str) -> tuple[str, ...]:
+    assert found.storage is not None
+    return next(disk.notes for disk in found.storage.disks if disk.name == name)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "note"),
+    [
+        (b"S45PNA0M000001", b"S45PNA0M999999", "serial is 'S45PNA0M999999' by smartctl, 'S45PNA0M000001' by lsblk"),
+        (b"MZ7LH480HAHQ-00005", b"MZ7LH960", "model is 'SAMSUNG MZ7LH960' by smartctl, 'SAMSUNG MZ7LH480' by lsblk"),
+        (b"HXT7404Q", b"HXT7504Q", "firmware is 'HXT7504Q' by smartctl, '404Q' by lsblk"),
+        (b"480103981056", b"480103981000", "size_bytes is 480103981000 by smartctl, 480103981056 by lsblk"),
+        (b"60129542145", b"60129542146", "wwn is '0x5002538e00000002' by smartctl, '0x5002538e00000001' by lsblk"),
+    ],
+)
+def test_a_disk_of_which_smartctl_and_lsblk_differ(old: bytes, new: bytes, note: str) -> None:
+    assert note in disk(with_change(SMARTCTL, old, new), "sda")
+
+
+def test_an_nvme_disk_of_which_three_tools_differ() -> None:
+    found = with_change(NVME, b"GDC5602Q", b"GDC5702Q")
+    assert "firmware is 'GDC5602Q' by smartctl, 'GDC5702Q' by nvme id-ctrl" in disk(found, "nvme0n1")
+
+
+def test_tools_that_agree_need_no_note() -> None:
+    assert not [note for note in disk(audit(server()), "sda") if " by " in note]
+    assert disk(audit(server()), "nvme0n1") == ()
+
+
+def test_the_wwn_that_udev_gives_for_a_serial_number_is_none() -> None:
+    listed = ("lsblk", "-J", "-b", "-O")
+    found = with_change(listed, b'"serial": "S45PNA0M000001"', b'"serial": "5002538e00000001"')
+    assert not [note for note in disk(found, "sda") if note.startswith("serial")]
+
+
+def test_the_bmcs_unit_with_another_serial_number_than_the_firmware_has() -> None:
+    found = with_change(FRU, b"SYS-4711", b"SYS-4712")
+    assert found.board is not None
+    assert "system serial is 'SYS-4711' by dmidecode, 'SYS-4712' by ipmitool fru" in found.board.notes
+    assert not [note for note in found.board.notes if note.startswith("baseboard serial")]
+
+
+def test_processors_that_the_kernel_calls_otherwise() -> None:
+    found = audit(server())
+    assert found.cpu is not None
+    assert found.cpu.notes == (
+        "model is 'Intel(R) Xeon(R) Gold 6240 CPU @ 2.60GHz' by dmidecode, 'Xeon Gold 6240' by /proc/cpuinfo",
+        "number of threads is 36 by dmidecode, 2 by /proc/cpuinfo",
+    )
+    cpuinfo = "".join(f"processor : {n}\nmodel name : Intel(R) Xeon(R) Gold 6240 CPU @ 2.60GHz\n\n" for n in range(36))
+    same = audit(Recorded(runs(), {**SYS_FILES, "/proc/cpuinfo": cpuinfo}, LINKS))
+    assert same.cpu is not None
+    assert same.cpu.notes == ()
+
+
+def test_a_gpus_link_as_the_driver_and_the_bus_have_it() -> None:
+    found = with_change(NVIDIA_SMI, b"<current_link_width>8x<", b"<current_link_width>16x<")
+    assert found.nvidia is not None
+    assert "link width is 16 by nvidia-smi, 8 by /sys" in found.nvidia.gpus[0].notes
+
+
+def test_an_adapter_whose_new_firmware_waits_for_a_reset() -> None:
+    found = audit(server())
+    assert found.pcie is not None
+    assert "0000:5e:00.0 firmware is '16.35.2000' by ethtool, '16.35.3006' by mstflint" in found.pcie.notes
+
+
+def test_a_serial_number_that_stands_in_a_note_alone_is_redacted() -> None:
+    found: Any = json.loads(serialise(with_change(FRU, b"SYS-4711", b"SYS-OTHER-1")))
+    assert "SYS-OTHER-1" in json.dumps(found["board"]["notes"])
+    assert "SYS-OTHER-1" not in json.dumps(Redactor().document(found))
+
+
+@given(value=st.text("ABCXYZ0189", min_size=1), padding=st.sampled_from(["", " ", "_", "-"]))
+def test_case_and_padding_are_no_difference(value: str, padding: str) -> None:
+    assert differing("serial", {"a": value, "b": f"{padding}{value.lower()}{padding}", "c": None, "d": ""}) == []
+
+
+@given(value=st.text("ABCXYZ0189", min_size=2), end=st.integers(1, 50))
+def test_a_value_that_was_cut_differs_only_where_none_may_be(value: str, end: int) -> None:
+    said: dict[str, str | int | None] = {"a": value, "b": value[:end]}
+    assert differing("model", said, cut=True) == []
+    assert bool(differing("model", said)) is (len(value[:end]) < len(value))
