@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iso import shell
+from iso import remembered
 from iso.errors import BuildError
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ def versions(names: Iterable[str]) -> dict[str, str]:
         names: of packages.
     """
     try:
-        listing = shell.capture(["dpkg-query", "-W", "-f", "${Package}\t${Version}\t${db:Status-Status}\n"])
+        listing = remembered.capture(
+            ["dpkg-query", "-W", "-f", "${Package}\t${Version}\t${db:Status-Status}\n"], [Path("/var/lib/dpkg/status")]
+        )
     except BuildError:
         # Not a Debian machine: preflight says so where it matters.
         return {}

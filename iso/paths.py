@@ -9,6 +9,11 @@ from pathlib import Path
 PRODUCT = "bee-busnode/iso"
 
 
+def user_cache() -> Path:
+    """What other clones of this user may use again (XDG base directory specification)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / PRODUCT
+
+
 @dataclass(frozen=True, slots=True)
 class Paths:
     """All folders of one checkout's build.
@@ -26,10 +31,8 @@ class Paths:
     @classmethod
     def of(cls, root: Path) -> Paths:
         """The paths of a checkout, with the user's folders as the XDG base directory specification has them."""
-        home = Path.home()
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-        config = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
-        return cls(root=root, cache=cache / PRODUCT, private=config / PRODUCT)
+        config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+        return cls(root=root, cache=user_cache(), private=config / PRODUCT)
 
     # sources, never written
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shlex
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from iso.paths import Paths
     from iso.versions import Config
 
+# git may otherwise write what it learns of file times into its index (git(1), GIT_OPTIONAL_LOCKS).
+_READ_ONLY = {"GIT_OPTIONAL_LOCKS": "0"}
 _VERSION = re.compile(r'^__version__\s*=\s*"([^"]+)"', re.MULTILINE)
 
 
@@ -66,9 +69,11 @@ def source_date(paths: Paths) -> int:
         return int(paths.versions.stat().st_mtime)
 
 
+@functools.cache
 def _git(root: Path, *arguments: str) -> str:
+    """One answer for the whole of a build: its parts agree on the commit, whatever is committed meanwhile."""
     # The checkout may be another user's: root builds in a user's clone.
-    return shell.capture(["git", "-c", f"safe.directory={root}", "-C", str(root), *arguments]).strip()
+    return shell.capture(["git", "-c", f"safe.directory={root}", "-C", str(root), *arguments], _READ_ONLY).strip()
 
 
 def facts(config: Config, paths: Paths, kernel_abi: str) -> dict[str, str]:

@@ -6,8 +6,9 @@ import dataclasses
 import functools
 import json
 import os
-import platform
+import re
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from iso import packages, release
@@ -16,7 +17,6 @@ from iso.stamps import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from iso.paths import Paths
     from iso.stage import Step
@@ -78,6 +78,7 @@ def _run(done: Done | None, root: Path) -> dict[str, Any]:
         "outputs": {
             os.path.relpath(path, root): {"sha256": output.sha256, "size": output.size}
             for path, output in done.outputs.items()
+            if Path(path).is_relative_to(root)
         },
     }
 
@@ -93,11 +94,11 @@ def settings(config: Config) -> dict[str, str]:
 
 
 def _machine() -> dict[str, object]:
-    system = platform.freedesktop_os_release().get("PRETTY_NAME", "")
+    system = re.search(r'^PRETTY_NAME="?([^"\n]*)', Path("/etc/os-release").read_text(), re.MULTILINE)
     return {
-        "system": system,
-        "kernel": platform.release(),
-        "architecture": platform.machine(),
+        "system": system[1] if system else "",
+        "kernel": os.uname().release,
+        "architecture": os.uname().machine,
         "processors": os.cpu_count() or 0,
     }
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shlex
 import signal
+import subprocess
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
-
-import sh
 
 from iso.errors import BuildError
 from iso.isolation import handed_over, isolated
@@ -25,8 +25,20 @@ _TAIL_LINES = 12
 # Seconds for a command to end after its pipe was closed.
 _GRACE = 20
 
-# Every tool has no terminal, a process group of its own that is ended as a whole, and dies even with a killed build.
-_tool = sh.Command("setpriv").bake("--pdeathsig", "KILL", "--", _tty_out=False, _tty_in=False, _new_group=True)
+
+@functools.cache
+def _sh() -> Any:  # sh is typed nowhere
+    """The library, when the first tool is run: a build with nothing to do takes half the time without its import."""
+    import sh  # noqa: PLC0415  # said above
+
+    return sh
+
+
+@functools.cache
+def _tool() -> Any:
+    """What starts a tool: without a terminal, in a process group ended as a whole, dying even with a killed build."""
+    command = _sh().Command("setpriv")
+    return command.bake("--pdeathsig", "KILL", "--", _tty_out=False, _tty_in=False, _new_group=True)
 
 
 _recorded: list[list[str]] = []
@@ -69,10 +81,15 @@ def capture(command: Sequence[str], extra: Mapping[str, str] | None = None) -> s
         BuildError: it is missing or failed; with what it said.
     """
     try:
-        return str(_tool(*command, _env=environment(extra), _encoding="utf-8", _decode_errors="replace"))
-    except sh.ErrorReturnCode as error:
-        said = without_userinfo(error.stderr.decode(errors="replace").strip())
-        raise BuildError(f"{command[0]}: exit {error.exit_code}: {said or 'it said nothing'}") from None
+        done = subprocess.run(
+            command, env=environment(extra), stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+    except OSError as error:
+        raise BuildError(f"{command[0]}: {error.strerror}") from None
+    if done.returncode:
+        said = without_userinfo(done.stderr.decode(errors="replace").strip())
+        raise BuildError(f"{command[0]}: exit {done.returncode}: {said or 'it said nothing'}")
+    return done.stdout.decode(errors="replace")
 
 
 def run(command: Sequence[str], log: Path, extra: Mapping[str, str] | None = None) -> None:
@@ -127,24 +144,24 @@ def _logged(
         stream.write(f"+ {without_userinfo(shlex.join(command))}\n".encode())
         stream.flush()
         begin = stream.tell()
-        running = _tool(*wrapped, _env=variables, _in=stdin, _out=stream, _err_to_out=True, _bg=True, _bg_exc=False)
+        running = _tool()(*wrapped, _env=variables, _in=stdin, _out=stream, _err_to_out=True, _bg=True, _bg_exc=False)
         try:
             running.wait()
-        except sh.ErrorReturnCode as error:
+        except _sh().ErrorReturnCode as error:
             raise BuildError(_failure(command, error.exit_code, log, begin)) from None
         except BaseException:
             _end(running, lifeline)
             raise
 
 
-def _end(running: Any, lifeline: int | None) -> None:  # sh has no name for this type
+def _end(running: Any, lifeline: int | None) -> None:
     """Stop a command and all it started; what runs as another user ends by its closed pipe."""
     if lifeline is None:
         with contextlib.suppress(OSError):
             running.kill_group()
     else:
         os.close(lifeline)
-    with contextlib.suppress(sh.ErrorReturnCode, sh.TimeoutException):
+    with contextlib.suppress(_sh().ErrorReturnCode, _sh().TimeoutException):
         running.wait(timeout=_GRACE)
 
 
