@@ -140,7 +140,9 @@ def parse_kernels(names: str) -> list[str]:
     Args:
         names: one package name a line.
     """
-    found = re.findall(r"^linux-image-([0-9][0-9A-Za-z.+~]*-amd64)$", names, re.MULTILINE)
+    # trixie has 6.12.107+deb13-amd64, bookworm 6.1.0-56-amd64.
+    plain = r"^linux-image-([0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+~]*(?:-[0-9]+)?-amd64)$"
+    found = re.findall(plain, names, re.MULTILINE)
     return sorted(set(found), key=abi_order)
 
 
@@ -157,6 +159,23 @@ def _series(abi: str) -> tuple[int, ...]:
     return abi_order(abi)[0][:2]
 
 
+def newest_kernel(pinned: str, available: list[str]) -> str:
+    """The kernel to take in place of the pinned one: the newest of its series, else the newest of all.
+
+    Args:
+        pinned: its ABI.
+        available: what the archive has, oldest first.
+
+    Raises:
+        BuildError: the archive has none.
+    """
+    if not available:
+        raise BuildError("the mirror has no kernel of that release at all: is it complete?")
+    # A release may carry a newer series beside its own; the driver that goes with the pin may not build against that.
+    series = [abi for abi in available if _series(abi) == _series(pinned)]
+    return (series or available)[-1]
+
+
 def choose_kernel(pinned: str, available: list[str], *, newest_allowed: bool) -> tuple[str, str | None]:
     """The kernel to build with, and what to say about it if anything.
 
@@ -170,16 +189,12 @@ def choose_kernel(pinned: str, available: list[str], *, newest_allowed: bool) ->
     """
     if pinned in available:
         return pinned, None
-    if not available:
-        raise BuildError("the mirror has no kernel of that release at all: is it complete?")
-    # A release may carry a newer series beside its own; the driver that goes with the pin may not build against that.
-    series = [abi for abi in available if _series(abi) == _series(pinned)]
-    newest = (series or available)[-1]
+    newest = newest_kernel(pinned, available)
     if newest_allowed:
         return newest, f"STALE PIN: the mirror no longer has kernel {pinned}; building with {newest}"
     raise BuildError(
         f"the mirror, its security archive included, no longer has kernel {pinned}\n"
         f"  the newest it has: {newest}\n"
         f"  for one build:     doit iso abi={newest}\n"
-        f"  from now on:       DEBIAN_KERNEL_ABI={newest} in iso/builder/VERSIONS"
+        f"  from now on:       doit abi --bump (DEBIAN_KERNEL_ABI={newest} in iso/builder/VERSIONS)"
     )

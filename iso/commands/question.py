@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import abc
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
-from iso.errors import BuildError
+from iso.errors import BadInputError, BuildError
 
 if TYPE_CHECKING:
     from iso.graph import Build
@@ -20,7 +20,8 @@ class Question(DoitCmdBase, abc.ABC):  # type: ignore[misc]  # doit has no types
     """A command that is answered from the graph.
 
     A subclass gives doit's `name`, `doc_purpose`, `doc_usage` and a method `answer`, which prints and gives the exit
-    status; a BuildError that it raises is said as it is, with exit status 1. Settings are given as in a build.
+    status; a BuildError that it raises is said as it is, with exit status 1, a BadInputError
+    with 2. Settings are given as in a build.
     """
 
     doc_usage = "[TASK] [SETTING=VALUE]..."
@@ -54,6 +55,17 @@ class Question(DoitCmdBase, abc.ABC):  # type: ignore[misc]  # doit has no types
                 waiting += tasks[name].task_dep
         return [step for step in self.build.steps if step.stage.name in wanted]
 
+    def execute(self, params: Any, args: list[str]) -> int:
+        """Load the graph and answer.
+
+        Args:
+            params: values of the options.
+            args: words of the command line beside options and settings.
+        """
+        self.options = params
+        status: int = super().execute(params, args)
+        return status
+
     @abc.abstractmethod
     def answer(self) -> int:
         """Print the answer.
@@ -67,4 +79,4 @@ class Question(DoitCmdBase, abc.ABC):  # type: ignore[misc]  # doit has no types
             return self.answer()
         except BuildError as error:
             print(error, file=sys.stderr)
-            return 1
+            return 2 if isinstance(error, BadInputError) else 1

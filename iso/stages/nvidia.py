@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iso import build_root, cache, shell, signing
+from iso import build_root, cache, lock, shell, signing
 from iso import load_order as ordering
 from iso.build_root import Bind
 from iso.errors import BuildError
@@ -223,6 +223,7 @@ def _copy(file: Path, folder: Path, mode: int) -> None:
 def _keep(job: Job) -> None:
     own_key = key(job)
     place, shared = entry(job), _shared(job)
+    lock.use(shared)
     if cache.is_complete(shared, own_key):
         cache.store(place, own_key, cache.copy_into(shared))
     else:

@@ -63,6 +63,7 @@ def _proxies() -> dict[str, str]:
 def _present(job: Job) -> Path | None:
     for place in places(job):
         if place.is_file():
+            lock.use(place)
             require_digest(place, job.config)
             return place
     return None

@@ -42,6 +42,7 @@ linux-image-6.12.118+deb13-cloud-amd64
 linux-image-6.12.118+deb13-amd64-dbg
 linux-image-6.12.118+deb13-amd64-unsigned
 linux-image-amd64
+linux-image-6.12-amd64
 linux-image-generic
 """
 
@@ -105,6 +106,13 @@ def test_only_plain_kernels_count_and_the_newest_is_last() -> None:
         "6.12.115+deb13.1",
         "6.12.117+deb13",
     ]
+
+
+def test_bookworm_s_kernels_are_found_too() -> None:
+    names = "\n".join(
+        f"linux-image-6.1.0-{name}" for name in ("56-amd64", "54-amd64", "56-cloud-amd64", "56-amd64-dbg")
+    )
+    assert parse_kernels(names) == ["6.1.0-54-amd64", "6.1.0-56-amd64"]
 
 
 @given(st.lists(st.integers(0, 999), min_size=3, max_size=3), st.lists(st.integers(0, 999), min_size=3, max_size=3))

@@ -109,7 +109,7 @@ def test_a_plan_has_the_stages_that_would_run_with_their_commands_and_times(aske
     assert again[-1] == "2 to run, about 0 s"
 
 
-@pytest.mark.parametrize("command", ["explain", "plan"])
+@pytest.mark.parametrize("command", ["explain", "plan", "cache"])
 @pytest.mark.parametrize("built", [False, True])
 def test_a_question_runs_nothing_and_changes_no_file(asked: Path, command: str, built: bool) -> None:
     if built:

@@ -1,0 +1,68 @@
+"""`doit abi`: the pinned kernel and those that the mirror has; with --bump, the newest becomes the pin."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iso import versions
+from iso.apt import newest_kernel
+from iso.commands.question import Question
+from iso.errors import BuildError
+from iso.stages import kernel
+from iso.stamps import replace_file
+
+PIN = "DEBIAN_KERNEL_ABI"
+
+
+class Abi(Question):
+    """Which kernel is pinned, and which there are."""
+
+    name = "abi"
+    doc_purpose = "show the pinned kernel and those that the mirror has; --bump pins the newest"
+    doc_usage = "[--bump] [SETTING=VALUE]..."
+    cmd_options: ClassVar = (
+        {
+            "name": "bump",
+            "long": "bump",
+            "type": bool,
+            "default": False,
+            "help": "write the newest kernel of the pin's series into iso/builder/VERSIONS",
+        },
+    )
+
+    def answer(self) -> int:
+        """The pin, then a line for each kernel of the mirror, the newest last.
+
+        Returns:
+            1 where the mirror no longer has the pinned one.
+        """
+        config = self.build.config
+        available = kernel.archive_of(kernel.KERNEL.job(config, self.build.paths)).kernels()
+        newest = newest_kernel(config.kernel_abi, available)
+        there = config.kernel_abi in available
+        print(f"pinned: {config.kernel_abi}{'' if there else ', which the mirror no longer has'}")
+        for abi in available:
+            marks = [mark for mark, holds in (("pinned", abi == config.kernel_abi), ("newest", abi == newest)) if holds]
+            print(f"  {abi}{'  ' if marks else ''}{', '.join(marks)}")
+        if self.options["bump"]:
+            self._bump(newest)
+            return 0
+        if newest != config.kernel_abi:
+            print(f"doit abi --bump pins {newest}")
+        return 0 if there else 1
+
+    def _bump(self, newest: str) -> None:
+        file = self.build.paths.versions
+        text = file.read_text()
+        pinned, _complaints = versions.parse_versions(text)
+        if self.build.config.suite != pinned["SUITE"]:
+            raise BuildError(
+                f"--bump: {versions.NAME} is for {pinned['SUITE']}, suite={self.build.config.suite} is not"
+            )
+        if pinned[PIN] == newest:
+            print(f"{versions.NAME} has the newest already")
+            return
+        mode = file.stat().st_mode
+        replace_file(file, versions.replaced(text, PIN, newest).encode())
+        file.chmod(mode & 0o7777)
+        print(f"{versions.NAME}: {PIN}={pinned[PIN]} → {newest}")

@@ -1,0 +1,90 @@
+"""`doit abi`: the pin beside what the mirror has, and a bump that changes one value of VERSIONS and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from iso.commands.abi import Abi
+from iso.errors import BuildError
+from iso.stages import kernel
+from iso.versions import load
+from tests.iso.checkout import make_checkout
+
+if TYPE_CHECKING:
+    from iso.paths import Paths
+
+VERSIONS = Path(__file__).parents[2] / "iso/builder/VERSIONS"
+KERNELS = ["6.12.94+deb13-amd64", "6.12.107+deb13-amd64", "6.12.117+deb13-amd64", "6.19.1+deb13-amd64"]
+PINNED = "DEBIAN_KERNEL_ABI=6.12.94+deb13-amd64"
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    found = make_checkout(tmp_path)
+    shutil.copy(VERSIONS, found.versions)
+    text = found.versions.read_text()
+    before = next(line for line in text.splitlines() if line.startswith("DEBIAN_KERNEL_ABI="))
+    found.versions.write_text(text.replace(before, PINNED))
+    return found
+
+
+def ask(paths: Paths, monkeypatch: pytest.MonkeyPatch, kernels: list[str], bump: bool = False, **changes: str) -> int:
+    """The command, with a mirror that has these kernels."""
+    monkeypatch.setattr(kernel, "archive_of", lambda _job: SimpleNamespace(kernels=lambda: kernels))
+    config = dataclasses.replace(load(paths, {}), **changes)
+    command = Abi.__new__(Abi)
+    command.loader = SimpleNamespace(namespace={"build": SimpleNamespace(config=config, paths=paths)})
+    command.options = {"bump": bump}
+    return command.answer()
+
+
+def test_the_pin_and_the_newest_of_its_series_are_marked(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(paths, monkeypatch, KERNELS) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "pinned: 6.12.94+deb13-amd64",
+        "  6.12.94+deb13-amd64  pinned",
+        "  6.12.107+deb13-amd64",
+        "  6.12.117+deb13-amd64  newest",
+        "  6.19.1+deb13-amd64",
+        "doit abi --bump pins 6.12.117+deb13-amd64",
+    ]
+
+
+def test_a_pin_that_is_gone_is_said_and_is_a_status(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(paths, monkeypatch, KERNELS[1:]) == 1
+    assert capsys.readouterr().out.startswith("pinned: 6.12.94+deb13-amd64, which the mirror no longer has\n")
+
+
+def test_a_bump_changes_one_value_and_keeps_the_rest(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = paths.versions.read_text()
+    paths.versions.chmod(0o664)
+    for _ in range(2):
+        assert ask(paths, monkeypatch, KERNELS[1:], bump=True) == 0
+    assert paths.versions.read_text() == before.replace(PINNED, "DEBIAN_KERNEL_ABI=6.12.117+deb13-amd64")
+    assert paths.versions.stat().st_mode & 0o777 == 0o664
+    assert load(paths, {}).kernel_abi == "6.12.117+deb13-amd64"
+    assert [path.name for path in paths.versions.parent.iterdir() if "partial" in path.name] == []
+
+
+def test_a_bump_for_another_release_is_refused(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = paths.versions.read_bytes()
+    with pytest.raises(BuildError, match="is for trixie, suite=bookworm is not"):
+        ask(paths, monkeypatch, KERNELS, bump=True, suite="bookworm")
+    assert paths.versions.read_bytes() == before
+
+
+def test_a_mirror_without_kernels_changes_nothing(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = paths.versions.read_bytes()
+    with pytest.raises(BuildError, match="no kernel"):
+        ask(paths, monkeypatch, [], bump=True)
+    assert paths.versions.read_bytes() == before
