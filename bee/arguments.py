@@ -10,10 +10,12 @@ from bee.audit import DEFAULT_PATH
 _EXIT_CODES = """\
 exit codes:
   0    audit, record: it was written, whatever could not be seen; validate: the audit is valid;
-       diff: no difference
+       diff: no difference; expect: it was written; check: the machine is as expected
   1    validate: the audit breaks the schema, each error on its own line;
-       diff: there are differences, or what one of both audits could not see
-  2    wrong usage, a file that is no audit or no recording, a place that cannot be written, a missing jsonschema
+       diff: there are differences, or what one of both audits could not see;
+       check: the machine deviates, each deviation on its own line
+  2    wrong usage, a file that is no audit, recording or expectation, a place that cannot be written,
+       a missing jsonschema
   3    audit --save-to-usb: the audit was written, but some stick labelled BEE does not have it, or there is none
   130  interrupted or terminated; nothing was written
   141  whoever read the output went away
@@ -91,6 +93,24 @@ def _add_comparing(commands_of: argparse._SubParsersAction[argparse.ArgumentPars
     diff.add_argument("--json", action="store_true", help="as JSON, see schemas/diff.schema.json")
     _add_redact(diff)
     diff.set_defaults(command=comparing.diff)
+
+    expect = commands_of.add_parser(
+        "expect", help="make of one machine's audit what a rack of equal machines must be", allow_abbrev=False
+    )
+    expect.add_argument("file", metavar="FILE", help="an audit, - for stdin; the expectation goes to stdout")
+    expect.set_defaults(command=comparing.expect)
+
+    check = commands_of.add_parser("check", help="hold an audit against an expectation", allow_abbrev=False)
+    check.add_argument("--against", metavar="EXPECTATION", required=True, help="what bee expect wrote, - for stdin")
+    check.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        default=DEFAULT_PATH,
+        help=f"an audit, - for stdin (default: {DEFAULT_PATH})",
+    )
+    _add_redact(check)
+    check.set_defaults(command=comparing.check)
 
 
 def _add_collecting(parser: argparse.ArgumentParser) -> None:

@@ -281,7 +281,7 @@ def _change(role: Role, old: object, new: object) -> str | None:  # noqa: PLR091
             return "worse" if new > old else "better"
         if role is Role.ROUGH and abs(new - old) <= ROUGH_SHARE * max(old, new):
             return None
-        if role in {Role.LESS_IS_WORSE, Role.ROUGH}:
+        if role in {Role.LESS_IS_WORSE, Role.REMAINING, Role.ROUGH}:
             return "worse" if new < old else "better"
     if role is Role.STATE and _well(old) != _well(new):
         return "worse" if _well(old) else "better"

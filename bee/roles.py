@@ -26,6 +26,7 @@ class Role(Enum):
     STATE = auto()  # a word of a tool or the firmware for how the part does
     MORE_IS_WORSE = auto()  # a count of damage, or a flag that is bad to have
     LESS_IS_WORSE = auto()  # what the part offers: lanes, speed, spare, a flag that is good to have
+    REMAINING = auto()  # what wear takes away: less is worse, and how much is left is each part's own
     ROUGH = auto()  # as LESS_IS_WORSE, and a few percent say nothing
     MEASURED = auto()  # changes by itself: temperatures, clocks, hours, data written
     REPEATED = auto()  # says again what another field says, or what the list of parts does
@@ -36,6 +37,7 @@ class Role(Enum):
 _IDENTITIES: dict[type, str] = {
     model.Bmc: "ip_address ip_source subnet_mask gateway vlan_id",
     model.FruBoard: "manufactured",
+    model.RaidVolume: "name",
     # The owner's and the maker's own fields: any may be a number of this one part.
     model.FruField: "value",
 }
@@ -81,7 +83,8 @@ _TABLE: dict[type, dict[Role, str]] = {
     model.Memory: {Role.LESS_IS_WORSE: "total_bytes", Role.REPEATED: "populated", Role.REMARK: "notes"},
     model.Smart: {
         Role.FACT: "protocol rotation_rpm",
-        Role.LESS_IS_WORSE: "passed interface_speed_gbps",
+        Role.LESS_IS_WORSE: "interface_speed_gbps",
+        Role.REMAINING: "passed",
         Role.MORE_IS_WORSE: "wear_percent reallocated_sectors pending_sectors offline_uncorrectable_sectors"
         " uncorrected_errors media_errors crc_errors grown_defects",
         Role.MEASURED: "exit_status temperature_celsius power_on_hours power_cycles error_log_entries read_bytes"
@@ -92,7 +95,7 @@ _TABLE: dict[type, dict[Role, str]] = {
         Role.LABEL: "controller",
         Role.FACT: "vendor_id nvme_version spare_threshold_percent",
         Role.MORE_IS_WORSE: "critical_warning wear_percent media_errors",
-        Role.LESS_IS_WORSE: "available_spare_percent",
+        Role.REMAINING: "available_spare_percent",
         Role.REPEATED: "model firmware capacity_bytes",
         Role.MEASURED: "temperature_celsius power_on_hours power_cycles unsafe_shutdowns error_log_entries read_bytes"
         " written_bytes",
@@ -112,7 +115,7 @@ _TABLE: dict[type, dict[Role, str]] = {
         Role.REMARK: "notes",
     },
     model.RaidEnclosure: {Role.PLACE: "id", Role.STATE: "status", Role.FACT: "slots product", Role.REPEATED: "drives"},
-    model.RaidVolume: {Role.PLACE: "id", Role.FACT: "name level size_bytes", Role.STATE: "status"},
+    model.RaidVolume: {Role.PLACE: "id", Role.FACT: "level size_bytes", Role.STATE: "status"},
     model.RaidDrive: {
         Role.PLACE: "enclosure slot",
         Role.STATE: "status",

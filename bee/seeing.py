@@ -41,15 +41,21 @@ def listed(audit: Audit, step: str, part: object, tools: tuple[tuple[str, ...], 
         part: the part, as the other audit has it.
         tools: the beginnings of the commands that make the list.
     """
-    collector = _collector(audit, step)
-    if isinstance(part, model.RaidController | model.RaidMember):
-        # Their tools are optional: a step is whole without.
-        tool = part.tool if isinstance(part, model.RaidController) else "smartctl"
-        return any(
-            run.args[:1] == (tool,) and run.outcome == "exited" for run in (collector.tools if collector else ())
-        )
+    optional = optional_tool(part)
+    return bool(_exited(audit, step, (optional,))) if optional is not None else _listed(audit, step, tools)
+
+
+def list_seen(audit: Audit, step: str, kind: type, tools: tuple[tuple[str, ...], ...]) -> bool:
+    """Whether the audit's list of all parts of this kind is all there is."""
+    if kind is model.RaidController:
+        return bool(_exited(audit, step, _RAID))
+    return _listed(audit, step, tools)
+
+
+def _listed(audit: Audit, step: str, tools: tuple[tuple[str, ...], ...]) -> bool:
     if whole(audit, step):
         return True
+    collector = _collector(audit, step)
     ran = [run for run in (collector.tools if collector else ()) if _begins(run.args, tools)]
     return bool(ran) and all(run.outcome == "exited" and run.exit_code == 0 for run in ran)
 

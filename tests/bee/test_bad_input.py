@@ -19,6 +19,8 @@ from tests.bee.recorded import audit, server
 from tests.bee.test_cli import run
 
 AUDIT = serialise(audit(server()))
+# What no machine deviates from.
+GOLDEN = Path(__file__).parent / "expectations" / "anything.json"
 # Commands that read an audit; {bad} is the file that is none, {good} one that is.
 COMMANDS = {
     "report": ("report", "{bad}"),
@@ -27,6 +29,8 @@ COMMANDS = {
     "validate": ("validate", "{bad}"),
     "diff BAD": ("diff", "{bad}", "{good}"),
     "diff GOOD BAD": ("diff", "--json", "{good}", "{bad}"),
+    "expect": ("expect", "{bad}"),
+    "check": ("check", "--against", "{golden}", "{bad}"),
 }
 FILES: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "is not JSON"),
@@ -61,7 +65,7 @@ def called(arguments: tuple[str, ...]) -> tuple[int, str, str]:
 
 def refused(command: str, path: Path, good: Path) -> str:
     """The one line that a command says of a file."""
-    code, out, err = called(tuple(word.format(bad=path, good=good) for word in COMMANDS[command]))
+    code, out, err = called(tuple(word.format(bad=path, good=good, golden=GOLDEN) for word in COMMANDS[command]))
     assert (code, out) == (2, ""), err
     assert err.count("\n") == 1, err
     assert err.startswith("bee: ")
@@ -109,7 +113,7 @@ def test_a_file_that_one_may_not_read(tmp_path: Path, arguments: tuple[str, ...]
     program = f"import os, sys; sys.path[:] = {sys.path!r}; from bee import cli, arguments; import bee.differences"
     if os.geteuid() == 0:
         program += "; os.setgroups([]); os.setgid(65534); os.setuid(65534)"
-    words = tuple(word.format(bad=path, good=path) for word in arguments)
+    words = tuple(word.format(bad=path, good=path, golden=GOLDEN) for word in arguments)
     # Anyone may reach the file, no one may read it.
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
@@ -144,7 +148,7 @@ MALFORMED: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("said", MALFORMED)
-@pytest.mark.parametrize("command", ["diff BAD", "diff GOOD BAD"])
+@pytest.mark.parametrize("command", ["diff BAD", "diff GOOD BAD", "expect", "check"])
 def test_what_compares_audits_names_the_field_that_is_wrong(
     tmp_path: Path, good: Path, command: str, said: str
 ) -> None:
