@@ -351,14 +351,17 @@ def _content(part: object) -> str:
 
 def _moved(matched: Matched[object]) -> Iterable[tuple[Candidate[object], Candidate[object]]]:
     """The pairs whose places differ in something that both audits know."""
-    moved = defaultdict(list)
+    pairs = defaultdict(list)
     for before, after in matched.pairs:
-        fields = len(place_fields(type(before.part)))
-        if any(a != b and None not in (a, b) for a, b in zip(before.place[:fields], after.place, strict=False)):
-            moved[before.place[0] if isinstance(before.part, model.Disk) else None].append((before, after))
-    for controller, pairs in moved.items():
-        if controller is None or not renumbered((_two(a.place), _two(b.place)) for a, b in pairs):
-            yield from pairs
+        pairs[before.place[0] if isinstance(before.part, model.Disk) else None].append((before, after))
+    for controller, together in pairs.items():
+        if controller is None or not renumbered((_two(a.place), _two(b.place)) for a, b in together):
+            yield from (pair for pair in together if _elsewhere(*pair))
+
+
+def _elsewhere(before: Candidate[object], after: Candidate[object]) -> bool:
+    fields = len(place_fields(type(before.part)))
+    return any(a != b and None not in (a, b) for a, b in zip(before.place[:fields], after.place, strict=False))
 
 
 def _two(place: tuple[str | None, ...]) -> tuple[str | None, str | None]:

@@ -203,6 +203,8 @@ def test_hosts_that_the_kernel_numbers_anew_are_no_moves() -> None:
     old = machine(disks=(disk(0, "A"), disk(1, "B"), disk(2, "C")))
     assert said(old, machine(disks=(disk(4, "A"), disk(5, "B"), disk(6, "C")))) == []
     assert len(said(old, machine(disks=(disk(4, "A"), disk(5, "B"), disk(7, "C"))))) == 3
+    # One that has stayed: the hosts have their numbers, and the others have moved.
+    assert len(said(old, machine(disks=(disk(0, "A"), disk(5, "B"), disk(6, "C"))))) == 2
 
 
 def test_as_many_as_are_gone_are_told_though_one_serial_is_on_all() -> None:
