@@ -43,6 +43,7 @@ class Kind:
 KINDS: dict[type, Kind] = {
     model.Gpu: Kind("GPU", ("uuid", "serial"), None, ("name",), None, (("nvidia-smi",),)),
     model.MigDevice: Kind("MIG device"),
+    model.NvLink: Kind("NVLink"),
     model.RaidController: Kind("RAID controller", ("serial",), None, ("model",)),
     model.RaidDrive: Kind("drive", ("wwn", "serial"), None, ("model", "size_bytes")),
     model.RaidVolume: Kind("volume", ("wwid",), None, ("level", "name", "size_bytes")),

@@ -26,7 +26,7 @@ _KINDS: dict[type, tuple[str, Callable[[object], bool]]] = {
 
 
 def audit(document: object) -> Audit:
-    """The audit that `document` is. A field that an older bee of the same schema did not write is not known: None.
+    """The audit that `document` is. What an older bee of the same schema did not write is not known: None, or no list.
 
     Raises:
         MalformedError: something in it is not of its field's type; the text names the place.
@@ -40,9 +40,10 @@ def _record(record: type, value: object, where: str) -> object:
     prefix = f"{where}." if where else ""
     made = {}
     for name, hint in hints(record).items():
-        if name not in value and not nullable(hint):
+        missing = name not in value
+        if missing and not nullable(hint) and get_origin(hint) is not tuple:
             raise MalformedError(f"{prefix}{name} is missing")
-        made[name] = _value(hint, value.get(name), f"{prefix}{name}")
+        made[name] = () if missing and get_origin(hint) is tuple else _value(hint, value.get(name), f"{prefix}{name}")
     return record(**made)
 
 

@@ -185,6 +185,12 @@ _TABLE: dict[type, dict[Role, str]] = {
     model.GpuRemappedRows: {Role.MORE_IS_WORSE: "corrected uncorrected pending failed"},
     model.GpuRetiredPages: {Role.MORE_IS_WORSE: "single_bit double_bit pending"},
     model.MigDevice: {Role.PLACE: "index", Role.FACT: "gpu_instance compute_instance memory_bytes"},
+    # Its counters are since the driver was loaded.
+    model.NvLink: {
+        Role.PLACE: "number",
+        Role.LESS_IS_WORSE: "active speed_gigabytes_per_second",
+        Role.MEASURED: "replay_errors recovery_errors crc_errors",
+    },
     model.Gpu: {
         Role.PLACE: "pci_address",
         Role.FACT: "name part_number architecture slowdown_temperature_celsius shutdown_temperature_celsius"
