@@ -83,7 +83,13 @@ def expected(hardware: Hardware) -> dict[str, object]:
 
 def expected_device(nic: Nic) -> dict[str, object]:
     """The network card among the audit's PCI devices."""
-    return {"address": nic.slot, "vendor_id": nic.vendor_id, "device_id": nic.device_id, "class_id": "0200"}
+    return {
+        "address": nic.slot,
+        "vendor_id": nic.vendor_id,
+        "device_id": nic.device_id,
+        "class_id": "0200",
+        "interfaces": [{"mac": nic.mac}],
+    }
 
 
 def expected_fru(fru: Fru, fru_id: int) -> dict[str, object]:
@@ -183,6 +189,17 @@ def _supply(fru: Fru, fru_id: int) -> dict[str, object]:
         "part_number": fru.product.part_number,
         "fru_id": fru_id,
     }
+
+
+def facts(wanted: object, where: str = "$") -> dict[str, object]:
+    """Each single value that is wanted, by its place; that one is not known (None) is no fact."""
+    if isinstance(wanted, dict):
+        parts = [(f"{where}.{key}", value) for key, value in wanted.items()]
+    elif isinstance(wanted, list):
+        parts = [(f"{where}[{index}]", value) for index, value in enumerate(wanted)]
+    else:
+        return {} if wanted is None else {where: wanted}
+    return {place: fact for at, part in parts for place, fact in facts(part, at).items()}
 
 
 def differences(wanted: object, found: object, where: str = "$") -> list[str]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.boot import fru, smbios
 from tests.boot.breakages import BREAKAGES
-from tests.boot.expectations import differences, expected
+from tests.boot.expectations import differences, expected, facts
 from tests.boot.hardware import SERVER
 from tests.boot.smoke import CHECKS, verdicts
 from tests.house.tree import ROOT
@@ -75,6 +75,22 @@ def test_a_difference_is_named_by_its_place() -> None:
     assert differences({"a": [{"b": 1}]}, {"a": [{"b": 2}, {}]}) == ["$.a has 2 entries, not 1", "$.a[0].b is 2, not 1"]
     assert differences({"a": {}}, {}) == ["$.a is missing"]
     assert differences(None, {}) == ["$ is {}, not None"]
+
+
+def test_a_guest_is_compared_in_far_more_than_sixty_facts() -> None:
+    stated = facts(expected(SERVER))
+    assert facts({"a": [1, None, {"b": "c"}]}) == {"$.a[0]": 1, "$.a[2].b": "c"}
+    parts = {place.split(".")[1].partition("[")[0] for place in stated}
+    assert parts == {"host", "board", "cpu", "memory", "storage", "psu", "collectors"}
+    # Each of them is seen when the audit has it otherwise.
+    assert len(stated) >= 100
+    assert len(differences(expected(SERVER), _without_values(expected(SERVER)))) >= len(stated)
+
+
+def _without_values(wanted: object) -> object:
+    if isinstance(wanted, dict):
+        return {key: _without_values(value) for key, value in wanted.items()}
+    return [_without_values(value) for value in wanted] if isinstance(wanted, list) else "something else"
 
 
 def test_the_expectation_names_every_serial_that_the_guest_is_given() -> None:
