@@ -13,11 +13,13 @@ from bee.parsers import (
     ipmitool,
     lsblk,
     lspci,
+    nvlink,
     nvme,
     sas_ircu,
     smartctl,
     storcli,
 )
+from tests.bee import corpus_table
 from tests.bee.parser_cases import CASES
 from tests.bee.recorded import audit, exited
 from tests.bee.test_audit import errors, serialise
@@ -210,3 +212,19 @@ def test_smartctl_scan_gives_every_device() -> None:
         if "scan" in path.name:
             data = path.read_bytes()
             assert len(smartctl.parse_scan(data).devices) == data.count(b'"info_name"'), path.name
+
+
+def test_nvlink_gives_every_link_of_every_gpu() -> None:
+    for path in corpus("nvidia-smi"):
+        data = path.read_bytes()
+        if "nvlink" not in path.name:
+            continue
+        found = nvlink.parse(data)
+        assert len(found.gpus) == data.count(b"(UUID: "), path.name
+        assert sum(len(gpu.links) for gpu in found.gpus) == data.count(b"GB/s"), path.name
+
+
+def test_the_page_says_what_the_parsers_find() -> None:
+    assert corpus_table.in_page() == corpus_table.markdown(Path(os.environ["BEE_CORPUS"])), (
+        "docs/tools.md: python -m tests.bee.corpus_table writes it anew"
+    )
