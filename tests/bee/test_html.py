@@ -220,7 +220,19 @@ def test_an_empty_machine_has_a_page() -> None:
     text = shown(document)
     assert text.count("Not seen.") == 7
     assert "skipped: dmidecode is not installed" in text
-    assert "No rule found anything wrong with what was seen." in text
+    assert "No rule found anything wrong with what was seen; not all was seen." in text
+    assert "7 of 7 steps skipped" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "good"),
+    [("nvidia", "ok", True), ("nvidia", "skipped", True), ("psu", "failed", False), ("memory", "skipped", False)],
+)
+def test_no_findings_are_good_news_only_where_all_was_looked_at(name: str, status: str, good: bool) -> None:
+    steps = [{**c, "status": status if c["name"] == name else "ok"} for c in DOCUMENT["collectors"]]
+    page = read({**DOCUMENT, "findings": [], "collectors": steps})
+    assert ("No rule found anything wrong." in page.text) is good
+    assert any("a" in a[""] and a.get("class") == "ok" for a in page.attributes if a[""] == "a") is good
 
 
 def test_a_chain_or_circle_of_ports_of_any_length_is_drawn() -> None:

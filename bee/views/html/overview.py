@@ -19,6 +19,8 @@ _SECTIONS = (
     (("power supply ", "sensor ", "BMC "), "psu"),
     (("socket ", "processors"), "cpu"),
 )
+# A machine may have no BMC and no GPU.
+_OPTIONAL = frozenset({"psu", "nvidia"})
 _INCOMPLETE = frozenset({"failed", "partial"})
 
 
@@ -116,15 +118,29 @@ def _count(record: dict[str, object], value: str) -> Content:
 def _verdict(document: dict[str, object]) -> tuple[str, str, Content, str, str]:
     found = rows(document, "findings")
     critical = sum(1 for finding in found if severity_of(finding) == "critical")
-    gaps = len(_gaps(document))
-    seen = f"{gaps} of {len(rows(document, 'collectors'))} steps incomplete" if gaps else "every step complete"
+    seen = _completeness(document)
     if not isinstance(document.get("findings"), list):
         return "findings", "Verdict", "not judged", seen, "unknown"
     if not found:
-        return "findings", "Verdict", "No findings", seen, "unknown" if gaps else "ok"
+        return "findings", "Verdict", "No findings", seen, "ok" if _was_looked_at(document) else "unknown"
     counted = [f"{critical} critical"] if critical else []
     counted += [f"{len(found) - critical} warning{'s' * (len(found) - critical != 1)}"] if len(found) > critical else []
     return "findings", "Verdict", ", ".join(counted), seen, "critical" if critical else "warning"
+
+
+def _completeness(document: dict[str, object]) -> str:
+    steps, gaps = rows(document, "collectors"), len(_gaps(document))
+    skipped = sum(1 for step in steps if text(step, "status") == "skipped")
+    said = [f"{gaps} of {len(steps)} steps incomplete"] if gaps else []
+    said += [f"{skipped} of {len(steps)} steps skipped"] if skipped else []
+    return ", ".join(said) or "every step complete"
+
+
+def _was_looked_at(document: dict[str, object]) -> bool:
+    """Whether no findings is good news: every step went well, but for a BMC or GPUs that many machines do not have."""
+    steps = {text(step, "name"): text(step, "status") for step in rows(document, "collectors")}
+    lacking = {name for name, status in steps.items() if status != "ok"}
+    return bool(steps) and all(name in _OPTIONAL and steps[name] == "skipped" for name in lacking)
 
 
 def findings(document: dict[str, object]) -> Markup:
@@ -149,8 +165,10 @@ def findings(document: dict[str, object]) -> Markup:
 def _nothing_found(document: dict[str, object]) -> Markup:
     if not isinstance(document.get("findings"), list):
         return element("p", icon("unknown"), "The audit holds no list of findings.", class_="absent")
-    what = "No rule found anything wrong with what was seen."
-    return element("p", icon("ok"), what, class_="well")
+    if _was_looked_at(document):
+        return element("p", icon("ok"), "No rule found anything wrong.", class_="well")
+    what = "No rule found anything wrong with what was seen; not all was seen."
+    return element("p", icon("unknown"), what, class_="absent")
 
 
 def _finding(severity: str, rule: str, action: str, members: list[dict[str, object]]) -> Markup:
