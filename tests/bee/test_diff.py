@@ -215,6 +215,13 @@ def test_as_many_as_are_gone_are_told_though_one_serial_is_on_all() -> None:
     ]
 
 
+def test_of_several_with_one_serial_those_that_stayed_have_not_moved() -> None:
+    modules = tuple(module(place, "00000001") for place in range(4))
+    assert [line.split(":")[0] for line in said(machine(modules), machine(modules[1:]))] == [
+        "removed memory module DIMM_0 BANK 0"
+    ]
+
+
 def test_a_replaced_part_is_removed_and_added() -> None:
     old, new = machine(supplies=(supply(1, "A"),)), machine(supplies=(supply(1, "B"),))
     assert said(old, new) == [

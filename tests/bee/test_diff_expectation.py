@@ -218,6 +218,13 @@ def test_parts_are_assigned_so_that_all_fit_where_they_can() -> None:
     ]
 
 
+def test_who_can_be_but_one_part_has_the_first_choice() -> None:
+    entries = [{"vendor": "ATA"}, {"vendor": "ATA", "model": "A"}]
+    document = {"expectation_version": 1, "expect": {"storage": {"disks": entries}}}
+    disks = (replace(disk(0, "1"), model="A"), replace(disk(1, "2"), model="B", vendor="X"))
+    assert lines(document, machine(disks=disks)) == ["storage.disks[sdb].vendor: expected ATA, found X"]
+
+
 def test_an_empty_slot_is_one_line_whatever_it_should_hold() -> None:
     document = golden(machine((module(1, "A"), module(2, "B"))))
     empty = replace(
