@@ -27,7 +27,7 @@ def capture(command: Sequence[str], sources: Iterable[Path]) -> str:
         BuildError: it is missing or failed.
     """
     state = digest([os.environ.get("APT_CONFIG"), *(_states(source) for source in sources)])
-    kept = user_cache() / "answers" / digest(list(command))[:16]
+    kept = user_cache() / "this-machine" / digest(list(command))[:16]
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         known = json.loads(kept.read_bytes())
         if known["state"] == state:

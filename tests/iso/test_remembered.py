@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(remembered, "user_cache", lambda: tmp_path / "cache")
     source = tmp_path / "sources.list.d"
     source.mkdir()
     (source / "a").write_text("one")
@@ -60,7 +60,7 @@ def test_a_change_is_seen(folder: Path, change: str) -> None:
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"state": 1}'])
 def test_a_damaged_memory_is_no_memory(folder: Path, content: bytes) -> None:
     ask(folder)
-    (kept,) = (folder.parent / "cache/bee-busnode/iso/answers").iterdir()
+    (kept,) = (folder.parent / "cache/this-machine").iterdir()
     kept.write_bytes(content)
     assert ask(folder) == "one 2"
     assert ask(folder) == "one 2"
