@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iso import shell
+from iso import apt_faults, shell
 from iso.errors import BuildError
 from iso.tree import digest, file_digest
 
@@ -30,12 +30,14 @@ class Archive:
         mirror: where it comes from.
         folder: apt's lists and settings, kept from one build to the next.
         log: where apt's output goes.
+        keyring: whose signatures are believed.
     """
 
     suite: str
     mirror: Mirror
     folder: Path
     log: Path
+    keyring: str = KEYRING
 
     @classmethod
     def of(cls, suite: str, mirror: Mirror, cache: Path, log: Path) -> Archive:
@@ -46,17 +48,23 @@ class Archive:
     @property
     def sources(self) -> str:
         """What sources.list says."""
-        signed = f"[arch=amd64 signed-by={KEYRING}]"
+        signed = f"[arch=amd64 signed-by={self.keyring}]"
         return (
             f"deb {signed} {self.mirror.archive} {self.suite} {COMPONENTS}\n"
             f"deb {signed} {self.mirror.security} {self.suite}-security {COMPONENTS}\n"
         )
 
+    @property
+    def options(self) -> list[str]:
+        """How every apt reads this archive, that of a build root included (apt.conf(5))."""
+        past = ['Acquire::Check-Valid-Until "false"'] if self.mirror.of_the_past else []
+        return ['Acquire::Retries "5"', *past]
+
     def update(self) -> None:
-        """Fetch what the archive holds now.
+        """Fetch what the archive holds now; what was fetched before stays where that fails.
 
         Raises:
-            BuildError: it cannot be reached or is not signed by Debian.
+            BuildError: it cannot be reached, is out of date or is not signed by Debian; with what to do.
         """
         for part in ("lists/partial", "cache/archives/partial", "etc/apt.conf.d", "etc/preferences.d"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
@@ -66,7 +74,8 @@ class Archive:
         (self.folder / "apt.conf").touch(mode=0o600)
         (self.folder / "apt.conf").chmod(0o600)
         (self.folder / "apt.conf").write_text(self._configuration())
-        shell.run(["apt-get", "-q", "update", "--error-on=any"], self.log, self._environment)
+        with apt_faults.explained(self.log):
+            shell.run(["apt-get", "-q", "update", "--error-on=any"], self.log, self._environment)
 
     def _configuration(self) -> str:
         carried = [line for line in shell.capture(["apt-config", "dump"]).splitlines() if line.startswith(_CARRIED)]
@@ -82,7 +91,7 @@ class Archive:
             'APT::Architectures { "amd64"; };',
             'APT::Sandbox::User "";',
             'Acquire::Languages "none";',
-            'Acquire::Retries "5";',
+            *(f"{option};" for option in self.options),
             *carried,
         ]
         return "\n".join(lines) + "\n"
@@ -129,9 +138,15 @@ class Archive:
         Raises:
             BuildError: one is not there or not what the archive signed.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        command = ["env", "-C", str(folder), "apt-get", "-q", "download", *packages]
-        shell.run(command, self.log, self._environment)
+        # apt leaves what broke off under its final name, and resumes it there.
+        partial = folder / ".partial"
+        partial.mkdir(parents=True, exist_ok=True)
+        command = ["env", "-C", str(partial), "apt-get", "-q", "download", *packages]
+        with apt_faults.explained(self.log):
+            shell.run(command, self.log, self._environment)
+        for package in partial.iterdir():
+            package.replace(folder / package.name)
+        partial.rmdir()
 
 
 def parse_kernels(names: str) -> list[str]:

@@ -72,7 +72,7 @@ def make(archive: Archive, tar: Path, mountpoint: Path, variant: str, packages: 
         f"--include={','.join(packages)}",
         "--architectures=amd64",
         "--skip=check/empty",
-        '--aptopt=Acquire::Retries "5"',
+        *(f"--aptopt={option}" for option in archive.options),
         archive.suite,
         str(tar),
         f"deb {archive.mirror.archive} {archive.suite} main",

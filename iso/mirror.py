@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +23,17 @@ _APT.append(Path("/var/lib/apt/lists"))
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """URLs of the archive and of its security archive."""
+    """Where packages come from.
+
+    Args:
+        archive: URL of the archive.
+        security: URL of its security archive.
+        of_the_past: they are as they were at some time, and say of themselves that they are out of date.
+    """
 
     archive: str
     security: str
+    of_the_past: bool = False
 
 
 @functools.cache
@@ -53,7 +61,7 @@ def find(config: Config) -> Mirror:
         raise BuildError(
             "apt's sources have a password in a URL, which logs would show: name others, doit iso mirror=URL"
         )
-    return Mirror(archive, security)
+    return Mirror(archive, security, of_the_past=config.snapshot is not None)
 
 
 def proxy_environment() -> dict[str, str]:
@@ -72,6 +80,6 @@ def parse_proxy(answer: str) -> dict[str, str]:
 
 
 def _security_beside(archive: str) -> str | None:
-    """Where mirrors have the security archive: beside the archive, with its usual name."""
-    stem = archive.rstrip("/")
-    return f"{stem}-security" if stem.endswith("/debian") else None
+    """Where mirrors have the security archive: beside the archive, by its usual name, with the same time behind it."""
+    match = re.fullmatch(r"(.*/debian)(/[0-9]{8}T[0-9]{6}Z)?/?", archive)
+    return f"{match[1]}-security{match[2] or ''}" if match else None

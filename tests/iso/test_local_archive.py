@@ -1,0 +1,238 @@
+"""A small Debian archive of our own on loopback, asked by real apt: of the past, gone, cut off, of another signer."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import email.utils
+import http.server
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iso import apt_faults
+from iso.apt import Archive
+from iso.errors import BuildError
+from iso.mirror import Mirror
+
+TIME = "20260131T000000Z"
+ABI = "6.12.1+deb13-amd64"
+SIGNED = "trixie", "trixie-security"
+
+
+def run(*command: str, cwd: Path, **environment: str) -> bytes:
+    return subprocess.run(
+        command, cwd=cwd, env=os.environ | environment, check=True, capture_output=True, stdin=subprocess.DEVNULL
+    ).stdout
+
+
+def write_release(folder: Path, suite: str, valid_until: float, home: str) -> None:
+    """The Release file of a suite, signed, good until a time."""
+    options = {
+        "Suite": suite,
+        "Codename": suite,
+        "Origin": "Debian",
+        "Label": "Debian",
+        "Components": "main contrib non-free non-free-firmware",
+        "Architectures": "amd64",
+    }
+    dist = folder / "dists" / suite
+    arguments = [word for key, value in options.items() for word in ("-o", f"APT::FTPArchive::Release::{key}={value}")]
+    release = run("apt-ftparchive", *arguments, "release", f"dists/{suite}", cwd=folder)
+    until = f"Valid-Until: {email.utils.formatdate(valid_until, usegmt=True)}\n"
+    (dist / "Release").write_bytes(until.encode() + release)
+    signing = ("gpg", "--batch", "--yes", "--clearsign", "-o", "InRelease", "Release")
+    run(*signing, cwd=dist, GNUPGHOME=home)
+
+
+@dataclasses.dataclass
+class Site:
+    """A site with the archive.
+
+    Args:
+        tree: what it serves.
+        home: GnuPG's folder with the key that signs.
+        keyring: its public part.
+        url: where it is.
+        cut: bytes after which the transfer of a package breaks off; 0 for none.
+    """
+
+    tree: Path
+    home: Path
+    keyring: Path
+    url: str = ""
+    cut: int = 0
+
+    def archive(self, folder: Path, *, of_the_past: bool) -> Archive:
+        mirror = Mirror(f"{self.url}/debian/{TIME}", f"{self.url}/debian-security/{TIME}", of_the_past=of_the_past)
+        return Archive("trixie", mirror, folder / "apt", folder / "apt.log", keyring=str(self.keyring))
+
+    def sign(self, valid_until: float) -> None:
+        for name, suite in zip(("debian", "debian-security"), SIGNED, strict=True):
+            write_release(self.tree / name / TIME, suite, valid_until, str(self.home))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Two archives with one package each, signed with a key of their own."""
+    top = tmp_path_factory.mktemp("archive")
+    # GnuPG's agent has its socket there, whose path must be short.
+    home = Path(f"/tmp/gpg-{os.getpid()}")
+    home.mkdir(mode=0o700)
+    package = top / "package/DEBIAN"
+    package.mkdir(parents=True)
+    (package / "control").write_text(
+        f"Package: linux-image-{ABI}\nVersion: 6.12.1-1\nArchitecture: amd64\n"
+        "Maintainer: x <x@x.invalid>\nDescription: x\n"
+    )
+    (package.parent / "content").write_bytes(os.urandom(200_000))
+    for name, suite in zip(("debian", "debian-security"), SIGNED, strict=True):
+        folder = top / "site" / name / TIME
+        (folder / "pool").mkdir(parents=True)
+        run("dpkg-deb", "--root-owner-group", "-Znone", "-b", str(package.parent), str(folder / "pool/x.deb"), cwd=top)
+        for component in ("main", "contrib", "non-free", "non-free-firmware"):
+            binary = folder / f"dists/{suite}/{component}/binary-amd64"
+            binary.mkdir(parents=True)
+            index = run("apt-ftparchive", "packages", "pool", cwd=folder) if component == "main" else b""
+            (binary / "Packages").write_bytes(index)
+    try:
+        generate = (
+            "gpg",
+            "--batch",
+            "--passphrase",
+            "",
+            "--quick-generate-key",
+            "site@archive.invalid",
+            "ed25519",
+            "sign",
+        )
+        run(*generate, cwd=top, GNUPGHOME=str(home))
+        run("gpg", "--batch", "--export", "-o", str(top / "keyring.gpg"), cwd=top, GNUPGHOME=str(home))
+        yield Site(top / "site", home, top / "keyring.gpg")
+    finally:
+        subprocess.run(["gpgconf", "--kill", "all"], env=os.environ | {"GNUPGHOME": str(home)}, check=False)
+        subprocess.run(["rm", "-rf", str(home)], check=True)
+
+
+@contextlib.contextmanager
+def serving(built: Site) -> Iterator[Site]:
+    site = dataclasses.replace(built)
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments, directory=str(site.tree))  # type: ignore[arg-type]  # socketserver's own
+
+        def copyfile(self, source: object, outputfile: object) -> None:
+            if site.cut and self.path.endswith(".deb"):
+                outputfile.write(source.read(site.cut))  # type: ignore[attr-defined]  # both are files
+                self.close_connection = True
+                return
+            super().copyfile(source, outputfile)  # type: ignore[arg-type]  # both are files
+
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            site.url = f"http://127.0.0.1:{server.server_address[1]}"
+            yield site
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def site(built: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    for variable in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("iso.apt._CARRIED", ())
+    options = Archive.options.fget
+    assert options
+    # Without the patience that a real mirror deserves.
+    monkeypatch.setattr(Archive, "options", property(lambda archive: [*options(archive), 'Acquire::Retries "0"']))
+    with serving(built) as found:
+        found.sign(time.time() + 86400)
+        yield found
+
+
+def test_an_archive_is_read_and_a_package_fetched(site: Site, tmp_path: Path) -> None:
+    archive = site.archive(tmp_path, of_the_past=False)
+    archive.update()
+    assert archive.kernels() == [ABI]
+    assert archive.versions(f"linux-image-{ABI}")[0] == "6.12.1-1"
+    archive.download([f"linux-image-{ABI}"], tmp_path / "packages")
+    assert [path.name for path in (tmp_path / "packages").iterdir()] == [f"linux-image-{ABI}_6.12.1-1_amd64.deb"]
+
+
+def test_an_archive_of_the_past_is_read_when_it_is_known_to_be(site: Site, tmp_path: Path) -> None:
+    site.sign(time.time() - 40 * 86400)
+    with pytest.raises(BuildError) as caught:
+        site.archive(tmp_path, of_the_past=False).update()
+    first, second = str(caught.value).splitlines()
+    assert "expired" in first
+    assert "mirror=URL/{snapshot} snapshot=TIME" in first
+    assert second == f"  all of it: {tmp_path / 'apt.log'}"
+    archive = site.archive(tmp_path, of_the_past=True)
+    archive.update()
+    assert archive.kernels() == [ABI]
+
+
+def test_an_archive_of_another_signer_is_refused(site: Site, tmp_path: Path) -> None:
+    archive = dataclasses.replace(
+        site.archive(tmp_path, of_the_past=False), keyring="/usr/share/keyrings/debian-archive-keyring.gpg"
+    )
+    with pytest.raises(BuildError, match="only Debian's own archives are believed"):
+        archive.update()
+
+
+def test_a_mirror_that_is_gone_is_one_line_and_what_was_known_is_kept(site: Site, tmp_path: Path) -> None:
+    archive = site.archive(tmp_path, of_the_past=False)
+    archive.update()
+    gone = dataclasses.replace(archive, mirror=dataclasses.replace(archive.mirror, archive="http://127.0.0.1:9/debian"))
+    with pytest.raises(
+        BuildError, match=r"http://127\.0\.0\.1:9/debian.*see whether the network and apt's proxy are up"
+    ):
+        gone.update()
+    archive.update()
+    assert archive.kernels() == [ABI]
+
+
+def test_a_proxy_that_is_down_is_one_line(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://me:geheim@127.0.0.1:9/")
+    with pytest.raises(BuildError) as caught:
+        site.archive(tmp_path, of_the_past=False).update()
+    assert "see whether the network and apt's proxy are up" in str(caught.value).splitlines()[0]
+    assert "geheim" not in str(caught.value)
+
+
+def test_a_mirror_that_breaks_off_half_way_leaves_no_half_package(site: Site, tmp_path: Path) -> None:
+    archive = site.archive(tmp_path, of_the_past=False)
+    archive.update()
+    site.cut = 1000
+    with pytest.raises(BuildError, match="run the same again; what came whole is kept"):
+        archive.download([f"linux-image-{ABI}"], tmp_path / "packages")
+    assert list((tmp_path / "packages").glob("*.deb")) == []
+    site.cut = 0
+    archive.download([f"linux-image-{ABI}"], tmp_path / "packages")
+    assert len(list((tmp_path / "packages").glob("*.deb"))) == 1
+
+
+def test_a_release_that_is_not_there_is_one_line(site: Site, tmp_path: Path) -> None:
+    archive = dataclasses.replace(site.archive(tmp_path, of_the_past=False), suite="bookworm")
+    with pytest.raises(BuildError, match="it lacks this release, or lies elsewhere: doit iso mirror=URL"):
+        archive.update()
+
+
+@given(st.text(max_size=200))
+def test_any_output_is_read(text: str) -> None:
+    said = apt_faults.fault(text)
+    assert said is None or "\n" not in said
