@@ -240,6 +240,7 @@ class Disk:
     removable: bool | None
     transport: str | None
     hctl: str | None
+    slot: str | None
     pci_address: str | None
     smart: Smart | None
     nvme: Nvme | None

@@ -102,7 +102,7 @@ _TABLE: dict[type, dict[Role, str]] = {
     },
     model.Disk: {
         Role.LABEL: "name",
-        Role.PLACE: "pci_address hctl",
+        Role.PLACE: "slot pci_address hctl",
         Role.FACT: "model vendor size_bytes logical_sector_bytes physical_sector_bytes rotational removable transport",
         Role.FIRMWARE: "firmware",
         Role.REMARK: "notes",

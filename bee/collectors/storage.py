@@ -10,6 +10,7 @@ from bee.collectors.step import Step, bounded
 from bee.model import Disk, Nvme, Storage
 from bee.parsers import lsblk, nvme, smartctl
 from bee.parsers.lspci import normalise
+from bee.placeholders import known
 
 LSBLK_SECONDS = 20.0
 NVME_SECONDS = 20.0
@@ -22,6 +23,8 @@ _NVME = re.compile(r"(nvme[0-9]+)(?:c[0-9]+)?n[0-9]+", re.ASCII)
 # In /sys/block and not in lsblk: the paths of a multipath NVMe namespace; as no disk: CD drives.
 _UNLISTED = re.compile(r"nvme[0-9]+c[0-9]+n[0-9]+|sr[0-9]+", re.ASCII)
 _DEVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9!._-]{0,63}", re.ASCII)
+_BAY = "enclosure_device:"
+_PCI_SLOTS = "/sys/bus/pci/slots"
 _PCI_IN_PATH = re.compile(r"/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=/)", re.ASCII)
 
 
@@ -106,6 +109,7 @@ def _disk(step: Step, device: lsblk.BlockDevice, controllers: dict[str, Nvme | N
         removable=device.removable,
         transport=device.transport or None,
         hctl=device.hctl or None,
+        slot=known("slot", _slot(step, device.name), notes),
         pci_address=_pci_address(step, device.name),
         smart=drive_health.health(smart),
         nvme=controller,
@@ -180,6 +184,18 @@ def _ask_controller(step: Step, name: str) -> Nvme | None:
         read_bytes=log.read_bytes,
         written_bytes=log.written_bytes,
     )
+
+
+def _slot(step: Step, name: str) -> str | None:
+    """The bay: the link that the kernel's ses module makes to it, or the PCI slot of an NVMe disk."""
+    links = step.machine.names(f"/sys/block/{name.replace('/', '!')}/device")
+    bay = next((link.removeprefix(_BAY) for link in links if link.startswith(_BAY)), None)
+    if bay is not None or not _NVME.fullmatch(name):
+        return bay
+    # A slot's address is without the function: `0000:02:00`.
+    device = (_pci_address(step, name) or "").rpartition(".")[0]
+    slots = step.machine.names(_PCI_SLOTS) if device else ()
+    return next((s for s in slots if (step.machine.read(f"{_PCI_SLOTS}/{s}/address") or "").strip() == device), None)
 
 
 def _pci_address(step: Step, name: str) -> str | None:

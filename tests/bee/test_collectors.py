@@ -393,6 +393,11 @@ def test_nvidia_is_joined_to_the_pci_device(seen: Audit) -> None:
     assert joined == {"0000:01:00.0": gpu.uuid}
 
 
+def test_a_disks_bay_is_its_enclosures_or_its_pci_slot(seen: Audit) -> None:
+    assert seen.storage is not None
+    assert {disk.name: disk.slot for disk in seen.storage.disks} == {"nvme0n1": "24", "nvme0n2": None, "sda": "Slot 03"}
+
+
 def test_gpu_memory_faults_limits_and_mig_devices(seen: Audit) -> None:
     assert seen.nvidia is not None
     (gpu,) = seen.nvidia.gpus
