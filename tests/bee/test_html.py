@@ -242,10 +242,14 @@ def test_a_chain_or_circle_of_ports_of_any_length_is_drawn() -> None:
         assert sum(a.get("class") == "device" for a in page.attributes) == 3000 + len(extra)
 
 
-def test_a_pci_address_that_stands_twice_is_drawn_twice() -> None:
-    devices = [{"address": "a"}, {"address": "b", "upstream_port": "a"}, {"address": "a"}]
-    page = read({**DOCUMENT, "pcie": {"devices": devices}})
-    assert sum(a.get("class") == "device" for a in page.attributes) >= 3
+def test_every_pci_function_is_drawn_once_even_where_addresses_stand_twice() -> None:
+    levels = [{"address": str(level), "upstream_port": str(level - 1)} for level in range(12) for _ in range(8)]
+    page = read({**DOCUMENT, "pcie": {"devices": levels}})
+    assert sum(a.get("class") == "device" for a in page.attributes) == len(levels)
+    # Each address twice, once below the one before and once at the top: no chain is too long.
+    pairs = [{"address": f"{i}", "upstream_port": port} for i in range(2000) for port in (f"{i - 1}", None)]
+    page = read({**DOCUMENT, "pcie": {"devices": pairs}})
+    assert sum(a.get("class") == "device" for a in page.attributes) == len(pairs)
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,10 @@ def pcie(document: dict[str, object], marks: Marks) -> Markup:
     """All functions below the ports that they hang on; those of the chipset that lead nowhere, apart."""
     devices = rows(part(document, "pcie"), "devices")
     roots, children = _tree(devices)
-    quiet = [device for device in roots if _is_quiet(device, children, marks)]
-    loud = [device for device in roots if device not in quiet]
+    quiet: list[Device] = []
+    loud: list[Device] = []
+    for device in roots:
+        (quiet if _is_quiet(device, children, marks) else loud).append(device)
     return section(
         document,
         "pcie",
@@ -75,7 +77,8 @@ def _is_quiet(device: Device, children: Children, marks: Marks) -> bool:
 
 def _branch(device: Device, children: Children, marks: Marks, level: int) -> Markup:
     address = text(device, "address", "")
-    below = children.get(address, []) if level <= _MOST_LEVELS else []
+    # Taken, not looked up: an address that stands twice must not double what hangs below it, level by level.
+    below = children.pop(address, []) if level <= _MOST_LEVELS else []
     state = marks.of(f"PCI {address}")
     return element(
         "li",
