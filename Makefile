@@ -23,7 +23,7 @@ iso: ## build dist/bee-<version>-<suite>-amd64.iso (settings: make iso ARGS='nvi
 .PHONY: test
 test: ## set up and run the tests
 	@$(setup) test
-	@$(bin)/pytest -m 'not acceptance' $(ARGS)
+	@$(bin)/pytest -m 'not acceptance and not acceptance_full' $(ARGS)
 
 .PHONY: acceptance
 acceptance: ## build the ISO, boot it, audit it; boot real nodes, prepare, harden and verify them
@@ -36,6 +36,13 @@ acceptance: ## build the ISO, boot it, audit it; boot real nodes, prepare, harde
 torture: ## the long proofs, from where they were stopped (settings: make torture ARGS='--only fuzz --seconds 60')
 	@$(setup) test torture
 	@$(bin)/python -m tests.torture $(ARGS)
+
+.PHONY: acceptance-full
+acceptance-full: ## the same with every way to boot: firmwares, media, menu entries, networks, releases
+	@test -x /usr/bin/python3 || $(setup) python
+	@/usr/bin/python3 -m iso.preflight acceptance
+	@$(setup) iso test acceptance
+	@$(bin)/pytest -m 'acceptance or acceptance_full' $(ARGS)
 
 .PHONY: audit
 audit: ## this machine's hardware, as a table

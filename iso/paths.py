@@ -121,6 +121,11 @@ class Paths:
         return self.dist / f"bee-{bee}-{suite}-amd64.iso"
 
     @property
+    def checksums(self) -> Path:
+        """What sha256sum -c reads: all images in dist/ and what lies beside them."""
+        return self.dist / "SHA256SUMS"
+
+    @property
     def fallback_password(self) -> Path:
         """The generated password of images without keys, with its salt; 0600."""
         return self.private / "fallback-password.json"

@@ -6,13 +6,13 @@ import re
 import shutil
 from pathlib import Path
 
-from iso import build_root, lock, mirror, packages, release, shell
+from iso import boot_loaders, build_root, checksums, lock, mirror, packages, release, shell
 from iso.inputs import Inputs
 from iso.isolation import owner
 from iso.mounts import remove_tree
 from iso.stage import Job, Stage
 from iso.stages.kernel import archive_of, kernel_abi, known_archive, require_kernel
-from iso.tree import file_digest, listing
+from iso.tree import listing
 
 # What of iso/builder is live-build's, and where it looks for it.
 _CONFIGURATION = {
@@ -30,6 +30,8 @@ _TOOLS = (
     *("mmdebstrap", "mtools", "squashfs-tools", "syslinux-common", "xorriso", "zstd"),
 )
 _INCLUDES = "config/includes.chroot"
+# Larger blocks than 256 KiB were slower to make, smaller ones to read; auto/config has the compressor.
+_SQUASHFS_OPTIONS = {"dev": "-b 256K", "release": "-b 256K -Xbcj x86"}
 # The build needs about 3 GB; in memory it is faster, leaves nothing behind, and does not care how the disk is mounted.
 _MEMORY_NEEDED = 6 << 30
 
@@ -39,10 +41,9 @@ def image(job: Job) -> Path:
     return job.paths.image(release.bee_version(job.paths), job.config.suite)
 
 
-def checksum(job: Job) -> Path:
-    """The file beside it that sha256sum -c reads."""
-    iso = image(job)
-    return iso.with_name(f"{iso.name}.sha256")
+def netboot(job: Job) -> list[Path]:
+    """What lies beside it for booting over the network: kernel, initrd and root file system."""
+    return [image(job).with_suffix(suffix) for suffix in (".vmlinuz", ".initrd.img", ".squashfs")]
 
 
 def _configuration(job: Job) -> Inputs:
@@ -54,6 +55,7 @@ def _configuration(job: Job) -> Inputs:
         files=files,
         settings={
             "suite": job.config.suite,
+            "profile": job.config.profile,
             "kernel": kernel_abi(job.paths),
             "mirror": archives.archive,
             "security_mirror": archives.security,
@@ -73,6 +75,7 @@ def _prepare(job: Job) -> None:
     archives = mirror.find(job.config)
     values = {
         "SUITE": job.config.suite,
+        "PROFILE": job.config.profile,
         "DEBIAN_KERNEL_ABI": kernel_abi(job.paths),
         "BEE_VERSION": release.bee_version(job.paths),
         "MIRROR": archives.archive,
@@ -91,32 +94,36 @@ def _packages(job: Job) -> Path:
     return job.paths.cache / f"packages-{job.config.suite}"
 
 
-def _command(job: Job, system: Path) -> list[str]:
-    places = [job.paths.workdir, job.paths.chroot, system, _packages(job), image(job)]
+def _command(job: Job, system: Path, loaders: Path) -> list[str]:
+    stem = image(job).with_suffix("")
+    places = [job.paths.workdir, job.paths.chroot, system, loaders, _packages(job), stem]
     return ["/bin/sh", str(job.paths.builder / _ASSEMBLE), *map(str, places), owner(), _memory()]
 
 
 def _cmdline(job: Job) -> list[list[str]]:
-    return [_command(job, build_root.bootstrap_tar(known_archive(job), job.paths))]
+    archive = known_archive(job)
+    system, loaders = build_root.bootstrap_tar(archive, job.paths), boot_loaders.signed_tree(archive, job.paths)
+    return [_command(job, system, loaders)]
 
 
 def _build(job: Job) -> None:
     require_kernel(job)
-    system = build_root.bootstrap(archive_of(job), job.paths)
+    archive = archive_of(job)
+    system = build_root.bootstrap(archive, job.paths)
+    loaders = boot_loaders.signed(archive, job.paths)
     kept = _packages(job)
     for folder in (kept, job.paths.chroot):
         folder.mkdir(parents=True, exist_ok=True)
     environment = {
         "SOURCE_DATE_EPOCH": str(release.source_date(job.paths)),
-        # Larger blocks than 256 KiB were slower to make, smaller ones to read.
-        "MKSQUASHFS_OPTIONS": "-b 256K",
+        "MKSQUASHFS_OPTIONS": _SQUASHFS_OPTIONS[job.config.profile],
         **mirror.proxy_environment(),
     }
     # Other clones of this user keep their packages there, too.
     with lock.waiting(kept.with_suffix(".lock")):
-        shell.run_isolated(_command(job, system), job.log, environment)
+        shell.run_isolated(_command(job, system, loaders), job.log, environment)
     iso = image(job)
-    checksum(job).write_text(f"{file_digest(iso)}  {iso.name}\n")
+    checksums.write(job.paths.checksums, [iso, *netboot(job)])
     print(f"{iso.relative_to(job.paths.root)}: {iso.stat().st_size / 1e6:.0f} MB")
 
 
@@ -128,7 +135,7 @@ def _memory() -> str:
 
 
 def _outputs(job: Job) -> list[Path]:
-    return [image(job), checksum(job)]
+    return [image(job), *netboot(job), job.paths.checksums]
 
 
 def _assembly(job: Job) -> Inputs:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.boot import fru, smbios
+from tests.boot.start import CD, CUT_OFF, NO_NIC, SILENT, USB, Start
 
 if TYPE_CHECKING:
     from tests.boot.fru import Fru
     from tests.boot.hardware import Disk, Hardware, Nic
 
+CONSOLES = 2  # serial lines, ttyS0 and ttyS1
+WIRE = "wire.pcap"
+WEB_SERVER = "10.0.2.100"  # in QEMU's own network
+
 
 def hardware_arguments(hardware: Hardware, folder: Path) -> list[str]:
-    """QEMU's arguments for this hardware on a q35 machine. Files that they name are written into `folder`."""
+    """QEMU's arguments for this hardware. Files that they name are written into `folder`."""
     processor = hardware.processor
     topology = f"sockets={processor.sockets},cores={processor.cores},threads={processor.threads}"
     return [
-        *("-machine", "q35", "-m", str(hardware.memory_mib)),
+        *("-m", str(hardware.memory_mib)),
         *("-smp", f"{processor.sockets * processor.cores * processor.threads},{topology}"),
         *_smbios(hardware, folder),
         *_disks(hardware.disks, folder),
@@ -25,13 +31,72 @@ def hardware_arguments(hardware: Hardware, folder: Path) -> list[str]:
     ]
 
 
-def nic_arguments(nic: Nic, ssh_port: int) -> list[str]:
-    """The network card, on a network of QEMU's own; `ssh_port` of loopback leads to the guest's port 22."""
-    slot = nic.slot.split(":")[-1]
-    return [
-        *("-netdev", f"user,id=lan,restrict=on,hostfwd=tcp:127.0.0.1:{ssh_port}-:22"),
-        *("-device", f"e1000e,netdev=lan,id=nic0,mac={nic.mac},addr={slot}"),
+def start_arguments(start: Start, folder: Path) -> list[str]:
+    """The q35 machine's firmware, with a copy in `folder` of the variables it writes."""
+    firmware = start.firmware
+    if not firmware.code:
+        return ["-machine", "q35"]
+    variables = folder / "variables.fd"
+    shutil.copy(firmware.variables, variables)
+    # Only code in system management mode may write the variables, or Secure Boot could be switched off from below.
+    guarded = [
+        *("-global", "driver=cfi.pflash01,property=secure,value=on"),
+        *("-global", "ICH9-LPC.disable_s3=1"),
     ]
+    return [
+        *("-machine", "q35,smm=on" if firmware.secure_boot else "q35"),
+        *(guarded if firmware.secure_boot else ()),
+        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={firmware.code}"),
+        *("-drive", f"if=pflash,unit=1,format=raw,file={variables}"),
+    ]
+
+
+def medium_arguments(start: Start, iso: Path) -> list[str]:
+    """The image as what the machine boots from: the same file as a CD and as a USB stick."""
+    drive = f"{_option(file=str(iso))},if=none,id=medium,format=raw,readonly=on"
+    if start.medium == CD:
+        return ["-drive", f"{drive},media=cdrom", "-device", "ide-cd,bus=ide.0,drive=medium,bootindex=0"]
+    if start.medium == USB:
+        stick = "usb-storage,id=stick,bus=usb.0,drive=medium,removable=on,bootindex=0"
+        return ["-drive", drive, "-device", "qemu-xhci,id=usb", "-device", stick]
+    return []
+
+
+def nic_arguments(nic: Nic, start: Start, ssh_port: int, folder: Path) -> list[str]:
+    """The network card on the network that `start` says; `ssh_port` of loopback leads to the guest's port 22.
+
+    All that passes the card is recorded in `folder`.
+    """
+    if start.network == NO_NIC:
+        return []
+    slot = nic.slot.split(":")[-1]
+    netdev = {
+        # DHCP from QEMU itself, and nobody else: what the guest sends goes nowhere.
+        CUT_OFF: f"user,id=lan,restrict=on,hostfwd=tcp:127.0.0.1:{ssh_port}-:22",
+        # A link with nobody at its other end.
+        SILENT: "hubport,id=lan,hubid=0",
+    }[start.network]
+    served = ""
+    if start.boot_server:
+        # QEMU's own TFTP has the boot script, and a web server that lives as long as its connection has the rest.
+        web = f"cmd:busybox httpd -i -h {start.boot_server}"
+        served = f",{_option(tftp=str(start.boot_server))},bootfile=boot.ipxe,guestfwd=tcp:{WEB_SERVER}:80-{web}"
+    boot_index = ",bootindex=0" if start.boot_server else ""
+    return [
+        *("-netdev", netdev + served),
+        *("-device", f"e1000e,netdev=lan,id=nic0,mac={nic.mac},addr={slot}{boot_index}"),
+        *("-object", f"filter-dump,id=wire,netdev=lan,file={folder}/{WIRE}"),
+    ]
+
+
+def serial_arguments(folder: Path) -> list[str]:
+    """The serial lines: a socket to type on and a log of what was said, each."""
+    arguments = []
+    for line in range(CONSOLES):
+        place = f"{folder}/serial{line}"
+        described = f"socket,id=serial{line},path={place}.sock,server=on,wait=off,logfile={place}.log"
+        arguments += ["-chardev", described, "-serial", f"chardev:serial{line}"]
+    return arguments
 
 
 def _option(**fields: str | int) -> str:

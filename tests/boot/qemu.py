@@ -17,7 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.boot.command_line import hardware_arguments, nic_arguments
+from tests.boot.command_line import (
+    WIRE,
+    hardware_arguments,
+    medium_arguments,
+    nic_arguments,
+    serial_arguments,
+    start_arguments,
+)
+from tests.boot.start import NO_NIC, Start
 
 if TYPE_CHECKING:
     from tests.boot.hardware import Hardware
@@ -34,6 +42,8 @@ ACCELERATED = ("-accel", "kvm", "-cpu", "host")
 
 # ECMA-48: colours, cursor positions. systemd puts them into the middle of its words.
 CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?!]*[A-Za-z]")
+
+DEFAULT_START = Start()
 
 # In every guest's command line, by which it is found again.
 FOLDER_PREFIX = f"bee-guest-{os.getpid()}-"
@@ -117,23 +127,28 @@ class Guest:
 
     @property
     def serial(self) -> str:
-        """All that the serial line has said, without the terminal's control sequences."""
-        log = self._folder / "serial.log"
+        """All that the first serial line has said, without the terminal's control sequences."""
+        return self.said()
+
+    def said(self, line: int = 0) -> str:
+        """The same of any serial line."""
+        log = self._folder / f"serial{line}.log"
         return CONTROL_SEQUENCE.sub("", log.read_text(errors="replace")) if log.exists() else ""
 
-    def wait_for_serial(self, text: str, limit: float) -> None:
-        """Wait until the serial line has said `text`.
+    def wait_for_serial(self, text: str, limit: float, line: int = 0) -> float:
+        """Wait until a serial line has said `text`; seconds from power-on until then.
 
         Raises:
             GuestError: it has not within `limit` seconds, or the guest stopped.
         """
-        self._wait(lambda: text in self.serial, f"the serial line to say {text!r}", limit, pause=0.1)
+        self._wait(lambda: text in self.said(line), f"serial line {line} to say {text!r}", limit, pause=0.1)
+        return time.monotonic() - self._began
 
-    def type_on_serial(self, text: str) -> None:
-        """Type `text` on the serial line."""
-        with socket.socket(socket.AF_UNIX) as line:
-            line.connect(str(self._folder / "serial.sock"))
-            line.sendall(text.encode("ascii"))
+    def type_on_serial(self, text: str, line: int = 0) -> None:
+        """Type `text` on a serial line."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self._folder / f"serial{line}.sock"))
+            connection.sendall(text.encode("ascii"))
             time.sleep(1)  # QEMU drops what its emulated UART has not taken when the peer leaves
 
     # -- the screen
@@ -143,6 +158,17 @@ class Guest:
         shot = self._folder / "screen.ppm"
         self._monitor("screendump", filename=str(shot))
         return shot.read_bytes()
+
+    # -- what can be pulled out
+
+    def pull_the_stick(self) -> None:
+        """Pull the USB stick that it was booted from."""
+        self._monitor("device_del", id="stick")
+
+    @property
+    def wire(self) -> Path:
+        """What passed the network card, as a pcap file."""
+        return self._folder / WIRE
 
     # -- the network card's cable
 
@@ -233,13 +259,16 @@ class Guest:
 
 
 @contextlib.contextmanager
-def boot(iso: Path, hardware: Hardware, key: Path, *, cable: bool = True) -> Iterator[Guest]:
-    """Power a machine on with the image in its CD drive; at the end it and its files are gone.
+def boot(
+    iso: Path, hardware: Hardware, key: Path, start: Start = DEFAULT_START, *, cable: bool = True
+) -> Iterator[Guest]:
+    """Power a machine on with the image as its medium; at the end it and its files are gone.
 
     Args:
         iso: the image; its own boot loader starts it.
         hardware: what the machine is made of.
         key: private key of root's account in the image.
+        start: firmware, medium and network.
         cable: whether the network card's cable is plugged in from the start.
     """
     _sweep()
@@ -248,12 +277,13 @@ def boot(iso: Path, hardware: Hardware, key: Path, *, cable: bool = True) -> Ite
         port = free_port()
         with (folder / "qemu.log").open("wb") as log:
             process = subprocess.Popen(
-                _command(iso, hardware, folder, port), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                _command(iso, hardware, start, folder, port), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         try:
             guest = Guest(folder, key, port, process)
             _await_monitor(folder, process)
-            guest.set_cable(plugged=cable)
+            if start.network != NO_NIC:
+                guest.set_cable(plugged=cable)
             guest._monitor("cont")
             yield guest
         finally:
@@ -279,16 +309,15 @@ def _await_monitor(folder: Path, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.05)
 
 
-def _command(iso: Path, hardware: Hardware, folder: Path, port: int) -> list[str]:
+def _command(iso: Path, hardware: Hardware, start: Start, folder: Path, port: int) -> list[str]:
     # setpriv: the kernel kills QEMU when the test's process dies, however it dies. -S: nothing runs before `cont`.
     return [
         *("setpriv", "--pdeathsig", "KILL", QEMU, *accelerator(iso)),
         *("-nodefaults", "-vga", "std", "-display", "none", "-no-reboot", "-S"),
+        *start_arguments(start, folder),
         *hardware_arguments(hardware, folder),
-        *nic_arguments(hardware.nic, port),
-        *("-drive", f"file={iso},if=none,id=cd,media=cdrom,format=raw,readonly=on"),
-        *("-device", "ide-cd,bus=ide.0,drive=cd,bootindex=0"),
-        *("-chardev", f"socket,id=serial,path={folder}/serial.sock,server=on,wait=off,logfile={folder}/serial.log"),
-        *("-serial", "chardev:serial"),
+        *nic_arguments(hardware.nic, start, port, folder),
+        *medium_arguments(start, iso),
+        *serial_arguments(folder),
         *("-qmp", f"unix:{folder}/monitor.sock,server=on,wait=off"),
     ]

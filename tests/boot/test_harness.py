@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.boot import fru, smbios
+from tests.boot import fru, smbios, traffic
 from tests.boot.breakages import BREAKAGES
 from tests.boot.expectations import differences, expected, facts
 from tests.boot.hardware import SERVER
@@ -68,6 +69,54 @@ def test_a_memory_device_is_what_dmidecode_reads(tmp_path: Path) -> None:
             assert f"Size: {dimm.size_mib // 1024} GB" in read
             assert f"Serial Number: {dimm.serial}" in read
             assert f"Configured Memory Speed: {dimm.configured_speed} MT/s" in read
+
+
+MAC = "52:54:00:be:e0:01"
+OTHER_MAC = "52:54:00:be:e0:02"
+
+
+def ethernet(ethertype: int, packet: bytes, source: str = MAC) -> bytes:
+    return b"\xff" * 6 + bytes.fromhex(source.replace(":", "")) + ethertype.to_bytes(2, "big") + packet
+
+
+def ipv4(protocol: int, payload: bytes) -> bytes:
+    return bytes([0x45, *[0] * 8, protocol, *[0] * 6, 192, 0, 2, 7]) + payload
+
+
+def ipv6(follows: int, payload: bytes) -> bytes:
+    return bytes([0x60, *[0] * 5, follows, 1, *[0] * 16, *[0x20, 1, 0xD, 0xB8, *[0] * 11, 9]]) + payload
+
+
+def ports(source: int, destination: int) -> bytes:
+    return source.to_bytes(2, "big") + destination.to_bytes(2, "big")
+
+
+FRAMES = {
+    "ARP": ethernet(0x0806, b"\0" * 28),
+    "DHCP": ethernet(0x0800, ipv4(17, ports(68, 67))),
+    "SSH": ethernet(0x0800, ipv4(6, ports(22, 50000))),
+    "ICMPv6": ethernet(0x86DD, ipv6(0, bytes([58, 0, *[0] * 6, 143]))),
+    "UDP to 192.0.2.7 port 53": ethernet(0x0800, ipv4(17, ports(40000, 53))),
+    "TCP to 2001:db8::9 port 80": ethernet(0x86DD, ipv6(6, ports(40000, 80))),
+}
+
+
+def pcap(frames: list[bytes]) -> bytes:
+    records = (struct.pack("<IIII", 1, 2, len(frame), len(frame)) + frame for frame in frames)
+    return b"\xd4\xc3\xb2\xa1" + bytes(20) + b"".join(records)
+
+
+@given(st.lists(st.sampled_from(sorted(FRAMES))), st.integers(min_value=0, max_value=15))
+def test_what_a_guest_sent_is_told_by_kind_and_destination(kinds: list[str], cut: int) -> None:
+    foreign = ethernet(0x0800, ipv4(6, ports(1, 2)), OTHER_MAC)
+    recording = pcap([*(FRAMES[kind] for kind in kinds), foreign])
+    # QEMU may be writing the last record.
+    assert traffic.sent(recording[: len(recording) - cut], MAC) == set(kinds)
+
+
+def test_a_recording_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a little-endian pcap file"):
+        traffic.sent(b"", MAC)
 
 
 def test_a_difference_is_named_by_its_place() -> None:

@@ -62,11 +62,19 @@ def _smoke(guest: Guest, *names: str) -> tuple[int, dict[str, Verdict], str]:
     return answer.code, verdicts(answer.stdout), answer.stdout + answer.stderr
 
 
-def test_the_checksum_beside_the_image_is_its_own(iso: Path, guest: Guest) -> None:
-    checked = subprocess.run(
-        ["sha256sum", "--check", f"{iso.name}.sha256"], cwd=iso.parent, capture_output=True, text=True, check=False
-    )
+def test_the_checksums_beside_the_image_are_its_own(iso: Path, guest: Guest) -> None:
+    command = ["sha256sum", "--check", "--strict", "SHA256SUMS"]
+    checked = subprocess.run(command, cwd=iso.parent, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
+    for suffix in (".iso", ".vmlinuz", ".initrd.img", ".squashfs"):
+        assert f"{iso.stem}{suffix}: OK" in checked.stdout.splitlines()
+
+
+def test_os_release_says_which_image_it_is(guest: Guest) -> None:
+    script = ". /etc/bee-release; . /etc/os-release; echo $IMAGE_ID $IMAGE_VERSION $BEE_VERSION $BUILD_ID $GIT_COMMIT"
+    name, image, bee, build, commit = guest.run(script).stdout.split()
+    assert (name, image) == ("bee", bee)
+    assert build.endswith(f"Z-{commit}")
 
 
 def test_the_system_runs_and_no_unit_failed(guest: Guest) -> None:
@@ -119,7 +127,7 @@ def test_a_camera_reads_the_code_off_the_screen(guest: Guest, kept: Path) -> Non
 
 
 def test_both_consoles_offer_a_log_in_and_stay(guest: Guest) -> None:
-    for unit in ("getty@tty1", "serial-getty@ttyS0"):
+    for unit in ("getty@tty1", "serial-getty@ttyS0", "serial-getty@ttyS1"):
         said = guest.run(f"systemctl show -p ActiveState -p NRestarts {unit}").stdout
         assert sorted(said.split()) == ["ActiveState=active", "NRestarts=0"], unit
     assert "bee login:" in guest.serial

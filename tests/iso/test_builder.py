@@ -13,45 +13,68 @@ import pytest
 from tests.iso.checkout import ABI
 
 BUILDER = Path(__file__).parents[2] / "iso/builder"
-HOOK = BUILDER / "hooks/normal/9980-one-kernel.hook.chroot"
+HOOKS = BUILDER / "hooks/normal"
+HOOK = HOOKS / "9980-one-kernel.hook.chroot"
 
 
-def test_the_configuration_names_the_kernel_and_never_the_metapackage(tmp_path: Path) -> None:
-    """Run for real, with an `lb` that only says how it was called."""
-    (tmp_path / "VERSIONS").write_text(
-        f"SUITE=trixie\nDEBIAN_KERNEL_ABI={ABI}\nBEE_VERSION=1\nMIRROR=http://m/d\nSECURITY_MIRROR=http://m/s\n"
+def options_of(folder: Path, profile: str = "dev") -> dict[str, str]:
+    """What auto/config gives to `lb config`: run for real, with an `lb` that only says how it was called."""
+    (folder / "VERSIONS").write_text(
+        f"SUITE=trixie\nPROFILE={profile}\nDEBIAN_KERNEL_ABI={ABI}\nBEE_VERSION=1\n"
+        "MIRROR=http://m/d\nSECURITY_MIRROR=http://m/s\n"
     )
-    tool = tmp_path / "bin/lb"
+    tool = folder / "bin/lb"
     tool.parent.mkdir()
     tool.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     tool.chmod(0o755)
     done = subprocess.run(
         [BUILDER / "auto/config"],
-        cwd=tmp_path,
+        cwd=folder,
         env={"PATH": f"{tool.parent}:/usr/bin:/bin"},
         capture_output=True,
         text=True,
         check=True,
     )
-    words = done.stdout.splitlines()
-    options = dict(itertools.pairwise(words))
+    return dict(itertools.pairwise(done.stdout.splitlines()))
+
+
+@pytest.mark.parametrize(("profile", "compressor"), [("dev", ("zstd", "3")), ("release", ("xz", None))])
+def test_a_profile_is_a_compressor(tmp_path: Path, profile: str, compressor: tuple[str, str | None]) -> None:
+    options = options_of(tmp_path, profile)
+    level = options.get("--chroot-squashfs-compression-level")
+    assert (options["--chroot-squashfs-compression-type"], level) == compressor
+
+
+def test_the_configuration_names_the_kernel_and_never_the_metapackage(tmp_path: Path) -> None:
+    options = options_of(tmp_path)
     assert f"{options['--linux-packages']}-{options['--linux-flavours']}" == f"linux-image-{ABI}"
     assert options["--distribution"] == "trixie"
     assert options["--bootloaders"] == "syslinux,grub-efi"
     append = options["--bootappend-live"].split()
     assert {"boot=live", "modprobe.blacklist=nouveau", "console=ttyS0,115200"} <= set(append)
-    assert append[-1].startswith("console=ttyS0")
+    assert append[-2:] == ["console=tty0", "console=ttyS0,115200"]
+    assert options["--uefi-secure-boot"] == "auto"
+    assert options["--archive-areas"] == "main non-free-firmware"
 
 
-@pytest.mark.parametrize("menu", ["bootloaders/isolinux/isolinux.cfg", "bootloaders/grub-pc/grub.cfg"])
-def test_both_menus_time_out_have_a_serial_line_and_the_forced_entry(menu: str) -> None:
+@pytest.mark.parametrize(
+    ("menu", "names"),
+    [
+        ("bootloaders/isolinux/isolinux.cfg", r"^label (\S+)"),
+        ("bootloaders/grub-pc/grub.cfg", r"^menuentry .* --id (\S+)"),
+    ],
+)
+def test_both_menus_time_out_have_a_serial_line_and_the_same_entries(menu: str, names: str) -> None:
     text = (BUILDER / menu).read_text()
     assert re.search(r"timeout[ =][1-9]", text)
     assert "115200" in text
-    assert "bee.nvidia=force" in text
-    entries = re.findall(r"^\s*(?:append|linux \S+KERNEL\S+) (.*)$", text, re.MULTILINE)
-    assert len(entries) == 2
-    assert all("@APPEND_LIVE@" in entry for entry in entries)
+    entries = re.findall(r"^\s*(?:append|linux \S+KERNEL\S+) @APPEND_LIVE@ ?(.*)$", text, re.MULTILINE)
+    assert dict(zip(re.findall(names, text, re.MULTILINE), entries, strict=True)) == {
+        "live": "",
+        "toram": "toram=filesystem.squashfs",
+        "nomodeset": "nomodeset",
+        "nvidia-force": "bee.nvidia=force",
+    }
 
 
 def image(root: Path, abi: str) -> Path:
@@ -119,9 +142,61 @@ def test_a_module_of_this_kernel_passes(tmp_path: Path) -> None:
     assert hook(root).returncode == 0
 
 
-def _make_module(path: Path, vermagic: str) -> None:
+def firmware_image(root: Path) -> Path:
+    """A kernel with one driver of a network card and one of a radio, and a package with firmware of both."""
+    drivers = root / "usr/lib/modules/1/kernel/drivers/net"
+    for name, firmware in (("ethernet/card", ["card/a.fw", "card/link.fw"]), ("wireless/radio", ["radio.fw"])):
+        (drivers / name).mkdir(parents=True)
+        _make_module(drivers / name / "m.ko", "1", firmware)
+    for name in ("card/a.fw", "card/target.fw", "card/old.fw", "radio.fw", "cxgb4/t4-config.txt"):
+        (root / "usr/lib/firmware" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "usr/lib/firmware" / name).write_text(name)
+    (root / "usr/lib/firmware/card/link.fw").symlink_to("target.fw")
+    info = root / "var/lib/dpkg/info"
+    info.mkdir(parents=True)
+    names = [path for path in (root / "usr/lib/firmware").rglob("*") if not path.name.startswith("t")]
+    # bookworm's packages say /lib.
+    lines = [f"/lib/firmware/{path.relative_to(root / 'usr/lib/firmware')}\n" for path in names]
+    (info / "firmware-card.list").write_text("".join(["/lib\n", *lines, "/usr/lib/firmware/card/target.fw\n"]))
+    return root
+
+
+def test_only_firmware_that_a_servers_driver_names_stays(tmp_path: Path) -> None:
+    root = firmware_image(tmp_path)
+    (root / "usr/lib/firmware/nvidia").mkdir()
+    (root / "usr/lib/firmware/nvidia/gsp.bin").write_text("the overlay's")
+    subprocess.run([HOOKS / "0600-firmware.hook.chroot", root], check=True, capture_output=True)
+    left = {str(path.relative_to(root / "usr/lib/firmware")) for path in (root / "usr/lib/firmware").rglob("*.*")}
+    assert left == {"card/a.fw", "card/link.fw", "card/target.fw", "cxgb4/t4-config.txt", "nvidia/gsp.bin"}
+
+
+def test_an_image_without_any_needed_firmware_is_refused(tmp_path: Path) -> None:
+    root = firmware_image(tmp_path)
+    shutil.rmtree(root / "usr/lib/firmware")
+    done = subprocess.run([HOOKS / "0600-firmware.hook.chroot", root], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no driver names any file" in done.stderr
+
+
+def test_os_release_gets_the_images_name_and_build(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "usr/lib").mkdir(parents=True)
+    (tmp_path / "usr/lib/os-release").write_text("ID=debian\n")
+    facts = "BEE_VERSION=1.2\nGIT_COMMIT=abc-dirty\nBUILD_DATE=2026-01-02T03:04:05Z\n"
+    (tmp_path / "etc/bee-release").write_text(facts)
+    hook_file = HOOKS / "0700-os-release.hook.chroot"
+    subprocess.run([hook_file, tmp_path], check=True)
+    said = (tmp_path / "usr/lib/os-release").read_text()
+    assert said == "ID=debian\nIMAGE_ID=bee\nIMAGE_VERSION=1.2\nBUILD_ID=20260102T030405Z-abc-dirty\n"
+    (tmp_path / "etc/bee-release").write_text("BEE_VERSION=1.2\n")
+    assert subprocess.run([hook_file, tmp_path], capture_output=True, check=False).returncode == 1
+
+
+def _make_module(path: Path, vermagic: str, firmware: list[str] | None = None) -> None:
     """As much of a kernel module as modinfo reads: an ELF file with a section .modinfo."""
-    (path.parent / "modinfo.bin").write_bytes(f"vermagic={vermagic}\0license=GPL\0".encode())
+    (path.parent / "modinfo.bin").write_bytes(
+        "".join(f"{field}\0" for field in (f"vermagic={vermagic}", *(f"firmware={x}" for x in firmware or []))).encode()
+    )
     (path.parent / "empty.s").touch()
     subprocess.run(["as", "-o", path, path.parent / "empty.s"], check=True)
     command = ["objcopy", "--add-section", f".modinfo={path.parent / 'modinfo.bin'}", str(path)]

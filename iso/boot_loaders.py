@@ -1,0 +1,79 @@
+"""The boot loaders that firmware with Secure Boot starts: Debian's signed shim and GRUB, of the CD's own release."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from iso import cache, lock, shell
+from iso.errors import BuildError
+from iso.mounts import remove_tree
+from iso.tree import digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from iso.apt import Archive
+    from iso.paths import Paths
+
+# Each package with the file of it that is taken, and where live-build looks for that in the system's tree. It puts what
+# lies in grub-efi-temp/EFI/boot beside its own loaders: there shim finds MokManager, which enrols a site's own key.
+_PARTS = (
+    ("shim-signed", "usr/lib/shim/shimx64.efi.signed", "usr/lib/shim/shimx64.efi.signed"),
+    (
+        "grub-efi-amd64-signed",
+        "usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed",
+        "usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed",
+    ),
+    ("shim-helpers-amd64-signed", "usr/lib/shim/mmx64.efi.signed", "grub-efi-temp/EFI/boot/mmx64.efi"),
+)
+_TREE = "tree"
+
+
+def signed(archive: Archive, paths: Paths) -> Path:
+    """A tree with the signed loaders, to be laid over the system's while the ISO is put together.
+
+    Args:
+        archive: an updated package archive.
+        paths: where it is kept.
+
+    Raises:
+        BuildError: the archive does not have them.
+    """
+    key, tree = _signed(archive, paths)
+    lock.use(tree.parent)
+    if not cache.is_complete(tree.parent, key):
+        cache.store(tree.parent, key, lambda folder: _fetch(archive, folder))
+        lock.use(tree.parent)
+    return tree
+
+
+def signed_tree(archive: Archive, paths: Paths) -> Path:
+    """Where `signed` has its tree, by what the archive was when it was asked the last time.
+
+    Args:
+        archive: a package archive.
+        paths: where it is kept.
+    """
+    return _signed(archive, paths)[1]
+
+
+def _signed(archive: Archive, paths: Paths) -> tuple[str, Path]:
+    key = digest(archive.state, _PARTS)
+    return key, paths.cache / f"boot-loaders-{archive.suite}-{key[:12]}" / _TREE
+
+
+def _fetch(archive: Archive, folder: Path) -> None:
+    packages, unpacked = folder / "packages", folder / "unpacked"
+    archive.download([package for package, _, _ in _PARTS], packages)
+    for file in sorted(packages.glob("*.deb")):
+        shell.run(["dpkg-deb", "-x", str(file), str(unpacked)], archive.log)
+    for package, source, place in _PARTS:
+        target = folder / _TREE / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copy2(unpacked / source, target)
+        except OSError:
+            raise BuildError(f"package {package} of {archive.suite} has no {source}: no Secure Boot") from None
+    remove_tree(packages)
+    remove_tree(unpacked)

@@ -1,0 +1,77 @@
+"""The signed boot loaders come out of their packages complete, are kept, and are missed by name."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from iso import boot_loaders
+from iso.apt import Archive
+from iso.errors import BuildError
+from iso.mirror import Mirror
+from iso.paths import Paths
+
+FILES = {
+    "shim-signed": "usr/lib/shim/shimx64.efi.signed",
+    "grub-efi-amd64-signed": "usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed",
+    "shim-helpers-amd64-signed": "usr/lib/shim/mmx64.efi.signed",
+}
+
+
+class LocalArchive(Archive):
+    """One whose packages are made here, with dpkg-deb."""
+
+    def download(self, packages: list[str], folder: Path) -> None:
+        for package in packages:
+            tree = self.folder / package
+            loader = tree / FILES[package]
+            loader.parent.mkdir(parents=True, exist_ok=True)
+            loader.write_text(f"signed {package}")
+            control = tree / "DEBIAN/control"
+            control.parent.mkdir(exist_ok=True)
+            control.write_text(
+                f"Package: {package}\nVersion: 1\nArchitecture: amd64\nMaintainer: a <a@b.invalid>\nDescription: x\n"
+            )
+            folder.mkdir(parents=True, exist_ok=True)
+            subprocess.run(["dpkg-deb", "-b", tree, folder / f"{package}_1_amd64.deb"], check=True, capture_output=True)
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> LocalArchive:
+    return LocalArchive(
+        "trixie", Mirror("http://m.invalid/d", "http://m.invalid/s"), tmp_path / "apt", tmp_path / "log"
+    )
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths(root=tmp_path, cache=tmp_path / "cache", private=tmp_path / "private")
+
+
+def test_the_loaders_lie_where_live_build_looks(archive: LocalArchive, paths: Paths) -> None:
+    tree = boot_loaders.signed(archive, paths)
+    found = {str(path.relative_to(tree)): path.read_text() for path in tree.rglob("*") if path.is_file()}
+    assert found == {
+        "usr/lib/shim/shimx64.efi.signed": "signed shim-signed",
+        "usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed": "signed grub-efi-amd64-signed",
+        "grub-efi-temp/EFI/boot/mmx64.efi": "signed shim-helpers-amd64-signed",
+    }
+    excluded = (Path(__file__).parents[2] / "iso/builder/rootfs/excludes").read_text().split()
+    assert all(any(name.startswith(f"{folder}/") for folder in excluded) for name in found)
+
+
+def test_they_are_fetched_once(archive: LocalArchive, paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = boot_loaders.signed(archive, paths)
+    monkeypatch.setattr(LocalArchive, "download", lambda *_arguments: pytest.fail("fetched again"))
+    assert boot_loaders.signed(archive, paths) == tree
+
+
+def test_a_package_without_its_loader_is_named(
+    archive: LocalArchive, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FILES, "shim-signed", "usr/lib/shim/shimaa64.efi.signed")
+    with pytest.raises(BuildError, match=r"package shim-signed of trixie has no usr/lib/shim/shimx64\.efi\.signed"):
+        boot_loaders.signed(archive, paths)
+    assert not [path for path in paths.cache.iterdir() if path.is_dir()]
