@@ -114,6 +114,7 @@ def _nvmes(model: Disk) -> Iterator[Disk]:
         yield replace(
             model,
             name=f"nvme{i}n1",
+            slot=str(100 + i),
             model="SAMSUNG MZWLR3T8HBLS-00007",
             serial=f"S5G0NE0T{i:06}",
             size_bytes=3_840_755_982_336,

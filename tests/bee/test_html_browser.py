@@ -209,6 +209,7 @@ def test_every_disk_is_listed_with_its_health(wide: Page) -> None:
         line = next(line for name, line in lines.items() if name.split(": ")[-1] == disk["name"])
         health = disk["nvme"] or disk["smart"]
         assert disk["serial"] in line
+        assert f"|{disk['slot'] or 'not known'}|" in line
         assert size(disk["size_bytes"], decimal=True) in line
         assert f"{health['power_on_hours']:,} h" in line
         assert f"{health['temperature_celsius']} °C" in line

@@ -12,7 +12,7 @@ from bee.views.html.parts import Row, card, facts, folded, known, mono, notes, n
 if TYPE_CHECKING:
     from bee.views.html.marks import Marks
 
-_HEAD = ("Disk", "Model", "Serial", "Size", "Bus", "Health", "Wear", "On for", "Temp.", "Errors", "Firmware")
+_HEAD = ("Disk", "Model", "Serial", "Size", "Bus", "Bay", "Health", "Wear", "On for", "Temp.", "Errors", "Firmware")
 _NUMERIC = ("Size", "On for", "Temp.")
 _ERRORS = {
     "reallocated_sectors": "reallocated",
@@ -63,6 +63,7 @@ def _disk(disk: dict[str, object], name: str, marks: Marks) -> Row:
             mono(text(disk, "serial", "")),
             size(integer(disk, "size_bytes"), decimal=True, missing=""),
             text(disk, "transport", ""),
+            text(disk, "slot", ""),
             _verdict(part(disk, "smart")),
             _wear(_health(disk, "wear_percent"), state),
             "" if (hours := _health(disk, "power_on_hours")) is None else f"{hours:,} h",
