@@ -18,6 +18,7 @@ checks='release kernel one-kernel bee tools no-package-manager
 
 release=/etc/bee-release
 order=/usr/local/lib/nvidia/load-order
+certificate=/usr/local/lib/nvidia/signing-certificate.der
 audit=/var/log/bee-audit.json
 marker=/etc/bee/password-fallback
 
@@ -213,6 +214,26 @@ check_nouveau() {
     echo "blacklisted and not loaded"
 }
 
+# Debian's kernel locks itself down under Secure Boot, and then takes signed modules only.
+wants_signatures() {
+    grep -q '\[integrity\]\|\[confidentiality\]' /sys/kernel/security/lockdown 2>/dev/null
+}
+
+# Who signed the modules, and what to do where this machine may not know that.
+signature() {
+    enrol="enrol that certificate in this machine (mokutil --import), or switch Secure Boot off"
+    signer=$(modinfo -F signer /usr/local/lib/nvidia/nvidia.ko)
+    if [ -n "$signer" ]; then
+        echo "signed by $signer"
+        if wants_signatures; then echo "(Secure Boot is on: if the kernel refuses them, $enrol: $certificate)"; fi
+    elif wants_signatures; then
+        echo "NOT SIGNED, and under Secure Boot, which is on, the kernel refuses them:" \
+            "build with sign_key= and sign_cert= and $enrol"
+    else
+        echo "not signed, which this kernel does not ask for"
+    fi
+}
+
 check_nvidia_files() {
     needs_driver
     while IFS= read -r module; do
@@ -221,7 +242,7 @@ check_nvidia_files() {
         [ "$built_for" = "$(uname -r)" ] || fail "$module is for $built_for, $(uname -r) runs"
     done <"$order"
     grep -q '/nvidia\.ko$' "$order" || fail "$order has no nvidia.ko"
-    echo "$(grep -c . "$order") modules for $(uname -r)"
+    echo "$(grep -c . "$order") modules for $(uname -r), $(signature)"
 }
 
 check_nvidia_libs() {
@@ -267,7 +288,9 @@ check_nvidia_modules() {
         echo "nvidia.ko answers No such device (no GPU on the bus); all that it needs is in the kernel"
         exit 0
     fi
-    fail "not in the kernel: $(echo "$missing" | tr '\n' ' ')"
+    missing=$(echo "$missing" | tr '\n' ' ')
+    if wants_signatures; then missing="$missing; NVIDIA's are $(signature)"; fi
+    fail "not in the kernel: $missing"
 }
 
 check_nvidia_symbols() {

@@ -122,7 +122,7 @@ def test_an_image_that_does_not_say_its_kernel_is_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize("folder", ["lib/modules/{abi}/kernel", "usr/local/lib/nvidia"])
 def test_a_module_of_another_kernel_is_refused(tmp_path: Path, folder: str) -> None:
     module = tmp_path / "m.ko"
-    _make_module(module, "6.99.0-amd64 SMP")
+    make_module(module, "6.99.0-amd64 SMP")
     root = tmp_path / "root"
     root.mkdir()
     target = image(root, ABI) / folder.format(abi=ABI)
@@ -138,7 +138,7 @@ def test_a_module_of_this_kernel_passes(tmp_path: Path) -> None:
     root.mkdir()
     target = image(root, ABI) / "usr/local/lib/nvidia"
     target.mkdir(parents=True)
-    _make_module(target / "m.ko", f"{ABI} SMP")
+    make_module(target / "m.ko", f"{ABI} SMP")
     assert hook(root).returncode == 0
 
 
@@ -147,7 +147,7 @@ def firmware_image(root: Path) -> Path:
     drivers = root / "usr/lib/modules/1/kernel/drivers/net"
     for name, firmware in (("ethernet/card", ["card/a.fw", "card/link.fw"]), ("wireless/radio", ["radio.fw"])):
         (drivers / name).mkdir(parents=True)
-        _make_module(drivers / name / "m.ko", "1", firmware)
+        make_module(drivers / name / "m.ko", "1", firmware)
     for name in ("card/a.fw", "card/target.fw", "card/old.fw", "radio.fw", "cxgb4/t4-config.txt"):
         (root / "usr/lib/firmware" / name).parent.mkdir(parents=True, exist_ok=True)
         (root / "usr/lib/firmware" / name).write_text(name)
@@ -192,7 +192,7 @@ def test_os_release_gets_the_images_name_and_build(tmp_path: Path) -> None:
     assert subprocess.run([hook_file, tmp_path], capture_output=True, check=False).returncode == 1
 
 
-def _make_module(path: Path, vermagic: str, firmware: list[str] | None = None) -> None:
+def make_module(path: Path, vermagic: str, firmware: list[str] | None = None) -> None:
     """As much of a kernel module as modinfo reads: an ELF file with a section .modinfo."""
     (path.parent / "modinfo.bin").write_bytes(
         "".join(f"{field}\0" for field in (f"vermagic={vermagic}", *(f"firmware={x}" for x in firmware or []))).encode()

@@ -119,10 +119,41 @@ def test_a_module_that_the_kernel_refuses_fails_the_unit_and_is_named(world: Wor
     assert f"not loaded: {module.rsplit('/', 1)[1]}\n" in done.stderr
 
 
-def test_secure_boot_is_named_where_unsigned_modules_are_refused(world: World) -> None:
+LOCKED = "none [integrity] confidentiality\n"
+OPEN = "[none] integrity confidentiality\n"
+SIGNED = "\x7fELF…~Module signature appended~\n"
+
+
+@pytest.mark.parametrize(
+    "answer", ["Key was rejected by service", "Required key not available", "Operation not permitted"]
+)
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [("\x7fELF…", "is not signed, and under Secure Boot"), (SIGNED, "signed by a key that this machine does not know")],
+)
+def test_under_secure_boot_it_says_whether_a_module_is_signed_and_what_to_enrol(
+    world: World, answer: str, module: str, said: str
+) -> None:
     _pci(world, "0000:41:00.0")
-    _refuse(world, MAIN, "Key was rejected by service")
-    assert "Secure Boot" in world.run("nvidia").stderr
+    world.file("sys/kernel/security/lockdown", LOCKED)
+    world.file(MAIN.lstrip("/"), module)
+    _refuse(world, MAIN, answer)
+    done = world.run("nvidia")
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if "Secure Boot" in line]
+    assert said in line
+    assert "mokutil --import" in line
+    assert ("sign_key= and sign_cert=" in line) == (module != SIGNED)
+    assert ("/usr/local/lib/nvidia/signing-certificate.der" in line) == (module == SIGNED)
+
+
+@pytest.mark.parametrize("lockdown", [OPEN, None])
+def test_a_kernel_that_is_not_locked_down_refuses_for_another_reason(world: World, lockdown: str | None) -> None:
+    _pci(world, "0000:41:00.0")
+    if lockdown:
+        world.file("sys/kernel/security/lockdown", lockdown)
+    _refuse(world, MAIN, "Operation not permitted")
+    assert "Secure Boot" not in world.run("nvidia").stderr
 
 
 def test_device_nodes_come_from_the_kernels_own_numbers(world: World) -> None:

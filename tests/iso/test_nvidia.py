@@ -1,0 +1,261 @@
+"""The driver's stages without a compiler: what another driver is, an installer put in place by hand, signatures."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iso.errors import BuildError
+from iso.stages import nvidia, nvidia_debian, nvidia_run
+from iso.stages.nvidia_toolchain import Toolchain, parse_compiler
+from tests.iso.checkout import ABI, config, make_checkout
+from tests.iso.test_builder import make_module
+
+if TYPE_CHECKING:
+    from iso.apt import Archive
+    from iso.paths import Paths
+    from iso.stage import Job
+
+INSTALLER = b"#!/bin/sh\n"
+DIGEST = hashlib.sha256(INSTALLER).hexdigest()
+NAME = "NVIDIA-Linux-x86_64-550.163.01.run"
+TRIXIE = """\
+linux-headers-6.12.107+deb13-amd64
+  Depends: linux-base
+  Depends: linux-headers-6.12.107+deb13-common
+ |Depends: linux-image-6.12.107+deb13-amd64
+  Depends: linux-kbuild-6.12.107+deb13
+  Depends: gcc-14
+"""
+BOOKWORM = """\
+linux-headers-6.1.0-56-amd64
+  Depends: linux-headers-6.1.0-56-common
+  Depends: linux-kbuild-6.1
+  Depends: linux-compiler-gcc-12-x86
+"""
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return make_checkout(tmp_path)
+
+
+def job(paths: Paths, **changes: object) -> Job:
+    values: dict[str, object] = {"nvidia_source": "run", "nvidia_sha256": DIGEST, "nvidia_url": "http://127.0.0.1:9/x"}
+    return nvidia.DOWNLOAD.job(config(**(values | changes)), paths)
+
+
+def test_the_same_driver_has_the_same_key(paths: Paths) -> None:
+    assert nvidia.key(job(paths)) == nvidia.key(job(paths))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"nvidia_version": "550.1"},
+        {"nvidia_flavour": "open"},
+        {"nvidia_sha256": "ab" * 32},
+        {"nvidia_source": "debian"},
+        {"suite": "bookworm"},
+    ],
+)
+def test_another_setting_is_another_driver(paths: Paths, change: dict[str, object]) -> None:
+    assert nvidia.key(job(paths)) != nvidia.key(job(paths, **change))
+
+
+@pytest.mark.parametrize("field", ["headers", "compiler", "driver"])
+def test_another_revision_of_a_package_is_another_driver(paths: Paths, field: str) -> None:
+    of = job(paths, nvidia_source="debian")
+    before = nvidia.key(of)
+    toolchain = Toolchain.read(paths.toolchain)
+    dataclasses.replace(toolchain, **{field: "9-9"}).write(paths.toolchain)
+    assert nvidia.key(of) != before
+
+
+def test_another_kernel_or_certificate_is_another_driver(paths: Paths, tmp_path: Path) -> None:
+    keys = {nvidia.key(job(paths))}
+    for content in ("one", "two"):
+        certificate = tmp_path / "certificate"
+        certificate.write_text(content)
+        keys.add(nvidia.key(job(paths, sign_cert=certificate, sign_key=tmp_path / "key")))
+    paths.kernel_abi.write_text("6.12.2+deb13-amd64\n")
+    assert len({*keys, nvidia.key(job(paths))}) == 4
+
+
+def test_another_url_of_the_same_installer_is_the_same_driver(paths: Paths) -> None:
+    assert nvidia.key(job(paths)) == nvidia.key(job(paths, nvidia_url="http://elsewhere.invalid/x"))
+
+
+def test_before_the_toolchain_was_chosen_there_is_no_key(paths: Paths) -> None:
+    paths.toolchain.unlink()
+    with pytest.raises(BuildError, match="was not chosen yet: run doit iso"):
+        nvidia.key(job(paths))
+
+
+@pytest.mark.parametrize(("depends", "compiler"), [(TRIXIE, "gcc-14"), (BOOKWORM, "gcc-12")])
+def test_the_compiler_is_the_one_that_the_headers_ask_for(depends: str, compiler: str) -> None:
+    assert parse_compiler(depends) == compiler
+
+
+def test_headers_without_a_compiler_are_an_error() -> None:
+    with pytest.raises(BuildError, match="name no compiler"):
+        parse_compiler("linux-headers\n  Depends: linux-base\n")
+
+
+words = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
+
+
+@given(words, words, st.one_of(st.just(""), words))
+def test_a_toolchain_is_read_as_it_was_written(headers: str, compiler: str, driver: str) -> None:
+    written: list[str] = []
+    file = SimpleNamespace(write_text=written.append, read_text=lambda: written[-1])
+    toolchain = Toolchain(headers, compiler, driver)
+    toolchain.write(file)  # type: ignore[arg-type]  # as much of a Path as it takes
+    assert Toolchain.read(file) == toolchain  # type: ignore[arg-type]
+
+
+def archive(**packages: list[str]) -> Archive:
+    """A mirror that has versions of packages."""
+    found = {name.replace("_", "-"): versions for name, versions in packages.items()}
+    return SimpleNamespace(suite="trixie", versions=lambda name: found.get(name, []))  # type: ignore[return-value]
+
+
+def test_a_driver_of_debian_is_taken_with_its_revision() -> None:
+    mirror = archive(nvidia_kernel_source=["550.163.01-2"], nvidia_open_kernel_source=["550.163.01-4"])
+    assert nvidia_debian.package_version(mirror, config()) == "550.163.01-2"
+    assert nvidia_debian.package_version(mirror, config(nvidia_flavour="open")) == "550.163.01-4"
+
+
+@pytest.mark.parametrize(("present", "said"), [(["535.1-1"], "it has: 535.1"), ([], "has it contrib and non-free")])
+def test_a_driver_that_the_mirror_lacks_names_what_it_has(present: list[str], said: str) -> None:
+    with pytest.raises(BuildError, match=said):
+        nvidia_debian.package_version(archive(nvidia_kernel_source=present), config())
+
+
+@pytest.mark.parametrize("place", ["dist", "cache/downloads"])
+def test_an_installer_put_in_place_by_hand_needs_no_network(
+    paths: Paths, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nvidia_run, "fetch", lambda *_a, **_k: pytest.fail("the network was asked"))
+    file = paths.root / place / NAME
+    file.parent.mkdir(exist_ok=True, parents=True)
+    file.write_bytes(INSTALLER)
+    nvidia_run.download(job(paths), archive())
+    assert file.read_bytes() == INSTALLER
+
+
+def test_another_file_put_there_is_refused_and_kept(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvidia_run, "fetch", lambda *_a, **_k: pytest.fail("the network was asked"))
+    file = paths.dist / NAME
+    file.write_bytes(b"something else")
+    with pytest.raises(BuildError, match=rf"{NAME}: its sha256 is .* {DIGEST} is wanted: remove it, or correct"):
+        nvidia_run.download(job(paths), archive())
+    assert file.read_bytes() == b"something else"
+
+
+def test_a_download_goes_to_the_cache_that_clones_share(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def fetch(url: str, sha256: str, target: Path, **_rest: object) -> None:
+        asked.append((url, sha256))
+        target.write_bytes(INSTALLER)
+
+    monkeypatch.setattr(nvidia_run, "fetch", fetch)
+    monkeypatch.setattr(nvidia_run, "proxy_environment", dict)
+    for _ in range(2):
+        nvidia_run.download(job(paths), archive())
+    assert asked == [("http://127.0.0.1:9/x", DIGEST)]
+    assert (paths.cache / "downloads" / NAME).read_bytes() == INSTALLER
+
+
+@pytest.mark.parametrize(("flavour", "folder"), [("proprietary", "kernel"), ("open", "kernel-open")])
+def test_an_unpacked_installer_is_whole_or_says_what_it_lacks(tmp_path: Path, flavour: str, folder: str) -> None:
+    wanted = config(nvidia_source="run", nvidia_flavour=flavour)
+    parts = [f"{folder}/Makefile", "nvidia-smi", "libnvidia-ml.so.550.163.01", "libcuda.so.550.163.01"]
+    for part in parts:
+        file = tmp_path / "driver" / part
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    with pytest.raises(BuildError, match=r"no firmware gsp_\*\.bin"):
+        nvidia_run.located(tmp_path, wanted).require()
+    (tmp_path / "driver/firmware").mkdir()
+    (tmp_path / "driver/firmware/gsp_tu10x.bin").touch()
+    nvidia_run.located(tmp_path, wanted).require()
+    for part in parts:
+        shutil.copytree(tmp_path / "driver", tmp_path / part / "driver")
+        (tmp_path / part / "driver" / part).unlink()
+        with pytest.raises(BuildError, match=f"the driver has no {Path(part).name} where it should be"):
+            nvidia_run.located(tmp_path / part, wanted).require()
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two keys with their certificates."""
+    folder = tmp_path_factory.mktemp("keys")
+    for name in ("ours", "theirs"):
+        make = ["openssl", "req", "-new", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}"]
+        files = ["-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem"]
+        subprocess.run([*make, *files], check=True, capture_output=True)
+    return folder
+
+
+def sign(module: Path, keys: Path, name: str, hashed: str = "sha512") -> None:
+    """As the kernel's scripts/sign-file does it: a CMS message, what describes it, a mark."""
+    pair = ["-signer", f"{keys}/{name}.pem", "-inkey", f"{keys}/{name}.key"]
+    command = ["openssl", "cms", "-sign", "-nocerts", "-noattr", "-binary", "-md", hashed, "-outform", "DER", *pair]
+    message = subprocess.run([*command, "-in", module], check=True, capture_output=True).stdout
+    # struct module_signature of linux/module_signature.h: PKCS#7, and how long it is.
+    described = struct.pack(">BBBBB3xI", 0, 0, 2, 0, 0, len(message))
+    with module.open("ab") as stream:
+        stream.write(message + described + b"~Module signature appended~\n")
+
+
+@pytest.fixture
+def modules(tmp_path: Path) -> Path:
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    for name in nvidia.MODULES:
+        make_module(folder / name, f"{ABI} SMP preempt mod_unload modversions ")
+    return folder
+
+
+def test_modules_that_are_signed_with_our_key_pass(modules: Path, keys: Path) -> None:
+    for name in nvidia.MODULES:
+        sign(modules / name, keys, "ours")
+    nvidia.require_signatures(modules, keys / "ours.pem")
+    nvidia.require_modules(modules, ABI)
+
+
+@pytest.mark.parametrize("name", nvidia.MODULES)
+def test_one_module_without_a_signature_or_with_another_is_refused(modules: Path, keys: Path, name: str) -> None:
+    for module in nvidia.MODULES:
+        if module != name:
+            sign(modules / module, keys, "ours")
+    with pytest.raises(BuildError, match=f"{name} has no sha512 signature"):
+        nvidia.require_signatures(modules, keys / "ours.pem")
+    sign(modules / name, keys, "theirs")
+    with pytest.raises(BuildError, match=f"{name} is signed by certificate"):
+        nvidia.require_signatures(modules, keys / "ours.pem")
+
+
+def test_a_signature_with_a_weaker_hash_is_refused(modules: Path, keys: Path) -> None:
+    for name in nvidia.MODULES:
+        sign(modules / name, keys, "ours", "sha256")
+    with pytest.raises(BuildError, match="has no sha512 signature: PKCS#7 sha256"):
+        nvidia.require_signatures(modules, keys / "ours.pem")
+
+
+def test_a_module_of_another_kernel_is_refused(modules: Path) -> None:
+    make_module(modules / "nvidia-drm.ko", "6.99.0-amd64 SMP")
+    with pytest.raises(BuildError, match=r"nvidia-drm\.ko was built for kernel 6\.99\.0-amd64"):
+        nvidia.require_modules(modules, ABI)
