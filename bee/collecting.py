@@ -82,10 +82,14 @@ def _keep(output: str, content: bytes) -> None:
 def _save_to_usb(content: bytes, seen: Recording, stream: TextIO) -> int:
     """The audit's copies on sticks, and the exit code: an audit is written by now, whatever becomes of them."""
     from bee import recording, usb
-    from bee.views import text
+    from bee.views import html, text
 
     document = json.loads(content)
-    files = {"audit.json": content, "report.txt": (text.table(document) + "\n").encode()}
+    files = {
+        "audit.json": content,
+        "report.txt": (text.table(document) + "\n").encode(),
+        "report.html": html.page(document, content).encode(),
+    }
     missing = []
     try:
         files["recording.tar.gz"] = recording.pack(seen)

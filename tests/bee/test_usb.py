@@ -239,6 +239,7 @@ def test_a_stick_gets_the_audit_its_report_and_a_recording_that_gives_the_same_a
         [sys.executable, "-m", "bee", "report", str(audit_file)], capture_output=True, cwd=ROOT, check=True
     )
     assert (folder / "report.txt").read_bytes() == reported.stdout
+    assert (folder / "report.html").read_text().startswith("<!DOCTYPE html>")
     [call] = (tmp_path / "calls").read_text().splitlines()
     assert call.startswith("-i -w -t vfat -o nosuid,nodev,noexec,noatime -- /dev/sdb1 ")
 

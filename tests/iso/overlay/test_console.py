@@ -1,19 +1,13 @@
-"""What the consoles show: the same text on each, and the address that DHCP gave."""
+"""What the consoles show: the same text on each."""
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.iso.overlay.world import OVERLAY
-
 if TYPE_CHECKING:
     from tests.iso.overlay.world import World
-
-HOOK = OVERLAY / "etc/dhcp/dhclient-exit-hooks.d/bee"
-CONSOLE = "/usr/local/lib/bee/console"
 
 
 def test_every_console_gets_the_text_with_carriage_returns(world: World) -> None:
@@ -39,25 +33,3 @@ def test_a_console_that_cannot_be_opened_keeps_no_other_from_its_text(world: Wor
     screen = world.file("dev/tty0")
     world.run("console", stdin="one\n")
     assert screen.read_bytes() == b"\r\none\r\n"
-
-
-def _hook(world: World, reason: str) -> list[str]:
-    """What the hook sends to the consoles, sourced as dhclient-script does."""
-    world.tool("console", stdin=True)
-    script = HOOK.read_text()
-    assert CONSOLE in script
-    subprocess.run(
-        ["dash", "-c", f"{script.replace(CONSOLE, 'console')}\nwait"],
-        env={"PATH": world.path, "reason": reason, "interface": "eno1", "new_ip_address": "192.0.2.7"},
-        timeout=30,
-        check=True,
-    )
-    return world.calls
-
-
-def test_an_address_is_told_with_the_command_to_log_in(world: World) -> None:
-    assert _hook(world, "BOUND") == ["console  < bee: eno1 has 192.0.2.7: ssh root@192.0.2.7"]
-
-
-def test_a_renewal_is_no_news(world: World) -> None:
-    assert _hook(world, "RENEW") == []

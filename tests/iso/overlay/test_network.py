@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.iso.overlay.world import World
 
 ETHERNET, INFINIBAND = "1", "32"
+
+
+@pytest.fixture
+def world(world: World) -> World:
+    world.file("proc/cmdline", "boot=live quiet\n")
+    return world
 
 
 def _interface(world: World, name: str, kind: str = ETHERNET, *, physical: bool = True) -> None:
@@ -54,3 +62,33 @@ def test_a_client_that_fails_fails_the_unit(world: World) -> None:
     world.tool("dhclient", "exit 1")
     _interface(world, "eno1")
     assert world.run("network").returncode == 1
+
+
+def test_dhcp_is_not_asked_where_the_command_line_gave_an_address(world: World) -> None:
+    world.tool("dhclient")
+    world.tool("ip")
+    for name in ("eno1", "eno10", "eno2"):
+        _interface(world, name)
+        world.file(f"sys/class/net/{name}/address", "52:54:00:be:e0:01\n")
+    world.file("proc/cmdline", "boot=live bee.net=eno1:192.0.2.7/24\n")
+    done = world.run("network")
+    assert world.calls == [
+        "ip link set dev eno1 up",
+        "ip -4 address replace 192.0.2.7/24 dev eno1",
+        "dhclient -nw -cf /etc/bee/dhclient.conf eno10 eno2",
+    ]
+    assert "eno1 has its address by bee.net" in done.stdout
+
+
+def test_a_mistake_is_one_line_in_the_journal_and_on_each_console_and_dhcp_is_asked(world: World) -> None:
+    world.tool("dhclient")
+    _interface(world, "eno1")
+    world.file("sys/class/net/eno1/address", "52:54:00:be:e0:01\n")
+    world.file("proc/cmdline", "boot=live bee.net=eno1:192.0.2.7\n")
+    world.file("sys/class/tty/console/active", "tty0 ttyS0\n")
+    consoles = [world.file(f"dev/{name}") for name in ("tty0", "ttyS0")]
+    done = world.run("network")
+    line = "bee.net=eno1:192.0.2.7 on the kernel's command line is ignored: the address '192.0.2.7' has no /length"
+    assert done.stderr == f"{line}\n"
+    assert [console.read_text().split("\n") for console in consoles] == [["", f"bee: {line}", ""]] * 2
+    assert world.calls == ["dhclient -nw -cf /etc/bee/dhclient.conf eno1"]

@@ -9,10 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from bee.collecting import NOT_SAVED
+from tests.house.tree import ROOT
 from tests.iso.overlay.world import OVERLAY, SCRIPTS
 
 UNITS = OVERLAY / "etc/systemd/system"
-SERVICES = ("bee-audit", "bee-network", "bee-nvidia", "bee-sshsetup")
+SERVICES = ("bee-addresses", "bee-audit", "bee-network", "bee-nvidia", "bee-sshsetup")
+# What does its work and ends; bee-addresses runs as long as the system.
+ONE_SHOTS = ("bee-audit", "bee-network", "bee-nvidia", "bee-sshsetup")
+SHELL = "bee.shell=tty1"
 PLACEHOLDERS = {"BEE_VERSION", "GIT_COMMIT", "SUITE", "KERNEL_ABI", "NVIDIA_VERSION", "BUILD_DATE"}
 
 
@@ -81,7 +86,7 @@ def test_nothing_waits_for_the_network(name: str) -> None:
     assert not [unit for unit in ordered if "network" in unit or "dhc" in unit]
 
 
-@pytest.mark.parametrize("name", ["bee-audit", "bee-network", "bee-nvidia"])
+@pytest.mark.parametrize("name", ["bee-addresses", "bee-audit", "bee-network", "bee-nvidia"])
 def test_no_target_waits_for_what_may_be_slow(name: str) -> None:
     # with default dependencies multi-user.target would be ordered after everything it wants
     assert _settings(name)["DefaultDependencies"] == ["no"]
@@ -89,7 +94,7 @@ def test_no_target_waits_for_what_may_be_slow(name: str) -> None:
     assert _words(name, "Conflicts") == {"shutdown.target"}
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", ONE_SHOTS)
 def test_every_service_ends_by_itself(name: str) -> None:
     unit = _settings(name)
     assert unit["Type"] == ["oneshot"]
@@ -105,7 +110,10 @@ def test_the_audit_runs_after_nvidia_and_a_bounded_settle_with_ipmi_loaded_best_
         "-/usr/sbin/modprobe ipmi_devintf",
         "-/usr/bin/udevadm settle --timeout=30",
     ]
-    assert _settings("bee-audit")["ExecStart"] == ["/usr/local/bin/bee audit --deadline 240"]
+    audit = "/usr/local/bin/bee audit --deadline 240 --save-to-usb"
+    assert _settings("bee-audit")["ExecStart"] == [f"/bin/sh -c 'exec {audit} >/run/bee-audit.summary'"]
+    # no stick, or one that took nothing, is no failed audit
+    assert _settings("bee-audit")["SuccessExitStatus"] == [str(NOT_SAVED)]
 
 
 def test_an_audit_that_cannot_be_written_is_tried_a_bounded_number_of_times() -> None:
@@ -119,8 +127,23 @@ def test_an_audit_that_cannot_be_written_is_tried_a_bounded_number_of_times() ->
 def test_the_audit_goes_to_the_journal_and_its_summary_to_every_console() -> None:
     unit = _settings("bee-audit")
     assert (unit["StandardOutput"], unit["StandardError"]) == (["journal"], ["journal"])
-    shown = "-/bin/sh -c '/usr/local/bin/bee qr /var/log/bee-audit.json | /usr/local/lib/bee/console'"
+    shown = "-/bin/sh -c 'cat /run/bee-audit.summary; /usr/local/lib/bee/console </run/bee-audit.summary'"
     assert unit["ExecStartPost"] == [shown]
+
+
+def test_a_shell_without_a_log_in_is_there_by_one_word_alone_and_then_in_the_prompts_place() -> None:
+    assert _settings("bee-shell")["ConditionKernelCommandLine"] == [SHELL]
+    prompt = (UNITS / "getty@tty1.service.d/bee-shell.conf").read_text()
+    assert f"\nConditionKernelCommandLine=!{SHELL}\n" in prompt
+    link = UNITS / "getty.target.wants/bee-shell.service"
+    assert link.resolve() == UNITS / "bee-shell.service"
+    builder = [path for path in (ROOT / "iso/builder").rglob("*") if path.is_file() and path.name != "smoketest.sh"]
+    assert not [path for path in builder if SHELL in path.read_text()]
+
+
+def test_the_prompt_shows_the_addresses() -> None:
+    link = OVERLAY / "etc/issue.d/bee-addresses.issue"
+    assert f"issue=$root{link.readlink()} " in (SCRIPTS / "addresses").read_text()
 
 
 def test_nobody_is_logged_in_automatically() -> None:
@@ -160,5 +183,7 @@ def test_motd_has_a_place_for_everything_that_the_build_knows() -> None:
 
 
 def test_scripts_are_executable() -> None:
-    assert [path.name for path in sorted(SCRIPTS.iterdir())] == ["console", "network", "nvidia", "sshsetup"]
+    assert [path.name for path in sorted(SCRIPTS.iterdir())] == [
+        *("addresses", "console", "network", "nvidia", "sshsetup", "static_addresses.py"),
+    ]
     assert all(path.stat().st_mode & 0o111 == 0o111 for path in SCRIPTS.iterdir())
