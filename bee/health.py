@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bee import defects
 from bee.model import Finding
+from bee.records import dataclass, replace
 
 if TYPE_CHECKING:
     from bee.model import Audit

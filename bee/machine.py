@@ -11,10 +11,10 @@ import contextlib
 import os
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Protocol
 
 from bee.process import MAX_OUTPUT_BYTES, REAP_SECONDS, Process
+from bee.records import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

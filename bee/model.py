@@ -5,7 +5,7 @@ None means: not known. `notes` say what could not be read, and which placeholder
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from bee.records import dataclass, fields, is_dataclass
 
 SCHEMA_VERSION = 1
 

@@ -13,12 +13,12 @@ import json
 import re
 import tarfile
 import zlib
-from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, TypeVar, cast
 
 from bee import __version__
 from bee.machine import MAX_OUTPUT_BYTES, OUTCOMES, Machine, Recorded, Run
 from bee.model import printable
+from bee.records import dataclass, field, replace
 from bee.typed_json import MalformedError, Record, flag, mapping, number, optional, several, string, whole
 
 if TYPE_CHECKING:

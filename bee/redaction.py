@@ -10,10 +10,10 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bee.placeholders import is_placeholder
+from bee.records import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

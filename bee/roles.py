@@ -6,11 +6,11 @@ fields are identities by their name is bee/redaction.py's knowledge.
 
 from __future__ import annotations
 
-from dataclasses import fields
 from enum import Enum, auto
 from typing import get_type_hints
 
 from bee import model
+from bee.records import fields
 from bee.redaction import is_identity
 
 

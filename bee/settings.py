@@ -7,10 +7,10 @@ the rack. What is wrong there is said and ignored, since an audit matters more; 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bee.machine import is_program
+from bee.records import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

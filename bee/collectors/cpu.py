@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bee.collectors.smbios import Fields, read_table
 from bee.model import Cpu, Socket
 from bee.quantities import number, whole
+from bee.records import replace
 
 if TYPE_CHECKING:
     from bee.collectors.step import Step

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bee.collectors import nvlink
@@ -23,6 +22,7 @@ from bee.parsers import nvidia_smi
 from bee.parsers.lspci import normalise
 from bee.placeholders import known
 from bee.quantities import number, size_bytes, whole
+from bee.records import replace
 
 if TYPE_CHECKING:
     from bee.parsers.nvlink import Report

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bee.agreement import differing
@@ -11,6 +10,7 @@ from bee.collectors.step import Step, bounded
 from bee.model import Link, PciDevice, Pcie
 from bee.parsers import lspci
 from bee.quantities import number, whole
+from bee.records import replace
 
 if TYPE_CHECKING:
     from bee.machine import Machine

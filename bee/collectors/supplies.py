@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bee.agreement import differing
 from bee.collectors.smbios import Fields
 from bee.model import Supply
 from bee.quantities import whole
+from bee.records import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from bee.records import dataclass
 
 _HANDLE = re.compile(r"\s*Handle 0x([0-9A-Fa-f]{1,8}), DMI type ([0-9]{1,3}), [0-9]{1,5} bytes\.?\s*", re.ASCII)
 # What dmidecode prints between structures when the table itself is not whole.

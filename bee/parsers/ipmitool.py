@@ -6,7 +6,8 @@ IPMI Platform Management FRU Information Storage Definition; IPMI 2.0, 20.1 (Get
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from bee.records import dataclass
 
 _FRU_HEADING = "FRU Device Description"
 _FRU_ID = re.compile(r"(.*)\(ID ([0-9]{1,5})\)", re.ASCII)

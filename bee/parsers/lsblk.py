@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bee.parsers.json_text import array, boolean, load, mapping, string
 from bee.quantities import count
+from bee.records import dataclass
 
 _MAX_DEPTH = 32
 

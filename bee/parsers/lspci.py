@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from bee.records import dataclass
 
 _SLOT = re.compile(r"(?:([0-9a-f]{1,8}):)?([0-9a-f]{2}:[0-9a-f]{2}\.[0-7])", re.ASCII | re.IGNORECASE)
 _ID_IN_BRACKETS = re.compile(r"\[([0-9a-f]{4})\]", re.ASCII | re.IGNORECASE)

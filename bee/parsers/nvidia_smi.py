@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from xml.parsers import expat
+
+from bee.records import dataclass, field
 
 _MAX_DEPTH = 64
 _BEGIN = re.compile(rb"<[?!a-zA-Z]")

@@ -6,7 +6,8 @@ Its XML (`-q -x`) has nothing of them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from bee.records import dataclass
 
 _GPU = re.compile(r"GPU [0-9]{1,4}: .*\(UUID: ([^()\s]{1,80})\)", re.ASCII)
 _LINK = re.compile(r"Link ([0-9]{1,3}): (?:(.*?): )?(.*)", re.ASCII)

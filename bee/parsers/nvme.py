@@ -6,10 +6,10 @@ NVM Express Base Specification, Identify Controller data structure and SMART / H
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from bee.parsers.json_text import load, mapping
 from bee.quantities import count
+from bee.records import dataclass
 
 _NAME = re.compile(r"[A-Za-z][\w .]*", re.ASCII)
 # The names that smart-log prints as text, where they differ from its JSON.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from bee.model import RaidController, RaidDrive, RaidEnclosure, RaidVolume
 from bee.placeholders import known
 from bee.quantities import count
+from bee.records import dataclass
 
 _LISTED = re.compile(r"\s*([0-9]{1,3})\s+\S+\s+[0-9a-f]+h\s+[0-9a-f]+h\s.*", re.ASCII | re.IGNORECASE)
 _VOLUME = re.compile(r"IR volume ([0-9]{1,5})", re.ASCII | re.IGNORECASE)

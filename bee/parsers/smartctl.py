@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bee.parsers.json_text import array, boolean, load, mapping, string
 from bee.quantities import count
+from bee.records import dataclass
 
 # smartctl(8), EXIT STATUS: bit 0 bad command line, bit 1 the device could not be opened. Bits 3 to 7 describe the disk.
 NO_DATA_BITS = 0b11

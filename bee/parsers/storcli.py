@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 
 from bee.model import RaidController, RaidDrive, RaidEnclosure, RaidVolume
 from bee.parsers.json_text import array, load, mapping, string
 from bee.parsers.lspci import normalise
 from bee.placeholders import known
 from bee.quantities import count, size_bytes
+from bee.records import dataclass, replace
 
 _PCI = re.compile(r"([0-9a-f]{2}):([0-9a-f]{2}):([0-9a-f]{2}):0?([0-7])", re.ASCII | re.IGNORECASE)
 _DRIVE_KEY = re.compile(r"Drive (/c[0-9]+(?:/e[0-9]+)?/s[0-9]+)", re.ASCII)

@@ -1,8 +1,9 @@
-"""Where tools are slow, an audit takes as long as the slowest, however many they are."""
+"""Where tools are slow, an audit takes as long as the slowest; and nothing is imported that costs and is not needed."""
 
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from bee.machine import Recorded
 from tests.bee.rack import Rack
 from tests.bee.recorded import LINKS, SYS_FILES, exited, runs, server
 
+ROOT = Path(__file__).parents[2]
 DISKS = tuple(f"sd{letter}" for letter in "abcdefghijklmnopqrstuvwx")
 
 
@@ -66,3 +68,28 @@ def test_an_audit_takes_as_long_as_its_slowest_tool(tmp_path: Path) -> None:
     slow = dict.fromkeys(("dmidecode", "lsblk", "smartctl", "nvme", "lspci", "nvidia-smi"), 1.0) | {"ipmitool": 0.2}
     with Rack(tmp_path, recorded, seconds=slow) as machine:
         assert seconds(machine) < 1.3
+
+
+# What each of these costs at a start is in docs/benchmarks.md; bee/records.py stands in for dataclasses.
+COSTLY = {"dataclasses", "inspect", "pathlib", "tempfile", "importlib.resources", "ast", "urllib.parse", "logging"}
+
+
+def imported(*arguments: str) -> set[str]:
+    """The modules that Python has imported when bee has done what `arguments` say."""
+    program = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); from bee.cli import main; main();"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        ["/usr/bin/python3", "-I", "-c", program, str(ROOT), *arguments], capture_output=True, text=True, check=True
+    )
+    return set(done.stderr.splitlines()[-1].split())
+
+
+def test_the_version_imports_next_to_nothing() -> None:
+    assert {name for name in imported("--version") if name.partition(".")[0] == "bee"} == {"bee", "bee.cli"}
+    assert not imported("--version") & {*COSTLY, "typing", "json", "argparse", "re"}
+
+
+def test_an_audit_imports_nothing_that_costs() -> None:
+    assert imported("audit", "--output", "-") & COSTLY == set()
