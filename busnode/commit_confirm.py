@@ -128,7 +128,8 @@ def _confirm(node: Node, change: _Change, seen: tuple[str, ...]) -> Response:
             continue
         check = Check("fresh log-in", ok=True)
         response = _told(node, _joined(change.plan, plan), _both(change.report, report))
-        return replace(response, checks=(check,), diagnostics=(*response.diagnostics, *seen))
+        digest = change.plan.digest
+        return replace(response, plan_digest=digest, checks=(check,), diagnostics=(*response.diagnostics, *seen))
     _give_up(node, change, why)
     return _told(node, change.plan, change.report)
 

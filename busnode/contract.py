@@ -75,6 +75,7 @@ class Response:
     steps: tuple[StepResult, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
     error_class: str | None = None
+    plan_digest: str | None = None
 
     @property
     def changed(self) -> bool:
@@ -93,6 +94,8 @@ class Response:
             "diagnostics": list(self.diagnostics),
             "steps": [step.to_document() for step in self.steps],
         }
+        if self.plan_digest is not None:
+            document["plan_digest"] = self.plan_digest
         if self.facts:
             document["facts"] = self.facts
         if self.error_class is not None:

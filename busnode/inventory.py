@@ -103,6 +103,8 @@ class Target:
     user: str
     port: int = 22
     host_key: str | None = None
+    via: str | None = None
+    tags: tuple[str, ...] = ()
     become_password: str | None = None
     packages: tuple[str, ...] = ()
     directories: tuple[Directory, ...] = ()
@@ -127,6 +129,8 @@ class Target:
             user=settings["user"],
             port=int(settings.get("port", 22)),
             host_key=settings.get("host_key"),
+            via=settings.get("via"),
+            tags=tuple(settings.get("tags", ())),
             become_password=settings.get("become", {}).get("password"),
             packages=tuple(settings["packages"]),
             directories=tuple(Directory(**item) for item in settings["directories"]),
@@ -181,6 +185,14 @@ class Inventory:
             known = ", ".join(self._targets) or "none"
             message = f"{self.source}: no target {json.dumps(node_id)}; add it, or give one of: {known}"
             raise BadRequestError(message) from None
+
+    def way(self, target: Target) -> tuple[Target, ...]:
+        """The jump hosts on the way to a target, the nearest to the operator first."""
+        found: list[Target] = []
+        while target.via is not None:
+            target = self._targets[target.via]
+            found.append(target)
+        return tuple(reversed(found))
 
     def __iter__(self) -> Iterator[Target]:
         return iter(self._targets.values())
@@ -252,6 +264,39 @@ def _mistakes(document: object) -> Iterator[str]:
             if service["unit"] in _SSH_UNITS and not (service.get("enabled", True) and service.get("running", True)):
                 yield f"{node_id}.services[{index}]: without {service['unit']} nobody can log in; remove the entry"
         yield from _repeated(node_id, settings)
+    yield from _wrong_ways(document)
+    yield from _shared_host_keys(document)
+
+
+def _wrong_ways(document: dict[str, Any]) -> Iterator[str]:
+    """A jump host must be a target, and the way must come to an end."""
+    for node_id in document:
+        passed, at = [node_id], node_id
+        while (via := document[at].get("via")) is not None:
+            if via not in document:
+                if at == node_id:
+                    yield f"{node_id}.via: there is no target {json.dumps(via)}; add it, or correct the name"
+                break
+            if via in passed:
+                if via == node_id:
+                    yield f"{node_id}.via: the way goes in a circle: {' via '.join([*passed, via])}; break it"
+                break
+            passed.append(via)
+            at = via
+
+
+def _shared_host_keys(document: dict[str, Any]) -> Iterator[str]:
+    """Two nodes with one key are a copied machine: who has the key of one can pass for the other."""
+    seen: dict[str, str] = {}
+    for node_id, target in document.items():
+        key = target.get("host_key")
+        if key is None:
+            continue
+        # What identifies it: the fingerprint, or the base64 part wherever it stands in the line.
+        mark = next((word for word in key.split() if word.startswith(("SHA256:", "AAAA"))), key)
+        if mark in seen:
+            yield f"{node_id}.host_key: {seen[mark]} has the same; make new host keys on one of the two"
+        seen.setdefault(mark, node_id)
 
 
 def _repeated(node_id: str, settings: dict[str, Any]) -> Iterator[str]:

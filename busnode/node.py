@@ -25,7 +25,7 @@ from busnode.secrets import Secret, require_private, resolve
 from busnode.transport.openssh import OpenSsh, public_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from busnode.inventory import Target
     from busnode.transport import Transport
@@ -75,14 +75,15 @@ class Node:
         known_hosts: Path | str | None = None,
         trust_on_first_use: bool = False,
         secrets_dir: Path | str | None = None,
+        via: Sequence[Target] = (),
     ) -> Node:
-        """A node behind OpenSSH. No connection is made yet.
+        """A node behind OpenSSH, through the jump hosts `via`, the nearest first. No connection is made yet.
 
         Raises BadRequestError where the key file is missing or can be read by others.
         """
         key = Path(private_key)
         require_private(key)
-        transport = OpenSsh(target, key, Path(known_hosts) if known_hosts else None, trust_on_first_use)
+        transport = OpenSsh(target, key, Path(known_hosts) if known_hosts else None, trust_on_first_use, tuple(via))
         return cls(target, transport, lambda: public_key(key), Path(secrets_dir) if secrets_dir else None)
 
     def secret(self, reference: str) -> Secret:
@@ -125,6 +126,7 @@ class Node:
             diagnostics=((str(error),) if error else ()) + self.transport.notes,
             steps=(*report.steps, *missing),
             error_class=error.error_class if error else None,
+            plan_digest=plan.digest,
         )
 
     def _require_whole(self, plan: Plan, report: Report, completed: Completed) -> None:

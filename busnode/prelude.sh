@@ -140,6 +140,7 @@ finish() {
         printf '{"operation":"%s","operation_id":"%s","by":"%s","at":%s,"ended":"%s"}\n' \
             "$operation" "$operation_id" "$(json_text "$by")" "$(date +%s)" "${ended_as:-$ended}" |
             write_beside "$state_dir/last-operation" root root 0600
+        ! have logger || logger -t busnode -- "$operation $operation_id of $by: ${ended_as:-$ended}" </dev/null 2>/dev/null
     fi
     printf '{"end":"%s"}\n' "$ended"
     [ "$ended" = ok ]

@@ -6,6 +6,7 @@ quoted calls, so nothing of an inventory is ever shell text. dash, bash and busy
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 from dataclasses import dataclass, field
@@ -77,6 +78,13 @@ class Plan:
     def actions(self) -> tuple[str, ...]:
         """The contract's actions of these steps, each once, in order."""
         return tuple(dict.fromkeys(step.action for step in self.steps))
+
+    @property
+    def digest(self) -> str:
+        """What tells this plan from another: 16 hexadecimal digits of the sha256 of all its calls."""
+        calls = [self.before, [(step.name, step.call) for step in self.steps], self.after]
+        text = json.dumps([self.operation.value, self.dry_run, calls])
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

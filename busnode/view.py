@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from busnode.contract import Response
+    from busnode.fleet import FleetResponse
 
 _COLORS = {
     StepStatus.OK: "32",
@@ -40,9 +41,44 @@ def response(answer: Response, color: bool) -> str:
     return "\n".join(lines)
 
 
+def ended(answer: Response, seconds: float, color: bool) -> str:
+    """One line for a node that is done."""
+    word, code = ("ok", "32") if answer.ok else (answer.error_class or "failed", "31")
+    said = _summary(answer).removeprefix(", ") if answer.ok else answer.diagnostics[0] if answer.diagnostics else ""
+    return f"{answer.node_id:<24} {_painted(f'{word:<14}', code, color)} {seconds:6.1f} s  {printable(said)}".rstrip()
+
+
+def fleet(answer: FleetResponse, color: bool) -> str:
+    """A line a node, and the steps and checks of those that failed."""
+    lines = []
+    for node in answer.responses:
+        lines.append(ended(node, sum(step.seconds for step in node.steps), color))
+        if not node.ok:
+            lines += [f"    {printable(line)}" for line in node.diagnostics[1:]]
+    lines += [f"{node_id:<24} not begun" for node_id in answer.not_run]
+    good = sum(node.ok for node in answer.responses)
+    lines.append(f"{answer.operation}: {good} of {len(answer.responses) + len(answer.not_run)} ok")
+    return "\n".join(lines)
+
+
+def history(entries: Iterable[dict[str, Any]]) -> str:
+    """A line an operation, the oldest first."""
+    lines = []
+    for entry in entries:
+        outcome = "cut off" if entry["event"] == "began" else "ok" if entry.get("ok") else entry.get("error_class", "-")
+        changed = sum(step.get("status") == "changed" for step in entry.get("steps", ()))
+        what = entry["operation"] + (" (dry run)" if entry.get("dry_run") else "")
+        line = f"{entry['at']}  {entry['node_id']:<20} {what:<20} {outcome:<14} {changed} changed, by {entry['by']}"
+        lines.append(printable(line))
+    return "\n".join(lines) or "nothing yet"
+
+
 def targets(rows: Iterable[dict[str, Any]]) -> str:
     """The inventory, a line a target."""
-    return "\n".join(f"{row['node_id']:<24} {row['user']}@{row['host']} port {row['port']}" for row in rows)
+    return "\n".join(
+        f"{row['node_id']:<24} {row['user']}@{row['host']} port {row['port']} {' '.join(row['tags'])}".rstrip()
+        for row in rows
+    )
 
 
 def plans(found: dict[str, Sequence[tuple[str, str]]] | dict[str, list[tuple[str, str]]]) -> str:

@@ -25,6 +25,10 @@ class Transport(Protocol):
     def notes(self) -> tuple[str, ...]:
         """What the operator should know about the way (a jump host, for instance)."""
 
+    @property
+    def gateway(self) -> str:
+        """What connections to this node and to others have in common: the jump host, else the node's own address."""
+
     def run(self, bundle: bytes, *, time_limit: float) -> Completed:
         """Give `bundle` to the loader on the node, over a connection of its own; `time_limit` in seconds.
 

@@ -17,6 +17,10 @@ class Local:
     shell: tuple[str, ...] = ("/bin/sh",)
 
     @property
+    def gateway(self) -> str:
+        return "here"
+
+    @property
     def notes(self) -> tuple[str, ...]:
         return ()
 

@@ -6,12 +6,14 @@ import base64
 import errno
 import hashlib
 import os
+import random
 import re
 import shlex
 import socket
 import tempfile
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from busnode.inventory import Target
 
 CONNECT_SECONDS = 10
+_MORE_ATTEMPTS = 3
+_DROPPED = re.compile(rb"((kex|ssh)_exchange_identification: .*)?Connection (closed|reset) by ")
 # ssh's own code for "no session"; the loader never ends with it.
 _SSH_FAILED = 255
 
@@ -78,14 +82,20 @@ class OpenSsh:
     private_key: Path
     known_hosts: Path | None = None
     trust_on_first_use: bool = False
+    via: tuple[Target, ...] = ()
     connect_seconds: int = CONNECT_SECONDS
     program: str = "ssh"
 
     def run(self, bundle: bytes, *, time_limit: float) -> Completed:
         """One connection, one run of the loader; see Transport.run for what is raised."""
-        with self._host_key_options() as host_key_options:
-            argv = [*self._argv(host_key_options), f"exec sh -c {shlex.quote(loader())}"]
-            completed = self._exchange(argv, bundle, time_limit)
+        deadline = time.monotonic() + time_limit
+        completed = self._once(bundle, time_limit)
+        for attempt in range(_MORE_ATTEMPTS):
+            pause = random.uniform(0.5, 1.5) * 2**attempt  # noqa: S311 - so that not all come back at once
+            if not _dropped(completed) or time.monotonic() + pause >= deadline:
+                break
+            time.sleep(pause)
+            completed = self._once(bundle, deadline - time.monotonic())
         if completed.exit_code is None:
             message = f"{self._name}: not done after {time_limit:g} s; give more with --timeout"
             raise OperationTimeoutError(message, output=completed.stdout)
@@ -95,10 +105,22 @@ class OpenSsh:
             raise error
         return completed
 
+    def _once(self, bundle: bytes, time_limit: float) -> Completed:
+        with self._way() as options:
+            argv = [*self._argv(options), f"exec sh -c {shlex.quote(loader())}"]
+            return self._exchange(argv, bundle, time_limit)
+
+    @property
+    def gateway(self) -> str:
+        """The first jump host, else the host itself."""
+        return self.via[0].host if self.via else self._jump or self.target.host
+
     @property
     def notes(self) -> tuple[str, ...]:
         """Says so where ssh's configuration leads through another host, or to another."""
-        found = [f"through {self._jump}, as ssh's configuration says"] if self._jump else []
+        found = [f"through {hop.id} ({hop.host})" for hop in self.via]
+        if not self.via and self._jump:
+            found.append(f"through {self._jump}, as ssh's configuration says")
         name = self._configuration.get("hostname", self.target.host)
         if name.lower() != self.target.host.lower():
             found.append(f"{self.target.host} is {name}, as ssh's configuration says")
@@ -106,7 +128,7 @@ class OpenSsh:
 
     def probe(self, port: int, *, time_limit: float) -> Answer:
         """A bare TCP connect; never asked of sshd's own port, which counts such connects against their source."""
-        if self._jump:
+        if self.via or self._jump:
             return Answer.UNKNOWN
         host = self._configuration.get("hostname", self.target.host)
         try:
@@ -132,13 +154,14 @@ class OpenSsh:
         host = f"[{self.target.host}]" if ":" in self.target.host else self.target.host
         return f"{self.target.user}@{host}:{self.target.port}"
 
-    def _argv(self, options: list[str], key: bool = True) -> list[str]:
+    def _argv(self, options: list[str], key: bool = True, forward: str | None = None) -> list[str]:
         given = [*options, *_OPTIONS, f"ConnectTimeout={self.connect_seconds}"]
         if key:
             given.append(f"IdentityFile={_quoted(self.private_key)}")
         words = [word for option in given for word in ("-o", option)]
+        more = [] if forward is None else ["-W", forward]
         return [
-            self.program, "-T", "-x", "-a", *words,
+            self.program, "-T", "-x", "-a", *words, *more,
             "-p", str(self.target.port), "-l", self.target.user, "--", self.target.host,
         ]  # fmt: skip
 
@@ -157,6 +180,25 @@ class OpenSsh:
         argv = [self.program, "-G", "-p", str(self.target.port), "-l", self.target.user, "--", self.target.host]
         text = self._exchange(argv, b"", 10).stdout.decode("utf-8", "replace")
         return dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
+
+    @contextmanager
+    def _way(self) -> Iterator[list[str]]:
+        """The options that lead to this host, its own key's and its jump hosts', whose keys are checked as strictly."""
+        with self._host_key_options() as options:
+            if not self.via:
+                yield options
+                return
+            last = self._hop
+            with last._way() as hop_options:
+                host = f"[{self.target.host}]" if ":" in self.target.host else self.target.host
+                command = last._argv(hop_options, forward=f"{host}:{self.target.port}")
+                # ssh expands % in it, and a shell of the user's runs it.
+                yield [*options, "ProxyCommand=" + shlex.join(command).replace("%", "%%")]
+
+    @property
+    def _hop(self) -> OpenSsh:
+        """The way to the last jump host."""
+        return replace(self, target=self.via[-1], via=self.via[:-1])
 
     @contextmanager
     def _host_key_options(self) -> Iterator[list[str]]:
@@ -186,7 +228,7 @@ class OpenSsh:
         """Which of the ways to fail it was, from ssh's own words."""
         said = " ".join(stderr.split())
         if re.search(r"Host key verification failed|host key is known for|REMOTE HOST IDENTIFICATION", stderr):
-            return self._host_key_error("HAS CHANGED" in stderr or self.target.host_key is not None)
+            return self._host_key_error("HAS CHANGED" in stderr)
         if re.search(r"Permission denied \(|Too many authentication failures", stderr):
             return AuthFailedError(
                 f"{self._name}: the node does not accept {self.private_key}; put its public half into "
@@ -196,13 +238,16 @@ class OpenSsh:
         remedy = "see that the node is up, and that host and port are right"
         return UnreachableError(f"{self._name}: {last[0].strip()}; {remedy}")
 
-    def _host_key_error(self, changed: bool) -> HostKeyMismatchError:
+    def _host_key_error(self, has_changed: bool) -> HostKeyMismatchError:
         presented = self._presented_key()
+        if presented is None and self.via:
+            # What could not be asked through the jump host is the jump host's own key.
+            return self._hop._host_key_error(has_changed)
         if presented is None:
             return HostKeyMismatchError(f"{self._name}: the host key is not the one that is known")
         line, kind, mark = presented
         where = self.known_hosts or Path("~/.ssh/known_hosts")
-        if changed:
+        if has_changed or self.target.host_key is not None:
             source = "the target's host_key" if self.target.host_key is not None else str(where)
             remedy = f"if the node was really set up anew, put the new key into {source}: {line}"
             return HostKeyMismatchError(f"{self._name}: the host key is {kind} {mark}, not the known one; {remedy}")
@@ -214,12 +259,20 @@ class OpenSsh:
         with tempfile.TemporaryDirectory(prefix="busnode-") as folder:
             file = Path(folder) / "seen"
             options = [*self._known_hosts_file(file), "StrictHostKeyChecking=accept-new", "HashKnownHosts=no"]
-            argv = self._argv(["PreferredAuthentications=none", *options], key=False)
-            self._exchange(argv, b"", self.connect_seconds + 5)
+            with self._way() as way:
+                proxy = [option for option in way if option.startswith("ProxyCommand=")]
+                argv = self._argv(["PreferredAuthentications=none", *options, *proxy], key=False)
+                self._exchange(argv, b"", self.connect_seconds + 5)
             words = file.read_text().split() if file.exists() else []
         if len(words) < 3:
             return None
         return " ".join(words[:3]), words[1], fingerprint(words[2])
+
+
+def _dropped(completed: Completed) -> bool:
+    """Whether sshd hung up before a key was exchanged, as it does at random when many log in: nothing ran there."""
+    said = completed.stderr.strip().splitlines()
+    return completed.exit_code == _SSH_FAILED and not completed.stdout and bool(said) and all(map(_DROPPED.match, said))
 
 
 def _quoted(path: Path) -> str:

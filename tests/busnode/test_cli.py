@@ -85,7 +85,7 @@ def test_the_programs_are_one(station: Workstation, program: str, words: tuple[s
     assert (done.returncode, done.stderr) == (0, "")
     document = json.loads(done.stdout)
     jsonschema.validate(document, schema.load("node-list"))
-    assert document["targets"] == [{"node_id": "proxy", "host": "10.0.0.10", "port": 22, "user": "bus"}]
+    assert document["targets"] == [{"node_id": "proxy", "host": "10.0.0.10", "port": 22, "user": "bus", "tags": []}]
 
 
 @pytest.mark.parametrize(
@@ -262,3 +262,64 @@ def test_global_flags_end_at_the_first_word(argv: list[str], flags: list[str], r
 def test_jsonschema_stays_out_of_the_way() -> None:
     code = "import sys, busnode.cli; print(sorted({'jsonschema', 'asyncio', 'http'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+FLEET = json.dumps(
+    {
+        name: {"host": f"10.0.0.{number}", "user": "bus", "tags": ["gpu"] if number < 3 else []}
+        for number, name in enumerate(("a", "b", "c"), start=1)
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "nodes"),
+    [(("--all",), ["a", "b", "c"]), (("--tag", "gpu"), ["a", "b"]), (("--id", "c", "--id", "a"), ["c", "a"])],
+)
+def test_several_nodes_are_answered_in_one_document(
+    station: Workstation, words: tuple[str, ...], nodes: list[str]
+) -> None:
+    (station.folder / "nodes.json").write_text(FLEET)
+    done = station.run("status", *words, "--progress", "json")
+    assert done.returncode == 3, done
+    document = json.loads(done.stdout)
+    jsonschema.validate(document, schema.load("node-fleet"))
+    assert [node["node_id"] for node in document["nodes"]] == nodes
+    assert {node["error_class"] for node in document["nodes"]} == {"unreachable"}
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert sorted((event["event"], event["node_id"]) for event in events) == sorted(
+        (event, node) for event in ("began", "ended") for node in nodes
+    )
+    history = json.loads(station.run("history").stdout)["entries"]
+    assert sorted(entry["node_id"] for entry in history) == sorted(nodes)
+    assert {entry["error_class"] for entry in history} == {"unreachable"}
+    one = json.loads(station.run("history", "--id", nodes[0]).stdout)["entries"]
+    assert [entry["node_id"] for entry in one] == nodes[:1]
+
+
+def test_after_the_first_failure_the_rest_is_not_begun(station: Workstation) -> None:
+    (station.folder / "nodes.json").write_text(FLEET)
+    document = json.loads(station.run("status", "--all", "--fail-fast", "--parallel", "1").stdout)
+    assert document["not_run"] == ["b", "c"]
+    document = json.loads(station.run("status", "--all", "--serial", "50%").stdout)
+    assert document["not_run"] == ["c"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--tag", "cpu"),
+        ("--all", "--serial", "0"),
+        ("--all", "--serial", "x%"),
+    ],
+)
+def test_a_choice_that_is_none_connects_to_nothing(station: Workstation, words: tuple[str, ...]) -> None:
+    (station.folder / "nodes.json").write_text(FLEET)
+    _one_line(station.refuses("harden", *words))
+
+
+@pytest.mark.parametrize(
+    "words", [("--all", "--id", "a"), ("--all", "--parallel", "0"), (), ("--all", "--progress", "x")]
+)
+def test_flags_that_contradict_are_usage(station: Workstation, words: tuple[str, ...]) -> None:
+    station.refuses("harden", *words)

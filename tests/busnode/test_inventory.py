@@ -176,3 +176,41 @@ def test_nesting_without_end_is_refused() -> None:
         document = [document]
     with pytest.raises(BadRequestError):
         Inventory.from_document({"a": {**GOOD, "packages": document}})
+
+
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        ({"a": {"via": "b"}}, 'a.via: there is no target "b"'),
+        ({"a": {"via": "a"}}, "a.via: the way goes in a circle: a via a"),
+        ({"a": {"via": "b"}, "b": {"via": "a"}}, "b.via: the way goes in a circle: b via a via b"),
+        (
+            {"a": {"host_key": "ssh-ed25519 AAAAC3Nz"}, "b": {"host_key": "b.example ssh-ed25519 AAAAC3Nz"}},
+            "b.host_key: a has the same",
+        ),
+    ],
+)
+def test_ways_and_host_keys_are_checked_before_any_connection(targets: dict[str, dict[str, str]], said: str) -> None:
+    document = {name: {"host": "10.0.0.10", "user": "bus", **more} for name, more in targets.items()}
+    with pytest.raises(BadRequestError) as refused:
+        Inventory.from_document(document)
+    assert said in str(refused.value)
+
+
+@given(links=st.lists(st.integers(-1, 7), min_size=1, max_size=8))
+def test_every_way_ends_or_is_refused(links: list[int]) -> None:
+    document = {
+        f"n{at}": {"host": "10.0.0.10", "user": "bus", **({} if to < 0 else {"via": f"n{to}"})}
+        for at, to in enumerate(links)
+    }
+    try:
+        inventory = Inventory.from_document(document)
+    except BadRequestError:
+        # Only a circle is refused; a way without one has an end.
+        assert any(to >= 0 for to in links)
+        return
+    for target in inventory:
+        way = inventory.way(target)
+        assert len(way) < len(links)
+        assert (way[-1].id if way else None) == target.via
+        assert not way or way[0].via is None

@@ -170,10 +170,59 @@ def test_a_closed_port_and_a_mute_one(server: Server, known: Path) -> None:
         _says(replace(ssh, target=replace(ssh.target, port=port)))
 
 
+def test_through_jump_hosts(server: Server, known: Path) -> None:
+    ssh = server.ssh(known)
+    hop = replace(ssh.target, id="jump")
+    for via in ((hop,), (hop, replace(hop, id="second"))):
+        way = replace(ssh, via=via)
+        assert _says(way) == b"\0any\xff"
+        assert way.notes[0] == "through jump (127.0.0.1)"
+        assert way.gateway == "127.0.0.1"
+        assert way.probe(1, time_limit=1) is Answer.UNKNOWN
+
+
+def test_a_jump_host_must_prove_who_it_is(server: Server, known: Path, tmp_path: Path) -> None:
+    ssh = server.ssh(known)
+    wrong = " ".join(_keygen(tmp_path / "other").split()[:2])
+    with pytest.raises(HostKeyMismatchError, match="not the known one"):
+        _says(replace(ssh, via=(replace(ssh.target, id="jump", host_key=wrong),)))
+
+
+def test_a_node_behind_a_jump_host_must_too(server: Server, known: Path, tmp_path: Path) -> None:
+    ssh = server.ssh(known)
+    wrong = " ".join(_keygen(tmp_path / "other").split()[:2])
+    way = replace(ssh, target=replace(ssh.target, host_key=wrong), via=(replace(ssh.target, id="jump"),))
+    with pytest.raises(HostKeyMismatchError, match="not the known one"):
+        _says(way)
+
+
+@pytest.mark.parametrize(("drops", "works"), [(2, True), (9, False)])
+def test_a_log_in_that_sshd_dropped_is_tried_again(
+    server: Server, known: Path, tmp_path: Path, drops: int, works: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda *_: 0.01)
+    program, calls = tmp_path / "ssh", tmp_path / "calls"
+    program.write_text(f"""#!/bin/sh
+case "$*" in *-G*) exec ssh "$@" ;; esac
+echo >>{calls}
+[ "$(wc -l <{calls})" -gt {drops} ] && exec ssh "$@"
+echo 'kex_exchange_identification: read: Connection reset by peer' >&2
+exit 255
+""")
+    program.chmod(0o755)
+    way = replace(server.ssh(known), program=str(program))
+    if works:
+        assert _says(way) == b"\0any\xff"
+    else:
+        with pytest.raises(UnreachableError, match="reset by peer"):
+            _says(way)
+    assert len(calls.read_text()) == min(drops, 3) + 1
+
+
 def test_a_node_that_hangs_is_left_with_what_it_said(server: Server, known: Path) -> None:
     ssh = server.ssh(known)
     with pytest.raises(OperationTimeoutError) as caught:
-        ssh.run(pack(': >"$1/begun"; echo so far; exec sleep 3\n', time_limit=60), time_limit=1)
+        ssh.run(pack(': >"$1/begun"; echo so far; exec sleep 30\n', time_limit=60), time_limit=5)
     assert caught.value.output == b"so far\n"
     # Nothing of ours is left on this side.
     children = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -74,3 +75,32 @@ def test_a_policy_that_was_edited_and_not_applied_is_seen(node: Deployment) -> N
     assert "the firewall's rules are not those of the inventory's policy; run harden" in edited.document["diagnostics"]
     assert node.operate("harden").changed
     assert node.operate("verify").code == 0
+
+
+def test_several_nodes_and_a_jump_host(node: Deployment) -> None:
+    """One real node under several names: by itself, and through itself as jump host."""
+    names = ("direct", "behind", "far")
+    ways = {"direct": {}, "behind": {"via": "direct"}, "far": {"via": "behind"}}
+    inventory = {name: {**node.target, **ways[name], "tags": ["rack7"]} for name in names}
+    (node.folder / "deploy/nodes.json").write_text(json.dumps(inventory))
+    answer = node.run("bus", "operator", "node", "status", "--tag", "rack7")
+    assert answer.code == 0, answer
+    assert [(found["node_id"], found["ok"]) for found in answer.document["nodes"]] == [(name, True) for name in names]
+    assert "through direct (10.0.0.10)" in answer.document["nodes"][2]["diagnostics"]
+    done = node.run("bus", "operator", "node", "bootstrap", "--id", "far")
+    assert done.code == 0, done
+    entries = node.run("bus", "operator", "node", "history").document["entries"]
+    assert [entry["operation"] for entry in entries] == ["status"] * 3 + ["bootstrap"]
+    said = node.node.shell("journalctl -t busnode -o cat")
+    assert "bootstrap " in said
+    assert ": ok" in said
+
+
+def test_more_log_ins_at_once_than_sshd_takes(node: Deployment) -> None:
+    """MaxStartups drops log-ins at random: they are bounded, and what is dropped all the same is tried again."""
+    node.node.run("tee", "/etc/ssh/sshd_config.d/00-few.conf", stdin="MaxStartups 2:80:4\n")
+    node.node.shell("systemctl reload ssh.service")
+    inventory = {f"n{number}": node.target for number in range(16)}
+    (node.folder / "deploy/nodes.json").write_text(json.dumps(inventory))
+    answer = node.run("bus", "operator", "node", "status", "--all")
+    assert answer.code == 0, [found["diagnostics"] for found in answer.document["nodes"] if not found["ok"]]

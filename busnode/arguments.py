@@ -1,0 +1,126 @@
+"""The command line's flags: global ones before the subcommand, each subcommand's own after it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from busnode.console import PROGRAM
+
+OPERATIONS = ("bootstrap", "status", "harden", "verify", "rollback")
+SUBCOMMANDS = (*OPERATIONS, "list", "plan", "history")
+
+_EPILOG = """\
+subcommands:
+  bootstrap   packages, accounts, directories, credentials, services; only what is missing
+  status      what the node is and runs
+  harden      sshd and firewall policy; taken back by the node itself unless a fresh log-in confirms it
+  verify      every listener and every service
+  rollback    sshd and firewall as they were before the last harden
+  list        the targets of the inventory
+  plan        what the operations would do, without a connection
+  history     what was done to the nodes from this account
+
+environment, also from ./.env where only you can write it:
+  BUS_NODE_TARGETS_FILE      the targets file (JSON)
+  BUS_SSH_PRIVATE_KEY_FILE   the private key of the target account, mode 0600
+  BUS_NODE_KNOWN_HOSTS_FILE  known host keys, in place of your own known_hosts
+  BUS_NODE_SECRETS_DIR       where secret://deployment/<name> leads: a folder of files of mode 0600
+
+exit codes:
+  0  done            1  the operation ran and failed, or was refused by the node
+  2  bad input, and nothing was sent to any node; or harden wants --confirm, and nothing was changed
+  3  no session: unreachable, host key, log-in
+  4  the change was rolled back
+  127  a subcommand is missing"""
+
+
+def global_parser() -> argparse.ArgumentParser:
+    """The flags that stand before the subcommand."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        usage=f"{PROGRAM} [global flags] {{{','.join(SUBCOMMANDS)}}} --id ID [options]",
+        description="Prepare Debian nodes over SSH.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("-V", "--version", action=_Version, nargs=0, help="show the version and exit")
+    loud = parser.add_mutually_exclusive_group()
+    loud.add_argument("-v", "--verbose", action="store_true", help="say more on standard error")
+    loud.add_argument("-q", "--quiet", action="store_true", help="say errors only")
+    parser.add_argument("-C", "--chdir", type=Path, metavar="DIR", help="go there first")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the result there")
+    parser.add_argument("-f", "--format", choices=("text", "json"), help="json where stdout is no terminal")
+    color = parser.add_mutually_exclusive_group()
+    color.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    color.add_argument("--no-color", action="store_const", const="never", dest="color")
+    return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - half of a start's time
+
+        try:
+            print(f"{PROGRAM} {version('bee-busnode')}")
+        except PackageNotFoundError:
+            print(f"{PROGRAM} (not installed)")
+        parser.exit()
+
+
+def command_parser(name: str) -> argparse.ArgumentParser:
+    """The flags of one subcommand."""
+    parser = argparse.ArgumentParser(prog=f"{PROGRAM} {name}", allow_abbrev=False)
+    if name == "list":
+        return parser
+    if name == "plan":
+        parser.add_argument("--id", required=True, metavar="ID", help="the node's id in the targets file")
+        parser.add_argument("operation", nargs="?", choices=OPERATIONS, help="this one only")
+        return parser
+    _add_nodes(parser, required=name != "history")
+    if name == "history":
+        parser.add_argument("--last", type=int, default=20, metavar="N", help="the last N entries (20)")
+        return parser
+    parser.add_argument("--parallel", type=_count, metavar="N", help="so many nodes at once (16)")
+    parser.add_argument("--fail-fast", action="store_true", help="begin no other node after the first that failed")
+    parser.add_argument(
+        "--serial", metavar="N|N%", help="so many nodes, or such a share of them, must end well before the next begin"
+    )
+    parser.add_argument(
+        "--progress", choices=("auto", "json", "none"), default="auto", help="how several nodes are followed on stderr"
+    )
+    parser.add_argument(
+        "--timeout", type=_seconds, metavar="SECONDS", help="how long the node lets the operation's script run"
+    )
+    parser.add_argument("--trust-on-first-use", action="store_true", help="take an unknown host key, and keep it")
+    if name in {"bootstrap", "harden", "rollback"}:
+        parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+    if name == "harden":
+        parser.add_argument("--confirm", action="store_true", help="also where listening ports would be dropped")
+    if name in {"harden", "rollback"}:
+        parser.add_argument(
+            "--rollback-after", type=_seconds, metavar="SECONDS", help="the node takes an unconfirmed change back then"
+        )
+    return parser
+
+
+def _add_nodes(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    nodes = parser.add_mutually_exclusive_group(required=required)
+    nodes.add_argument("--id", action="append", metavar="ID", help="a node's id in the targets file; may be repeated")
+    nodes.add_argument("--tag", action="append", metavar="TAG", help="every node with this tag; may be repeated")
+    nodes.add_argument("--all", action="store_true", help="every node of the targets file")
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 1000:
+        raise argparse.ArgumentTypeError("give a number, 1 to 1000")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 1 <= value <= 86400:
+        raise argparse.ArgumentTypeError("give seconds, 1 to 86400")
+    return value
