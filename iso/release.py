@@ -91,6 +91,7 @@ def facts(config: Config, paths: Paths, kernel_abi: str) -> dict[str, str]:
         "SUITE": config.suite,
         "KERNEL_ABI": kernel_abi,
         "NVIDIA_SOURCE": config.nvidia_source,
+        "NVIDIA_FLAVOUR": config.nvidia_flavour if config.with_nvidia else "none",
         "NVIDIA_VERSION": config.nvidia_version if config.with_nvidia else "none",
         "BUILD_DATE": date,
     }

@@ -22,7 +22,13 @@ if [ -z "$engine" ]; then
     engine=$(command -v podman || command -v docker) || die "neither podman nor docker is here: apt install podman"
 fi
 
-keys=
+# A file's own place on this machine.
+place() {
+    [ -f "$1" ] || die "$1: no such file"
+    realpath -- "$1"
+}
+
+keys='' sign_key='' sign_cert=''
 count=$#
 while [ "$count" -gt 0 ]; do
     word=$1
@@ -40,6 +46,14 @@ while [ "$count" -gt 0 ]; do
         keys=${word#*=}
         continue
         ;;
+    sign_key=*)
+        sign_key=$(place "${word#*=}")
+        word=sign_key=/run/sign_key
+        ;;
+    sign_cert=*)
+        sign_cert=$(place "${word#*=}")
+        word=sign_cert=/run/sign_cert
+        ;;
     -* | =*) die "no such option: $word" ;;
     *=*) ;;
     *) die "not a setting: $word" ;;
@@ -47,8 +61,7 @@ while [ "$count" -gt 0 ]; do
     set -- "$@" "$word"
 done
 if [ -n "$keys" ]; then
-    [ -f "$keys" ] || die "$keys: no such file"
-    keys=$(realpath -- "$keys")
+    keys=$(place "$keys")
     set -- --authorized-keys=/run/authorized_keys "$@"
 fi
 
@@ -102,5 +115,6 @@ fi
 
 # The container's own .venv: another release has another Python.
 run --rm ${keys:+-v "$keys:/run/authorized_keys:ro"} \
+    ${sign_key:+-v "$sign_key:/run/sign_key:ro"} ${sign_cert:+-v "$sign_cert:/run/sign_cert:ro"} \
     -v "$cache/venv-$suite:$root/.venv" -v "$cache:/root/.cache/bee-busnode/iso" -v "$private:/root/.config/bee-busnode/iso" \
     "$image" iso/build.sh "$@"

@@ -116,11 +116,24 @@ def test_a_container_build_is_the_same_command_in_a_privileged_container(checkou
     assert last.endswith("[iso/build.sh] [--authorized-keys=/run/authorized_keys] [nvidia=none]")
 
 
+def test_a_signing_key_is_shown_to_the_container_where_it_may_lie_anywhere(checkout: Path) -> None:
+    for name in ("our key", "our certificate"):
+        (checkout.parent / name).touch()
+    path = f"{checkout / 'bin'}:{os.environ['PATH']}"
+    pair = ["sign_key=our key", "sign_cert=our certificate"]
+    done = run(checkout, CONTAINER, *pair, BEE_CONTAINER_ENGINE="engine", PATH=path)
+    last = done.stdout.splitlines()[-1]
+    assert f"[{checkout.parent}/our key:/run/sign_key:ro]" in last
+    assert f"[{checkout.parent}/our certificate:/run/sign_cert:ro]" in last
+    assert last.endswith("[iso/build.sh] [sign_key=/run/sign_key] [sign_cert=/run/sign_cert]")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--authorized-keys"], "wants a file"),
         (["--authorized-keys=/nonexistent"], "/nonexistent: no such file"),
+        (["sign_key=/nonexistent"], "/nonexistent: no such file"),
         (["--privileged"], "no such option"),
         (["bash"], "not a setting"),
     ],

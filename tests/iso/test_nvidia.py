@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import shutil
 import struct
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -15,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iso import shell
 from iso.errors import BuildError
 from iso.stages import nvidia, nvidia_debian, nvidia_run
 from iso.stages.nvidia_toolchain import Toolchain, parse_compiler
@@ -196,6 +200,48 @@ def test_an_unpacked_installer_is_whole_or_says_what_it_lacks(tmp_path: Path, fl
         (tmp_path / part / "driver" / part).unlink()
         with pytest.raises(BuildError, match=f"the driver has no {Path(part).name} where it should be"):
             nvidia_run.located(tmp_path / part, wanted).require()
+
+
+# As much of NVIDIA's installer as the stage asks of it; it says who runs it, with which rights and which network.
+RUN_FILE = """#!/bin/sh
+[ "$*" = "--extract-only --target $3" ] || exit 9
+mkdir "$3"
+id -u >"$3/user"
+awk '/^CapEff|^CapBnd|^NoNewPrivs/ { print $2 }' /proc/self/status >"$3/rights"
+tail -n +3 /proc/net/dev | cut -d : -f 1 >"$3/interfaces"
+"""
+
+
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A folder that every user may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="bee-unpack-"))
+    folder.chmod(0o755)
+    yield folder
+    subprocess.run(["sudo", "-n", "rm", "-rf", folder] if os.geteuid() else ["rm", "-rf", folder], check=True)
+
+
+def unpack(folder: Path, content: str) -> Path:
+    installer, result = folder / "installer.run", folder / "result"
+    installer.write_text(content)
+    result.mkdir()
+    script = Path(__file__).parents[2] / "iso/builder/unpack-run.sh"
+    shell.run_isolated(["/bin/sh", str(script), str(installer), str(result / "driver")], folder / "log")
+    return result / "driver"
+
+
+def test_an_installer_is_unpacked_by_nobody_without_rights_or_network(reachable: Path) -> None:
+    driver = unpack(reachable, RUN_FILE)
+    assert (driver / "user").read_text() == "65534\n"
+    nothing = "0" * 16
+    assert (driver / "rights").read_text().split() == [nothing, nothing, "1"]
+    assert (driver / "interfaces").read_text().split() == ["lo"]
+
+
+@pytest.mark.parametrize(("content", "said"), [("#!/bin/sh\n", "is it NVIDIA's installer"), ("exit 3\n", "exit 3")])
+def test_a_file_that_does_not_unpack_fails(reachable: Path, content: str, said: str) -> None:
+    with pytest.raises(BuildError, match=said):
+        unpack(reachable, content)
 
 
 @pytest.fixture(scope="module")
