@@ -114,6 +114,8 @@ def test_an_ipv6_address_of_the_cable_wants_the_other_ends_interface(network: Ne
 @pytest.mark.parametrize(
     ("reason", "running", "calls"),
     [
+        # without a cable
+        ("FAIL", None, []),
         ("FAIL", 1, ["avahi-autoipd --check eno1", "avahi-autoipd --daemonize --syslog eno1"]),
         ("TIMEOUT", 1, ["avahi-autoipd --check eno1", "avahi-autoipd --daemonize --syslog eno1"]),
         ("FAIL", 0, ["avahi-autoipd --check eno1"]),
@@ -122,13 +124,14 @@ def test_an_ipv6_address_of_the_cable_wants_the_other_ends_interface(network: Ne
     ],
 )
 def test_a_link_local_address_is_looked_for_when_dhcp_failed_and_only_once(
-    world: World, reason: str, running: int, calls: list[str]
+    world: World, reason: str, running: int | None, calls: list[str]
 ) -> None:
+    world.file("sys/class/net/eno1/carrier", "0\n" if running is None else "1\n")
     world.tool("avahi-autoipd", f'[ "$1" != --check ] || exit {running}')
     hook = (OVERLAY / "etc/dhcp/dhclient-exit-hooks.d/zzz_avahi-autoipd").read_text()
     subprocess.run(
         ["dash", "-c", hook.replace("/usr/sbin/avahi-autoipd", "avahi-autoipd")],
-        env={"PATH": world.path, "reason": reason, "interface": "eno1"},
+        env={"PATH": world.path, "BEE_ROOT": str(world.root), "reason": reason, "interface": "eno1"},
         timeout=30,
         check=False,
     )
