@@ -53,6 +53,34 @@ def test_its_compiled_code_is_what_runs(program: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, run(program, "--version").stdout)
 
 
+WATCHED = """
+import runpy, sys
+compiled = []
+sys.addaudithook(lambda event, details: compiled.append(str(details[1])) if event == "compile" else None)
+program, *sys.argv[1:] = sys.argv[1:]
+try:
+    runpy.run_path(program, run_name="__main__")
+finally:
+    print(*[name for name in compiled if name.endswith(".py")], file=sys.stderr)
+"""
+
+
+def test_an_audit_compiles_no_module(program: Path) -> None:
+    command = [PYTHON, "-I", "-c", WATCHED, program, "audit", "--output", "-"]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == ""
+
+
+def test_a_module_without_compiled_code_would_be_noticed(program: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(program) as archive, zipfile.ZipFile(tmp_path / "bee", "w") as sources:
+        for name in archive.namelist():
+            if name != "bee/audit.pyc":
+                sources.writestr(name, archive.read(name))
+    command = [PYTHON, "-I", "-c", WATCHED, tmp_path / "bee", "audit", "--output", "-"]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1].endswith("bee/audit.py")
+
+
 def package(folder: Path) -> Path:
     top = folder / "demo"
     (top / "inner").mkdir(parents=True)

@@ -70,7 +70,7 @@ def main(words: list[str] | None = None) -> int:
         print(f"no unit has {' or '.join(map(repr, arguments.only))} in its title; --list names them", file=sys.stderr)
         return 2
     if arguments.list:
-        print("\n".join(f"{unit.title}  ({unit.budget})" for unit in chosen))
+        print("\n".join(f"{unit.title}  ({unit.budget}, code {unit.code()})" for unit in chosen))
         return 0
     print(f"seed {budget.seed}, {len(chosen)} units, results in {arguments.state}", flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -12,6 +12,7 @@ _HEAD = """\
 # What the long proofs have shown
 
 Written by `make torture ARGS=--summary`; [torture.md](torture.md) says how to run them and how to read this.
+`code` is a digest of what ran; where `make torture ARGS=--list` shows another, the code has changed since.
 """
 _COLUMNS = ("unit", "budget", "seed", "executions", "seconds", "processor seconds", "coverage", "code", "outcome")
 
