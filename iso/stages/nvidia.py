@@ -79,7 +79,8 @@ def _shared(job: Job) -> Path:
 def _is_built(job: Job) -> bool:
     """Whether one of the caches has the driver, so that nothing needs to be prepared."""
     own_key = key(job)
-    return any(cache.is_complete(place(job), own_key) for place in (entry, _shared))
+    # By names and sizes: what is in them is read when it is used (require_whole).
+    return any(cache.is_complete(place(job), own_key, content=False) for place in (entry, _shared))
 
 
 def _spared(job: Job) -> str | None:
@@ -91,7 +92,17 @@ def _spared(job: Job) -> str | None:
 def _kept(job: Job) -> str | None:
     if not job.config.with_nvidia:
         return "no driver is wanted"
-    return f"{entry(job).name} is complete" if cache.is_complete(entry(job), key(job)) else None
+    return f"{entry(job).name} is complete" if cache.is_complete(entry(job), key(job), content=False) else None
+
+
+def require_whole(job: Job) -> None:
+    """See that the built driver is what was built, byte by byte.
+
+    Raises:
+        BuildError: a part of it was changed or damaged since.
+    """
+    if not cache.is_complete(entry(job), key(job)):
+        raise BuildError(f"{entry(job)}: changed or damaged since it was built: remove that folder and build again")
 
 
 def _install_headers(job: Job) -> None:
@@ -226,6 +237,10 @@ def _keep(job: Job) -> None:
     lock.use(shared)
     if cache.is_complete(shared, own_key):
         cache.store(place, own_key, cache.copy_into(shared))
+    elif not Workshop.of(job).product.is_dir():
+        # By its sizes it was whole, so that nothing was built.
+        remove_tree(shared)
+        raise BuildError(f"{shared}: damaged since it was kept, and removed: build again")
     else:
         cache.store(place, own_key, lambda folder: _fill(job, folder))
         cache.store(shared, own_key, cache.copy_into(place))

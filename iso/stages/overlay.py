@@ -86,6 +86,7 @@ def _add_vendor_programs(job: Job) -> None:
 
 def _add_modules(job: Job) -> None:
     if job.config.with_nvidia:
+        nvidia.require_whole(job)
         entry = nvidia.entry(job)
         target = _folder(job.paths.overlay / "usr/local/lib/nvidia")
         for file in [*sorted(entry.glob("*.ko")), entry / nvidia.LOAD_ORDER, *entry.glob(nvidia.CERTIFICATE)]:

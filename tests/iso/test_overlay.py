@@ -210,6 +210,39 @@ def test_the_driver_goes_where_the_document_says(paths: Paths) -> None:
     assert not (staged / "lib").exists()
 
 
+def test_a_driver_that_was_damaged_in_place_never_reaches_the_image(paths: Paths) -> None:
+    chosen = config(nvidia_source="debian")
+    job = overlay.STAGE.job(chosen, paths)
+    cache.store(nvidia.entry(job), nvidia.key(job), driver)
+    module = nvidia.entry(job) / "nvidia.ko"
+    module.write_text("x" * module.stat().st_size)
+    run(overlay.STAGE, paths, chosen)
+    with pytest.raises(BuildError, match="changed or damaged since it was built: remove that folder"):
+        run(overlay.ADD_MODULES, paths, chosen)
+
+
+def test_a_shared_driver_that_was_damaged_is_removed_and_said(paths: Paths) -> None:
+    chosen = config(nvidia_source="debian")
+    job = nvidia.KEEP.job(chosen, paths)
+    shared = nvidia._shared(job)
+    cache.store(shared, nvidia.key(job), driver)
+    module = shared / "nvidia.ko"
+    module.write_text("x" * module.stat().st_size)
+    with pytest.raises(BuildError, match="damaged since it was kept, and removed: build again"):
+        run(nvidia.KEEP, paths, chosen)
+    assert not shared.exists()
+
+
+def test_a_driver_of_another_clone_is_taken_without_building(paths: Paths) -> None:
+    chosen = config(nvidia_source="debian")
+    job = nvidia.KEEP.job(chosen, paths)
+    cache.store(nvidia._shared(job), nvidia.key(job), driver)
+    assert all(stage.spared(job) for stage in nvidia.SUBSTAGES[:-1])
+    assert not nvidia.KEEP.spared(job)
+    run(nvidia.KEEP, paths, chosen)
+    assert nvidia.KEEP.spared(job)
+
+
 def test_a_stage_that_was_killed_half_way_can_run_again(paths: Paths) -> None:
     chosen = config(nvidia_source="debian")
     cache.store(nvidia.entry(overlay.STAGE.job(chosen, paths)), nvidia.key(overlay.STAGE.job(chosen, paths)), driver)
