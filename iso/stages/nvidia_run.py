@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from iso import build_root, lock
 from iso.build_root import Bind
-from iso.download import fetch
 from iso.errors import BuildError
 from iso.mirror import proxy_environment
 from iso.stages.nvidia_driver import Driver, Workshop
 from iso.tree import file_digest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from iso.apt import Archive
@@ -32,6 +32,13 @@ def places(job: Job) -> list[Path]:
     """Where the installer may lie, this checkout's own place first; the last is where a download goes."""
     file = name(job.config.nvidia_version)
     return [job.paths.dist / file, job.paths.cache / "downloads" / file]
+
+
+def fetch(url: str, sha256: str, target: Path, proxies: Mapping[str, str], say: Callable[[str], None]) -> None:
+    """`iso.download.fetch`, imported when it is used: HTTP and TLS are a tenth of a build with nothing to do."""
+    from iso import download  # noqa: PLC0415  # said above
+
+    download.fetch(url, sha256, target, proxies=proxies, say=say)
 
 
 def download(job: Job, _archive: Archive) -> None:
