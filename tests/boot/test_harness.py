@@ -114,6 +114,14 @@ def test_what_a_guest_sent_is_told_by_kind_and_destination(kinds: list[str], cut
     assert traffic.sent(recording[: len(recording) - cut], MAC) == set(kinds)
 
 
+def test_a_later_fragment_has_no_ports_to_tell() -> None:
+    first = bytearray(FRAMES["SSH"])
+    first[20] = 0x20  # more fragments follow
+    later = bytearray(ethernet(0x0800, ipv4(6, b"data")))
+    later[21] = 0xB9
+    assert traffic.sent(pcap([bytes(first), bytes(later)]), MAC) == {"SSH"}
+
+
 def test_a_recording_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="not a little-endian pcap file"):
         traffic.sent(b"", MAC)

@@ -43,7 +43,7 @@ def reached(iso: Path, key: Path, kept: Path) -> dict[str, Reached]:
         ):
             try:
                 ssh = guest.wait_for_serial("Started ssh.service", BOOT_LIMIT)
-                audit = guest.wait_for_serial(f"serial {SERVER.system.serial}", BOOT_LIMIT)
+                audit = guest.wait_for_serial(SERVER.system.serial, BOOT_LIMIT)
                 guest.wait_for_serial("bee login: ", BOOT_LIMIT)
                 recorded = b"" if network == NO_NIC else guest.wire.read_bytes()
                 assert "FAILED" not in guest.serial

@@ -29,7 +29,7 @@ def guest(iso: Path, key: Path, kept: Path) -> Iterator[Guest]:
             with timed("second boot, no cable, to the audit"):
                 machine.wait_for_serial("boot: ", BOOT_LOADER_LIMIT)
                 machine.type_on_serial(f"{LABEL}\r")
-                machine.wait_for_serial(f"serial {SERVER.system.serial}", BOOT_LIMIT)
+                machine.wait_for_serial(SERVER.system.serial, BOOT_LIMIT)
                 machine.wait_for_serial("bee login: ", BOOT_LIMIT)
             with timed("from the plugged cable to a log-in"):
                 machine.set_cable(plugged=True)

@@ -13,6 +13,7 @@ _IPV4, _IPV6 = 0x0800, 0x86DD
 _PROTOCOLS = {1: "ICMP", 2: "IGMP", 58: "ICMPv6"}
 _TCP, _UDP = 6, 17
 _HOP_BY_HOP = 0  # comes before multicast listener reports
+_FRAGMENT_OFFSET = 0x1FFF
 _SSH, _DHCP = 22, {67, 68}
 
 
@@ -34,9 +35,18 @@ def frames(recording: bytes) -> Iterator[bytes]:
 
 
 def sent(recording: bytes, mac: str) -> set[str]:
-    """Kinds of what the card with this address sent: DHCP, SSH (as a server), ARP …, or protocol and destination."""
+    """Kinds of what the card with this address sent: DHCP, SSH (as a server), ARP …, or protocol and destination.
+
+    QEMU's e1000e cuts a long segment into IP fragments: the first one has the ports and tells for all.
+    """
     source = bytes.fromhex(mac.replace(":", ""))
-    return {_kind(frame) for frame in frames(recording) if frame[6:12] == source}
+    own = (frame for frame in frames(recording) if frame[6:12] == source)
+    return {_kind(frame) for frame in own if not _is_later_fragment(frame)}
+
+
+def _is_later_fragment(frame: bytes) -> bool:
+    is_ipv4 = int.from_bytes(frame[12:14], "big") == _IPV4
+    return is_ipv4 and int.from_bytes(frame[20:22], "big") & _FRAGMENT_OFFSET != 0
 
 
 def _kind(frame: bytes) -> str:
