@@ -9,13 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.house.tree import files
 from tests.torture import runner
 from tests.torture.proofs import Report, Unit
+from tests.torture.signals import SIGNALS, STAGES
 from tests.torture.sources import ROOT, closure, module_file
 from tests.torture.targets import TARGETS
 
 # The time a program may take beyond its budget, to start and to end.
 _GRACE_SECONDS = 120.0
+# The first of them makes the image that the others compare with; each makes one more than its seconds allow.
+_BUILD_SECONDS = 1800.0
 _HERE = Path(__file__).parent
 
 
@@ -80,7 +84,36 @@ def properties(budget: Budget, folder: str = "tests/bee") -> list[Unit]:
     ]
 
 
-PROOFS: dict[str, Callable[[Budget], list[Unit]]] = {"growth": growth, "fuzz": fuzz, "property": properties}
+def signals(budget: Budget) -> list[Unit]:
+    """A build of the image, told to end at each of its stages with each of the signals."""
+    program = module_file("tests.torture.signals")
+    assert program is not None
+    built = [path for path in files() if path.is_relative_to(ROOT / "iso") or path.is_relative_to(ROOT / "bee")]
+    return [
+        Unit(
+            proof="signals",
+            name=f"{number} at {stage}",
+            budget=f"{budget.seconds:g} s",
+            seed=budget.seed,
+            command=(
+                *(sys.executable, "-m", "tests.torture.signals", number, stage, "--seed", str(budget.seed)),
+                *("--seconds", f"{budget.seconds:g}", "--place", str(budget.state / "signals")),
+            ),
+            read=runner.found,
+            limit=budget.seconds + _BUILD_SECONDS,
+            sources=(program, ROOT / "dodo.py", *built),
+        )
+        for number in SIGNALS
+        for stage in STAGES
+    ]
+
+
+PROOFS: dict[str, Callable[[Budget], list[Unit]]] = {
+    "growth": growth,
+    "fuzz": fuzz,
+    "property": properties,
+    "signals": signals,
+}
 
 
 def fuzzed(said: str, code: int) -> Report:

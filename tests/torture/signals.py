@@ -1,0 +1,190 @@
+"""A build told to end, at every stage: nothing of it is left, what it finished stands, the next makes the same image.
+
+python -m tests.torture.signals SIGNAL STAGE --seed N --seconds S --place FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from iso.mounts import mounted_below
+from tests.house.tree import ROOT
+
+SIGNALS = ("TERM", "INT", "KILL")
+# Without a driver: its stages are spared, and the image is the smaller one.
+STAGES = (
+    *("_kernel", "_password", "compile", "overlay", "authorize", "bee", "vendor", "modules", "nvidia_smi", "libraries"),
+    *("release", "motd", "workdir", "sync", "live_build", "iso"),
+)
+_SETTINGS = ("iso", "nvidia=none")
+# A killed build's namespaces end a little after it.
+_SECONDS_TO_END = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """A copy of this checkout to be tormented.
+
+    Attributes:
+        root: its folder.
+    """
+
+    root: Path
+
+    @classmethod
+    def copied(cls, place: Path) -> Checkout:
+        """The copy in a folder, with the files that this checkout has now; what it built stays."""
+        root = place / "checkout"
+        for folder in ("bee", "iso", "schemas"):
+            shutil.rmtree(root / folder, ignore_errors=True)
+        # With its links, of which the overlay has some.
+        listing = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True).stdout.decode()
+        for name in filter(None, names.split("\0")):
+            if name.startswith(("bee/", "iso/", "schemas/")) or name in {"dodo.py", "pyproject.toml"}:
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, root / name, follow_symlinks=False)
+        return cls(root)
+
+    def build(self) -> subprocess.Popen[str]:
+        """A build that prints its events."""
+        return subprocess.Popen(
+            [sys.executable, "-B", "-m", "doit", "--log-json", *_SETTINGS],
+            cwd=self.root,
+            env=os.environ | {"SOURCE_DATE_EPOCH": "1700000000"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            # Of its own, as a terminal gives it: what the harness gets is not meant for it.
+            start_new_session=True,
+        )
+
+    def built(self) -> tuple[str, list[dict[str, object]]]:
+        """The image's digest after a whole build, and the events of that build."""
+        with self.build() as build:
+            assert build.stdout
+            events = [json.loads(line) for line in build.stdout]
+        if build.returncode:
+            raise RuntimeError(f"a build ended with {build.returncode}: {events[-2:]}")
+        (image,) = (self.root / "dist").glob("*.iso")
+        with image.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest(), events
+
+    @property
+    def done(self) -> set[str]:
+        """The stages that have a stamp."""
+        return {file.name[3:] for file in (self.root / "dist/stamps").iterdir() if not file.name.endswith(".partial")}
+
+    def forget(self, stage: str) -> None:
+        """Have a stage and all after it run again, as a build does before it runs one."""
+        stamps = sorted((self.root / "dist/stamps").iterdir(), reverse=True)
+        (first,) = (file.name for file in stamps if file.name[3:] == stage)
+        for file in stamps:
+            if file.name >= first:
+                file.unlink()
+
+    def processes(self) -> list[str]:
+        """Command lines of all that works in it."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                where = str((process / "cwd").readlink())
+                mark = f"{self.root}/"
+                if process.name != str(os.getpid()) and (mark in f"{line} " or f"{where}/".startswith(mark)):
+                    found.append(line)
+        return found
+
+
+def torment(checkout: Checkout, number: signal.Signals, stage: str, delay: float, wanted: str) -> list[str]:
+    """What is wrong after a build was told to end at a stage, and after the next one.
+
+    Args:
+        checkout: with a finished build in it.
+        number: the signal.
+        stage: where.
+        delay: how many seconds after the stage began.
+        wanted: the digest of the image of a build that nobody disturbed.
+    """
+    checkout.forget(stage)
+    ended: set[str] = set()
+    with checkout.build() as build:
+        assert build.stdout
+        for line in build.stdout:
+            event = json.loads(line)
+            if event["event"] in {"finished", "cached"}:
+                ended.add(event["stage"])
+            if event["event"] == "started" and event["stage"] == stage:
+                time.sleep(delay)
+                build.send_signal(number)
+        # What it still said after the signal was read above, to the end.
+    wrong = []
+    limit = time.monotonic() + _SECONDS_TO_END
+    while (left := checkout.processes()) and time.monotonic() < limit:
+        time.sleep(0.2)
+    wrong += [f"still running: {line[:200]}" for line in left]
+    wrong += [f"still mounted: {point}" for point in mounted_below(checkout.root)]
+    done = checkout.done
+    wrong += [f"forgotten: {name}" for name in sorted(ended - done - {"nvidia"})]
+    image, events = checkout.built()
+    again = {event["stage"] for event in events if event["event"] == "finished"}
+    wrong += [f"done, and done again: {name}" for name in sorted(again & done)]
+    if image != wanted:
+        wrong.append(f"another image: {image} in place of {wanted}")
+    return wrong
+
+
+@contextlib.contextmanager
+def alone(place: Path) -> Iterator[None]:
+    """Have a folder for one harness at a time (flock(2))."""
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / ".lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def main(words: list[str] | None = None) -> int:
+    """Torment a build for a while, and print what was wrong."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("signal", choices=SIGNALS)
+    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--seconds", type=float, required=True, help="go on until they are over; at least once")
+    parser.add_argument("--place", type=Path, required=True, help="folder of the checkout's copy, kept for the next")
+    arguments = parser.parse_args(words)
+    # A shell starts a job in the background with INT ignored, and the build would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    choices = random.Random(f"{arguments.seed} {arguments.signal} {arguments.stage}")
+    end, rounds = time.monotonic() + arguments.seconds, 0
+    with alone(arguments.place):
+        checkout = Checkout.copied(arguments.place)
+        wanted, _ = checkout.built()
+        took = {
+            stage["name"]: stage["seconds"]
+            for stage in json.loads((checkout.root / "dist/build.json").read_bytes())["stages"]
+        }
+        while not rounds or time.monotonic() < end:
+            delay = choices.uniform(0, took[arguments.stage]) if arguments.stage in took else 0.0
+            rounds += 1
+            for wrong in torment(checkout, signal.Signals[f"SIG{arguments.signal}"], arguments.stage, delay, wanted):
+                print(f"FINDING {arguments.signal} {delay:.2f} s into {arguments.stage}: {wrong}")
+    print(f"executions: {rounds}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

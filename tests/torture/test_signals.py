@@ -1,0 +1,67 @@
+"""The harness that ends builds sees what it is there to see: on a small graph, good and bad."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.iso.test_commands import PLUGINS
+from tests.iso.test_graph import DOCUMENT, project
+from tests.torture.signals import SIGNALS, STAGES, Checkout, torment
+
+__all__ = ["project"]
+IMAGE = """
+    (here / "dist/small.iso").write_text((here / "input").read_text())
+    if (here / "dist/.slow").exists():
+        time.sleep(2)
+"""
+
+
+@pytest.fixture
+def checkout(project: Path) -> Checkout:
+    """Of a graph whose second stage makes an image and takes its time."""
+    (project / "pyproject.toml").write_text(PLUGINS)
+    dodo = (project / "dodo.py").read_text()
+    (project / "dodo.py").write_text(
+        dodo.replace('    if (here / "copied").read_text() == "slow":', f"{IMAGE}    if False:")
+    )
+    (project / "dist/.slow").touch()
+    return Checkout(project)
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_build_that_ends_well_has_no_findings(checkout: Checkout, name: str) -> None:
+    wanted, _ = checkout.built()
+    assert torment(checkout, signal.Signals[f"SIG{name}"], "check", 0.2, wanted) == []
+    assert torment(checkout, signal.Signals[f"SIG{name}"], "copy", 0.0, wanted) == []
+
+
+def test_what_a_build_leaves_running_is_found(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, _ = checkout.built()
+    monkeypatch.setattr("tests.torture.signals._SECONDS_TO_END", 1.0)
+    with subprocess.Popen(["sleep", "60"], cwd=checkout.root) as left:
+        findings = torment(checkout, signal.SIGTERM, "check", 0.1, wanted)
+        left.kill()
+    assert findings == ["still running: sleep 60 "]
+
+
+def test_another_image_is_found(checkout: Checkout) -> None:
+    (finding,) = torment(checkout, signal.SIGKILL, "check", 0.1, "what it was") if checkout.built() else ()
+    assert finding.startswith("another image: ")
+
+
+def test_a_stage_that_is_done_again_is_found(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, _ = checkout.built()
+    done = Checkout.done.fget
+    assert done
+    # As if the killed stage, too, had been remembered.
+    monkeypatch.setattr(Checkout, "done", property(lambda self: done(self) | {"check"}))
+    assert torment(checkout, signal.SIGKILL, "check", 0.1, wanted) == ["done, and done again: check"]
+
+
+def test_every_stage_of_a_build_without_a_driver_is_told_to_end() -> None:
+    spared = {"nvidia", *(name for name in DOCUMENT if name.startswith("nvidia:"))}
+    assert set(DOCUMENT) - spared <= set(STAGES)
