@@ -37,19 +37,17 @@ torture: ## the long proofs, from where they were stopped (settings: make tortur
 	@$(setup) test torture
 	@$(bin)/python -m tests.torture $(ARGS)
 
-<<<<<<< HEAD
 .PHONY: acceptance-full
 acceptance-full: ## the same with every way to boot: firmwares, media, menu entries, networks, releases
 	@test -x /usr/bin/python3 || $(setup) python
 	@/usr/bin/python3 -m iso.preflight acceptance
 	@$(setup) iso test acceptance
 	@$(bin)/pytest -m 'acceptance or acceptance_full' $(ARGS)
-=======
+
 .PHONY: bench
 bench: ## bee beside lshw and inxi, as ratios (settings: make bench ARGS='--runs 15 peers')
 	@$(setup) bench
 	@$(bin)/python -m benchmarks $(ARGS)
->>>>>>> 3b1ef19 (bee makes its records without dataclasses: an audit takes half the time; make bench holds it beside lshw and inxi)
 
 .PHONY: audit
 audit: ## this machine's hardware, as a table

@@ -34,6 +34,11 @@ def test_no_file_names_a_mirror_of_this_machine() -> None:
     assert not found
 
 
+def test_no_merge_was_left_undone() -> None:
+    marks = re.compile(rb"^(<{7} |>{7} |={7}$)", re.MULTILINE)
+    assert [str(path.relative_to(ROOT)) for path in files() if marks.search(path.read_bytes())] == []
+
+
 def test_what_judges_is_pinned_exactly_and_locked_as_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lock = (ROOT / "requirements.lock").read_text()
