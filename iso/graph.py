@@ -83,7 +83,7 @@ class Build:
         self.config = _configured(self.paths, settings)
         self.steps: list[Step] = []
         self._previous: list[str] = []
-        self._settings = settings
+        self.settings = settings
         self._ran: set[str] = set()
         self._lock: int | None = None
         shell.terminate_as_interrupt()
@@ -164,7 +164,7 @@ class Build:
 
     def _again(self, name: str) -> str:
         """The command that repeats one stage, with the settings of this build."""
-        settings = (f"{key}={value}" for key, value in self._settings.items())
+        settings = (f"{key}={value}" for key, value in self.settings.items())
         return shlex.join([".venv/bin/doit", "-s", name, *settings])
 
 

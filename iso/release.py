@@ -47,9 +47,13 @@ def git_commit(root: Path) -> str:
         root: the checkout.
     """
     try:
-        return _git(root, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+        # git describe --dirty would write the index, whatever it is told (git-status(1), "Background Refresh").
+        said = _git(root, "status", "--porcelain=v2", "--branch", "--untracked-files=no").splitlines()
     except BuildError:
         return "unknown"
+    commit = next((line.split()[2] for line in said if line.startswith("# branch.oid ")), "(initial)")
+    dirty = any(not line.startswith("#") for line in said)
+    return "unknown" if commit == "(initial)" else f"{commit}{'-dirty' if dirty else ''}"
 
 
 def source_date(paths: Paths) -> int:

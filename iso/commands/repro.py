@@ -1,0 +1,47 @@
+"""`doit repro`: whether the same inputs give the same bytes."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from iso import repro
+from iso.commands.question import Question
+from iso.errors import BuildError
+from iso.tree import file_digest
+
+
+class Repro(Question):
+    """Build twice and compare, or compare two images."""
+
+    name = "repro"
+    doc_purpose = "build the image twice, from nothing, in other folders, and compare; or compare two images"
+    doc_usage = "[SETTING=VALUE]... | ONE.iso OTHER.iso"
+
+    def answer(self) -> int:
+        """Say the digest of both, or what differs and where both are kept.
+
+        Raises:
+            BuildError: an image is missing, or a build failed.
+        """
+        images = [Path(word) for word in self.words]
+        if len(images) not in {0, 2}:
+            raise BuildError("doit repro takes two images, or none to build two of this checkout")
+        if missing := [str(image) for image in images if not image.is_file()]:
+            raise BuildError(f"{missing[0]}: no such file")
+        # For large files that may stay (FHS): /tmp is often in memory.
+        place = Path(tempfile.mkdtemp(prefix="bee-repro-", dir="/var/tmp"))
+        if not images:
+            images = [self._built(place, name) for name in ("first", "second")]
+        found = repro.differences(images[0], images[1], place / "unpacked")
+        if not found:
+            print(f"identical: sha256 {file_digest(images[0])}")
+            repro.discard(place)
+            return 0
+        print(f"{len(found)} differences:", *found[: repro.LINES], sep="\n  ")
+        print(*repro.diffoscope(images[0], images[1]), f"kept in {place}", sep="\n")
+        return 1
+
+    def _built(self, place: Path, name: str) -> Path:
+        (place / name).mkdir()
+        return repro.cold_build(self.build.paths.root, place / name, self.build.settings)

@@ -1,0 +1,81 @@
+"""doit repro: two cold builds of this tree elsewhere, compared byte for byte; a difference is named by its file."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from iso import repro
+from tests.iso.test_commands import PLUGINS, state
+from tests.iso.test_graph import doit, project
+
+__all__ = ["project"]
+
+
+def image(place: Path, name: str, content: str, inside: str) -> Path:
+    """A real ISO with a real squashfs in it."""
+    tree, live = place / f"{name}.tree", place / f"{name}.system"
+    (tree / "live").mkdir(parents=True)
+    live.mkdir()
+    (tree / "menu.cfg").write_text(content)
+    (live / "motd").write_text(inside)
+    squashfs = tree / "live/filesystem.squashfs"
+    subprocess.run(["mksquashfs", live, squashfs, "-quiet", "-no-progress", "-all-time", "0"], check=True)
+    iso = place / f"{name}.iso"
+    subprocess.run(["xorriso", "-as", "mkisofs", "-quiet", "-o", iso, tree], check=True, capture_output=True)
+    return iso
+
+
+def test_the_file_that_differs_is_named_in_the_iso_and_in_the_system(tmp_path: Path) -> None:
+    one, other = image(tmp_path, "one", "a", "x"), image(tmp_path, "other", "b", "y")
+    (tmp_path / "place").mkdir()
+    names = [line.partition(":")[0] for line in repro.differences(one, other, tmp_path / "place")]
+    assert names == ["filesystem/motd", "menu.cfg"]
+    assert repro.differences(one, one, tmp_path / "nowhere") == []
+
+
+@pytest.fixture
+def tree(project: Path) -> Path:
+    """A git checkout whose last stage makes an image."""
+    (project / "pyproject.toml").write_text(PLUGINS)
+    dodo = (project / "dodo.py").read_text()
+    made = '    (here / "dist/a.iso").write_text((here / "input").read_text() + EXTRA)\n'
+    (project / "dodo.py").write_text(f'EXTRA = ""\n{dodo}'.replace("def check(job):\n", f"def check(job):\n{made}"))
+    (project / ".gitignore").write_text("/dist/\n__pycache__/\n")
+    (project / "iso/vendor").mkdir(parents=True)
+    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]):
+        subprocess.run(["git", *words], cwd=project, check=True)
+    return project
+
+
+def test_the_same_tree_gives_the_same_image_and_nothing_of_it_is_changed(tree: Path) -> None:
+    before = state(tree)
+    done = doit(tree, "repro", "suite=bookworm")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("identical: sha256 ")
+    assert state(tree) == before
+
+
+def test_a_wrong_question_is_one_line(tree: Path) -> None:
+    assert (
+        doit(tree, "repro", "one.iso").stderr == "doit repro takes two images, or none to build two of this checkout\n"
+    )
+    assert doit(tree, "repro", "one.iso", "two.iso").stderr == "one.iso: no such file\n"
+
+
+def test_a_copy_is_of_the_same_commit_and_has_what_is_not_committed(tree: Path, tmp_path: Path) -> None:
+    (tree / "new").write_text("not committed")
+    (tree / "iso/vendor/storcli64").write_text("program")
+    (tree / "dist/kernel-abi").touch()
+    (place := tmp_path / "place").mkdir()
+    copy = repro.copy_of(tree, place)
+    assert (copy / "new").read_text() == "not committed"
+    assert (copy / "iso/vendor/storcli64").exists()
+    assert not (copy / "dist").exists()
+    commits = [
+        subprocess.run(["git", "describe", "--always", "--dirty"], cwd=where, capture_output=True, check=True).stdout
+        for where in (tree, copy)
+    ]
+    assert commits[0] == commits[1]
