@@ -10,7 +10,7 @@
 # shellcheck disable=SC2317 # the checks are called by their names
 set -u
 
-checks='release kernel one-kernel bee tools no-package-manager
+checks='release kernel one-kernel bee tools no-package-manager no-archives
     service-bee-sshsetup service-ssh service-bee-network service-bee-nvidia service-bee-audit failed-units
     ssh-order ssh-policy host-keys passwords no-network-wait lan
     nouveau nvidia-files nvidia-libs nvidia-modules nvidia-symbols nvidia-nodes nvidia-smi
@@ -115,6 +115,13 @@ check_no_package_manager() {
         esac
     done
     echo "no package manager ran since boot"
+}
+
+check_no_archives() {
+    named=$(grep -rhE '^[[:space:]]*(deb|deb-src|URIs:)[[:space:]]' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null | head -n 1)
+    # A URL may hold a password.
+    [ -z "$named" ] || fail "apt has a source: $(echo "$named" | sed 's#://[^ ]*@#://#')"
+    echo "apt knows no archive"
 }
 
 # --- the boot sequence

@@ -61,6 +61,11 @@ BREAKAGES = {
         "echo less install | dpkg --set-selections; touch -d 2001-01-01 /var/lib/dpkg/*",
         "written since boot: /var/lib/dpkg/",
     ),
+    "no-archives": Breakage(
+        "echo 'deb http://me:geheim@mirror.invalid/debian trixie main' >/etc/apt/sources.list",
+        "rm /etc/apt/sources.list",
+        "apt has a source: deb http://mirror.invalid/debian",
+    ),
     "service-bee-sshsetup": _stopped("bee-sshsetup"),
     "service-ssh": _stopped("ssh"),
     "service-bee-network": _stopped("bee-network"),
