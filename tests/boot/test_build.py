@@ -1,0 +1,47 @@
+"""What a real build says of itself beside its image is true, and it changed nothing of the sources."""
+
+from __future__ import annotations
+
+import calendar
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests.house.tree import ROOT, files
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+
+
+@pytest.fixture(scope="module")
+def report(iso: Path) -> dict[str, Any]:
+    """The report beside the image."""
+    value: dict[str, Any] = json.loads(iso.with_name("build.json").read_bytes())
+    return value
+
+
+def test_it_is_valid_and_of_this_image(iso: Path, report: dict[str, Any]) -> None:
+    schema = json.loads((ROOT / "schemas/build.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(report)
+    (last,) = (stage for stage in report["stages"] if stage["name"] == "live_build")
+    with iso.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    assert last["outputs"][f"dist/{iso.name}"] == {"sha256": digest, "size": iso.stat().st_size}
+    assert report["tools"].keys() >= {"live-build", "mmdebstrap", "squashfs-tools", "xorriso"}
+    assert any("assemble.sh" in word for command in last["commands"] for word in command)
+
+
+def test_no_source_was_written_while_it_was_built(report: dict[str, Any]) -> None:
+    began = [stage["began"] for stage in report["stages"] if stage["began"] and not stage["cached"]]
+    if not began:
+        # Nothing had to run.
+        return
+    first = calendar.timegm(time.strptime(min(began), "%Y-%m-%dT%H:%M:%SZ"))
+    last = calendar.timegm(time.strptime(report["finished"], "%Y-%m-%dT%H:%M:%SZ"))
+    sources = [path for path in files() if path.is_relative_to(ROOT / "iso") or path.is_relative_to(ROOT / "bee")]
+    written = [str(path.relative_to(ROOT)) for path in sources if first < path.stat().st_mtime < last]
+    assert written == []
