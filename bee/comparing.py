@@ -16,7 +16,7 @@ from bee.streams import show
 if TYPE_CHECKING:
     import argparse
 
-    from bee.expectation import Expectation
+    from bee.comparison.expectation import Expectation
 
 SAME, DIFFERENT = 0, 1
 AS_EXPECTED, DEVIATES = 0, 1
@@ -24,7 +24,7 @@ AS_EXPECTED, DEVIATES = 0, 1
 
 def diff(arguments: argparse.Namespace) -> int:
     """`bee diff`: what has changed between two audits, a line each; 1 when there is anything to say, as diff(1)."""
-    from bee.differences import differences
+    from bee.comparison.differences import differences
     from bee.views import diff as view
 
     if arguments.old == arguments.new == "-":
@@ -49,7 +49,7 @@ def diff(arguments: argparse.Namespace) -> int:
 
 def expect(arguments: argparse.Namespace) -> int:
     """`bee expect`: what every machine of a rack must be, made from the audit of one; what to look at, on stderr."""
-    from bee import expectation
+    from bee.comparison import expectation
 
     found = reading.records(reading.audit(arguments.file)[0], arguments.file)
     document = expectation.made_from(found)
@@ -66,7 +66,7 @@ def expect(arguments: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """`bee check`: every deviation of an audit from an expectation, a line each."""
-    from bee.deviations import deviations
+    from bee.comparison.deviations import deviations
 
     if arguments.against == arguments.file == "-":
         raise BadInputError("check: stdin can be the audit or the expectation; give the other one's file")
@@ -84,7 +84,7 @@ def _expectation(path: str) -> Expectation:
     Raises:
         BadInputError: it cannot be read, is no expectation, or of a version that this bee does not know.
     """
-    from bee import expectation
+    from bee.comparison import expectation
     from bee.typed_json import MalformedError
 
     document = reading.json_of(reading.content_of(path, "expectation"), path, "expectation")

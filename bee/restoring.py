@@ -7,8 +7,8 @@ from dataclasses import is_dataclass
 from types import UnionType
 from typing import TYPE_CHECKING, cast, get_args, get_origin
 
+from bee.comparison.roles import hints
 from bee.model import Audit, printable
-from bee.roles import hints
 from bee.typed_json import MalformedError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from bee.views.document import size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bee.differences import Difference
+    from bee.comparison.differences import Difference
     from bee.model import Audit
 
 DIFF_VERSION = 1

@@ -40,8 +40,9 @@ def module(place: int | None, serial: str | None, size: int = 2**35) -> Slot:
 
 
 def disk(place: int, serial: str | None, name: str | None = None) -> Disk:
-    """A SATA disk at a port of one controller, with no identity but its serial number."""
-    return replace(DISK, name=name or f"sd{'abcdefghijklmnop'[place]}", hctl=f"{place}:0:0:0", serial=serial, wwn=None)
+    """A SATA disk at a port of one controller, in no bay that is known, with no identity but its serial number."""
+    name = name or f"sd{'abcdefghijklmnop'[place]}"
+    return replace(DISK, name=name, hctl=f"{place}:0:0:0", slot=None, serial=serial, wwn=None)
 
 
 def supply(place: int, serial: str | None) -> Supply:

@@ -110,7 +110,9 @@ def test_a_file_that_one_may_not_read(tmp_path: Path, arguments: tuple[str, ...]
     path = tmp_path / "bad.json"
     path.write_bytes(AUDIT)
     path.chmod(0)
-    program = f"import os, sys; sys.path[:] = {sys.path!r}; from bee import cli, arguments; import bee.differences"
+    program = (
+        f"import os, sys; sys.path[:] = {sys.path!r}; from bee import cli, arguments; import bee.comparison.differences"
+    )
     if os.geteuid() == 0:
         program += "; os.setgroups([]); os.setgid(65534); os.setuid(65534)"
     words = tuple(word.format(bad=path, good=path, golden=GOLDEN) for word in arguments)

@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 
 from bee import model
 from bee.audit import serialise
-from bee.differences import CHANGES, Difference, differences
+from bee.comparison.differences import CHANGES, Difference, differences
+from bee.comparison.parts import KINDS, place_fields
+from bee.comparison.roles import Role, hints, roles
+from bee.comparison.seeing import step_of_rule
 from bee.health import RULES
 from bee.model import Audit, Finding
-from bee.parts import KINDS, place_fields
 from bee.redaction import is_identity
 from bee.restoring import audit as restored
-from bee.roles import Role, hints, roles
-from bee.seeing import step_of_rule
 from bee.views import diff as view
 from tests.bee.racks import (
     ANY_MACHINE,
@@ -69,7 +69,7 @@ def test_every_field_has_one_role_or_holds_records_that_are_compared(record: typ
         ]
         role = roles(record).get(name)
         if role is None:
-            assert inside, f"{record.__name__}.{name} has no role in bee/roles.py"
+            assert inside, f"{record.__name__}.{name} has no role in bee/comparison/roles.py"
         if is_identity(name):
             assert role in {Role.IDENTITY, Role.REPEATED}, f"{record.__name__}.{name}"
     assert set(roles(record)) <= set(hints(record))
@@ -205,6 +205,14 @@ def test_hosts_that_the_kernel_numbers_anew_are_no_moves() -> None:
     assert len(said(old, machine(disks=(disk(4, "A"), disk(5, "B"), disk(7, "C"))))) == 3
     # One that has stayed: the hosts have their numbers, and the others have moved.
     assert len(said(old, machine(disks=(disk(0, "A"), disk(5, "B"), disk(6, "C"))))) == 2
+
+
+def test_a_bay_says_where_a_disk_is_whatever_the_kernel_calls_its_port() -> None:
+    old = machine(disks=(replace(disk(0, "A"), slot="Slot 01"), replace(disk(1, "B"), slot="Slot 02")))
+    again = machine(disks=(replace(disk(6, "A"), slot="Slot 01"), replace(disk(4, "B"), slot="Slot 02")))
+    assert said(old, again) == []
+    swapped = machine(disks=(replace(disk(0, "A"), slot="Slot 02"), replace(disk(1, "B"), slot="Slot 01")))
+    assert [line.split()[0] for line in said(old, swapped)] == ["moved", "moved"]
 
 
 def test_as_many_as_are_gone_are_told_though_one_serial_is_on_all() -> None:

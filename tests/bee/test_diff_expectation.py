@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bee import expectation
 from bee.audit import serialise
-from bee.deviations import deviations
-from bee.expectation import made_from, own, read
+from bee.comparison import expectation
+from bee.comparison.deviations import deviations
+from bee.comparison.expectation import made_from, own, read
+from bee.comparison.parts import KINDS
+from bee.comparison.roles import Role, roles
 from bee.model import Audit, Disk, Finding
-from bee.parts import KINDS
-from bee.roles import Role, roles
 from bee.typed_json import MalformedError
 from tests.bee.racks import ANY_MACHINE, SEEN, SERVER, disk, machine, module
 from tests.bee.recorded import audit, without

@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bee import model
-from bee.matching import Candidate, match
-from bee.parts import KINDS, Surroundings, listed_as, place_fields, renumbered, strings
-from bee.roles import ROUGH_SHARE, Role, hints, roles
-from bee.seeing import doubtful, listed, optional_tool, saw_bmc, saw_finding, step_of_rule, whole, why
+from bee.comparison.matching import Candidate, match
+from bee.comparison.parts import KINDS, Surroundings, listed_as, place_fields, renumbered, strings
+from bee.comparison.roles import ROUGH_SHARE, Role, hints, roles
+from bee.comparison.seeing import doubtful, listed, optional_tool, saw_bmc, saw_finding, step_of_rule, whole, why
 from bee.views.document import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bee.matching import Matched
+    from bee.comparison.matching import Matched
     from bee.model import Audit, Finding
 
 # In the order in which they are shown.
@@ -351,21 +351,24 @@ def _content(part: object) -> str:
 
 def _moved(matched: Matched[object]) -> Iterable[tuple[Candidate[object], Candidate[object]]]:
     """The pairs whose places differ in something that both audits know."""
-    pairs = defaultdict(list)
+    behind: dict[str, list[tuple[model.Disk, model.Disk]]] = defaultdict(list)
     for before, after in matched.pairs:
-        pairs[before.place[0] if isinstance(before.part, model.Disk) else None].append((before, after))
-    for controller, together in pairs.items():
-        if controller is None or not renumbered((_two(a.place), _two(b.place)) for a, b in together):
-            yield from (pair for pair in together if _elsewhere(*pair))
+        if isinstance(before.part, model.Disk) and isinstance(after.part, model.Disk) and before.part.pci_address:
+            behind[before.part.pci_address].append((before.part, after.part))
+    same = {controller for controller, pairs in behind.items() if renumbered(pairs)}
+    for before, after in matched.pairs:
+        alike = isinstance(before.part, model.Disk) and before.part.pci_address in same
+        if not alike and _elsewhere(before, after):
+            yield before, after
 
 
 def _elsewhere(before: Candidate[object], after: Candidate[object]) -> bool:
-    fields = len(place_fields(type(before.part)))
-    return any(a != b and None not in (a, b) for a, b in zip(before.place[:fields], after.place, strict=False))
-
-
-def _two(place: tuple[str | None, ...]) -> tuple[str | None, str | None]:
-    return (place[0], place[1]) if len(place) > 1 else (None, None)
+    fields = place_fields(type(before.part))
+    places = list(zip(before.place[: len(fields)], after.place, strict=False))
+    # A bay is where a disk sits; the kernel's addresses tell only where no bay is known.
+    if isinstance(before.part, model.Disk) and fields[0] == "slot" and places and None not in places[0]:
+        places = places[:1]
+    return any(a != b and None not in (a, b) for a, b in places)
 
 
 def _key(finding: Finding, old_names: dict[str, str]) -> tuple[str, str]:

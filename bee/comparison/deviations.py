@@ -6,16 +6,16 @@ from collections import deque
 from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, cast, get_args
 
-from bee.expectation import holds, own, said
-from bee.parts import KINDS, place_fields, strings
+from bee.comparison.expectation import holds, own, said
+from bee.comparison.parts import KINDS, place_fields, strings
+from bee.comparison.roles import hints
+from bee.comparison.seeing import list_seen, whole, why
 from bee.restoring import inner
-from bee.roles import hints
-from bee.seeing import list_seen, whole, why
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bee.expectation import Constraints, Expectation
+    from bee.comparison.expectation import Constraints, Expectation
     from bee.model import Audit
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, cast, get_args, get_origin
 
 from bee import model
+from bee.comparison.parts import KINDS, Surroundings
+from bee.comparison.roles import ROUGH_SHARE, Role, hints, roles
+from bee.comparison.seeing import whole
 from bee.health import RULES
 from bee.model import Audit, printable
-from bee.parts import KINDS, Surroundings
 from bee.restoring import inner, nullable, scalar
-from bee.roles import ROUGH_SHARE, Role, hints, roles
-from bee.seeing import whole
 from bee.typed_json import MalformedError
 
 if TYPE_CHECKING:

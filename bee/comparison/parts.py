@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bee import model
+from bee.comparison.roles import Role, roles
 from bee.model import PciDevice
-from bee.roles import Role, roles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -177,15 +177,18 @@ def _lead_to_gpus(devices: Iterable[PciDevice]) -> frozenset[str]:
     return frozenset(found)
 
 
-def renumbered(moves: Iterable[tuple[tuple[str | None, ...], tuple[str | None, ...]]]) -> bool:
-    """Whether these disks' old and new (controller, SCSI address) differ by the host's number alone, by one distance.
+def renumbered(pairs: Iterable[tuple[model.Disk, model.Disk]]) -> bool:
+    """Whether the old and new SCSI addresses of one controller's disks differ by the host's number alone, all alike.
 
-    The kernel numbers hosts as their drivers load: several disks that all moved alike have not moved.
+    The kernel numbers hosts as their drivers load: several disks that all moved by one distance have not moved.
     """
     distances = set()
     count = 0
-    for (old_controller, old), (new_controller, new) in moves:
-        if old is None or new is None or old_controller != new_controller or _HOST.sub("", old) != _HOST.sub("", new):
+    for before, after in pairs:
+        old, new = before.hctl, after.hctl
+        if old is None or new is None or before.pci_address != after.pci_address or before.slot != after.slot:
+            return False
+        if _HOST.sub("", old) != _HOST.sub("", new):
             return False
         distances.add(int(new.partition(":")[0]) - int(old.partition(":")[0]))
         count += 1
