@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iso import graph
+from iso.graph import tasks as graph
 from iso.stages import compile as compiling
 from iso.stages import kernel, live_build, nvidia, overlay
 

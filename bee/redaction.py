@@ -53,8 +53,9 @@ _NVME_ID = rf"(?<=nvme\.){_HEX}{{4}}-{_HEX}+-{_HEX}+-{_HEX}{{8}}{_END}"
 _FORM = f"(?P<uuid>{_UUID})|(?P<mac>{_MAC})|(?P<wwn>{_WWN})|(?P<eui>{_EUI})|(?P<nvme>{_NVME_ID})"
 _FORMS = re.compile(_FORM, re.IGNORECASE)
 # smartctl prints a WWN as three numbers, and an EUI-64 as two.
-_WWN_NUMBERS = re.compile(r'("naa"\s*:\s*)(\d{1,2})(\s*,\s*"oui"\s*:\s*)(\d{1,8})(\s*,\s*"id"\s*:\s*)(\d{1,11})')
-_EUI_NUMBERS = re.compile(r'("oui"\s*:\s*)(\d{1,8})(\s*,\s*"ext_id"\s*:\s*)(\d{1,13})')
+_WWN_NUMBERS = re.compile(r'"wwn"\s*:\s*\{[^{}]{0,200}\}')
+_EUI_NUMBERS = re.compile(r'"eui64"\s*:\s*\{[^{}]{0,200}\}')
+_MEMBER = re.compile(r'("(naa|oui|id|ext_id)"\s*:\s*)(\d{1,13})(?!\d)')
 # A shorter value is replaced in its own field alone: "7" is everywhere, and "2400" is a speed.
 _MIN_WORD = 4
 _MIN_NUMBER = 8
@@ -82,7 +83,17 @@ class Redactor:
             return [self._document(item, name) for item in value]
         if not isinstance(value, str):
             return value
+        if name == "notes" and is_identity(value):
+            return self._note(value)
         return self.pseudonym(value) if is_identity(name) else self.text(value)
+
+    def _note(self, note: str) -> str:
+        """A note of what tools say of an identity: what it quotes is one, however short."""
+        pieces, end = [], 0
+        for match in _QUOTED.finditer(note):
+            pieces += [self.text(note[end : match.start(1)]), self.pseudonym(match[1])]
+            end = match.end(1)
+        return "".join([*pieces, self.text(note[end:])])
 
     def recording(self, recording: Recording, document: object) -> Recording:
         """The recording of which `document` is the audit, with every identity replaced."""
@@ -194,15 +205,21 @@ class Redactor:
         return value[:start] + digits[0] + self._hash(digits)[: len(digits) - 1]
 
     def _wwn_numbers(self, match: re.Match[str]) -> str:
-        number = f"{int(match[2]):x}{int(match[4]):06x}{int(match[6]):09x}"
+        found = _members(match[0])
+        if found.keys() != {"naa", "oui", "id"}:
+            return match[0]
+        number = f"{found['naa']:x}{found['oui']:06x}{found['id']:09x}"
         if len(number) != 16:
             return match[0]
         new = self._hexadecimal(number, 0)
-        return f"{match[1]}{match[2]}{match[3]}{int(new[1:7], 16)}{match[5]}{int(new[7:], 16)}"
+        return _with_members(match[0], {"oui": int(new[1:7], 16), "id": int(new[7:], 16)})
 
     def _eui_numbers(self, match: re.Match[str]) -> str:
-        new = self._hexadecimal(f"{int(match[2]):06x}{int(match[4]):010x}", 0)
-        return f"{match[1]}{int(new[:6], 16)}{match[3]}{int(new[6:16], 16)}"
+        found = _members(match[0])
+        if found.keys() != {"oui", "ext_id"}:
+            return match[0]
+        new = self._hexadecimal(f"{found['oui']:06x}{found['ext_id']:010x}", 0)
+        return _with_members(match[0], {"oui": int(new[:6], 16), "ext_id": int(new[6:16], 16)})
 
     def _hash(self, value: str) -> str:
         """32 hexadecimal digits, the same for upper and lower case."""
@@ -214,6 +231,15 @@ def audit(content: bytes, redactor: Redactor) -> bytes:
     """The bytes of an audit's file, redacted."""
     document = redactor.document(json.loads(content))
     return (json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2) + "\n").encode()
+
+
+def _members(record: str) -> dict[str, int]:
+    """The numbers of a WWN or EUI as smartctl's JSON has them, in whatever order somebody saved them."""
+    return {match[2]: int(match[3]) for match in _MEMBER.finditer(record)}
+
+
+def _with_members(record: str, numbers: dict[str, int]) -> str:
+    return _MEMBER.sub(lambda match: f"{match[1]}{numbers.get(match[2], match[3])}", record)
 
 
 def _is_number(word: str) -> bool:

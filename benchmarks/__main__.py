@@ -156,7 +156,7 @@ def main() -> int:
     missed = 0
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder, "bee")
-        subprocess.run([*PYTHON, str(ROOT / "iso/zipapp.py"), str(ROOT / "bee"), str(program)], check=True)
+        subprocess.run([*PYTHON, str(ROOT / "iso/image/zipapp.py"), str(ROOT / "bee"), str(program)], check=True)
         print(
             f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; median (least to most), {arguments.runs} runs"
         )

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iso import cache, lock, shell
+from iso.archive.mirror import proxy_environment
 from iso.isolation import owner
-from iso.mirror import proxy_environment
 from iso.tree import digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from iso.apt import Archive
+    from iso.archive.apt import Archive
     from iso.paths import Paths
 
 # mmdebstrap's variant, and what is installed beside it.

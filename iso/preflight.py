@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iso.apt_sources import FORMAT, parse_index_targets
+from iso.archive.sources import FORMAT, parse_index_targets
 from iso.paths import Paths
 
 if TYPE_CHECKING:

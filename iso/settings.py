@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from iso import authorized_keys
+from iso.image import authorized_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,7 @@ def _keys_file(value: str) -> str | None:
 
 
 def _any(_value: str) -> str | None:
-    """Checked with its partner, once both are known (iso.signing)."""
+    """Checked with its partner, once both are known (iso.image.signing)."""
     return None
 
 

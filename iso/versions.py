@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iso import signing, vendor
 from iso.errors import BadInputError
+from iso.image import signing, vendor
 from iso.settings import CHECKS, PIN_OR_NEWEST, SNAPSHOT_FIELD, VERSIONS_CHECKS
 from iso.urls import shown
 

@@ -4,7 +4,7 @@
 #     WORKDIR    the prepared live-build folder, left as it is
 #     ROOT       an empty folder in which the build happens
 #     BOOTSTRAP  tar file of a minimal system of the CD's release
-#     LOADERS    tree of the signed boot loaders (iso/boot_loaders.py)
+#     LOADERS    tree of the signed boot loaders (iso/image/boot_loaders.py)
 #     PACKAGES   folder of .deb files kept from one build to the next
 #     STEM       what the results are named by, each complete or not at all: STEM.iso, and for booting over the network
 #                STEM.vmlinuz, STEM.initrd.img and STEM.squashfs

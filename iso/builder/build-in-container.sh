@@ -83,7 +83,7 @@ run() {
         -v "$root:$root" -w "$root" "$@"
 }
 
-# The first of apt's sources whose release is named like this and that is Debian's by its label (iso/apt_sources.py).
+# The first of apt's sources whose release is named like this and that is Debian's by its label (iso/archive/sources.py).
 archive() {
     apt-get indextargets --format "\$(RELEASE)|\$(COMPONENT)|\$(REPO_URI)|\$(ORIGIN)|\$(LABEL)" 'Created-By: Packages' |
         awk -F '|' -v named="$1" -v label="$2" '$1 ~ named && $2 == "main" && $3 ~ /^https?:/ &&

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iso import versions
-from iso.apt import newest_kernel
+from iso.archive.apt import newest_kernel
 from iso.commands.question import Question
 from iso.errors import BuildError
+from iso.graph.stamps import replace_file
 from iso.stages import kernel
-from iso.stamps import replace_file
 
 PIN = "DEBIAN_KERNEL_ABI"
 

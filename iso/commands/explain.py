@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iso.commands.question import Question
-from iso.verdict import verdicts
+from iso.graph.verdict import verdicts
 
 if TYPE_CHECKING:
-    from iso.verdict import Verdict
+    from iso.graph.verdict import Verdict
 
 # So many reasons stand on a stage's line; the others are counted.
 _SHOWN = 3

@@ -5,16 +5,16 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from iso import report
 from iso.commands.question import Question
 from iso.errors import BuildError
-from iso.graph import REPORT
-from iso.progress import places
-from iso.terminal import clock
-from iso.verdict import verdicts
+from iso.graph import report
+from iso.graph.progress import places
+from iso.graph.tasks import REPORT
+from iso.graph.terminal import clock
+from iso.graph.verdict import verdicts
 
 if TYPE_CHECKING:
-    from iso.stage import Step
+    from iso.graph.stage import Step
 
 
 class Plan(Question):

@@ -12,8 +12,8 @@ from doit.exceptions import InvalidCommand
 from iso.errors import BadInputError, BuildError
 
 if TYPE_CHECKING:
-    from iso.graph import Build
-    from iso.stage import Step
+    from iso.graph.stage import Step
+    from iso.graph.tasks import Build
 
 
 class Question(DoitCmdBase, abc.ABC):  # type: ignore[misc]  # doit has no types

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from iso import repro
 from iso.commands.question import Question
 from iso.errors import BuildError
+from iso.graph import repro
 from iso.tree import file_digest
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from doit.cmd_run import Run as DoitRun
 
-from iso.progress import JsonLines
+from iso.graph.progress import JsonLines
 
 
 class Run(DoitRun):  # type: ignore[misc]  # doit has no types

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from iso import build_root, zipapp
+from iso import build_root
 from iso.build_root import Bind
-from iso.inputs import Inputs
+from iso.graph.inputs import Inputs
+from iso.graph.stage import Job, Stage
+from iso.image import zipapp
 from iso.mounts import remove_tree
-from iso.stage import Job, Stage
 from iso.stages.kernel import archive_of, known_archive
 from iso.tree import file_digest, listing
 
@@ -26,7 +27,7 @@ def _binds(job: Job) -> list[Bind]:
     ]
 
 
-_COMMAND = ["/usr/bin/python3", "-I", "/source/iso/zipapp.py", "/source/bee", "/result/bee"]
+_COMMAND = ["/usr/bin/python3", "-I", "/source/iso/image/zipapp.py", "/source/bee", "/result/bee"]
 
 
 def _cmdline(job: Job) -> list[list[str]]:
@@ -48,7 +49,7 @@ def _inputs(job: Job) -> Inputs:
     return Inputs(
         files=listing(job.paths.bee, "bee")
         | listing(job.paths.schemas, "schemas")
-        | {"iso/zipapp.py": file_digest(Path(zipapp.__file__))},
+        | {"iso/image/zipapp.py": file_digest(Path(zipapp.__file__))},
         settings={"suite": job.config.suite},
     )
 

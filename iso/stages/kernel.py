@@ -6,11 +6,12 @@ import dataclasses
 import functools
 from typing import TYPE_CHECKING
 
-from iso import lock, mirror
-from iso.apt import Archive, choose_kernel
+from iso import lock
+from iso.archive import mirror
+from iso.archive.apt import Archive, choose_kernel
 from iso.errors import BuildError
-from iso.inputs import Inputs
-from iso.stage import Job, Stage
+from iso.graph.inputs import Inputs
+from iso.graph.stage import Job, Stage
 from iso.stages.nvidia_toolchain import Toolchain
 
 if TYPE_CHECKING:

@@ -6,11 +6,13 @@ import re
 import shutil
 from pathlib import Path
 
-from iso import boot_loaders, build_root, checksums, lock, mirror, packages, release, shell
-from iso.inputs import Inputs
+from iso import build_root, checksums, lock, packages, shell
+from iso.archive import mirror
+from iso.graph.inputs import Inputs
+from iso.graph.stage import Job, Stage
+from iso.image import boot_loaders, release
 from iso.isolation import owner
 from iso.mounts import remove_tree
-from iso.stage import Job, Stage
 from iso.stages.kernel import archive_of, kernel_abi, known_archive, require_kernel
 from iso.tree import listing
 

@@ -6,14 +6,15 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iso import build_root, cache, lock, shell, signing
-from iso import load_order as ordering
+from iso import build_root, cache, lock, shell
 from iso.build_root import Bind
 from iso.errors import BuildError
-from iso.inputs import Inputs
-from iso.load_order import load_order, parse_modules_dep
+from iso.graph.inputs import Inputs
+from iso.graph.stage import Job, Stage
+from iso.image import load_order as ordering
+from iso.image import signing
+from iso.image.load_order import load_order, parse_modules_dep
 from iso.mounts import remove_tree
-from iso.stage import Job, Stage
 from iso.stages import nvidia_debian, nvidia_driver, nvidia_run
 from iso.stages.kernel import archive_of, choose_toolchain, kernel_abi, require_kernel
 from iso.stages.nvidia_driver import Driver, Source, Workshop

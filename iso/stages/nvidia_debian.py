@@ -11,8 +11,8 @@ from iso.stages.nvidia_driver import Driver, Workshop
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from iso.apt import Archive
-    from iso.stage import Job
+    from iso.archive.apt import Archive
+    from iso.graph.stage import Job
     from iso.versions import Config
 
 # The sources of the kernel modules, by flavour; each is a package with a tar file of the same name.

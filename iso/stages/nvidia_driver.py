@@ -10,8 +10,8 @@ from iso.errors import BuildError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from iso.apt import Archive
-    from iso.stage import Job
+    from iso.archive.apt import Archive
+    from iso.graph.stage import Job
     from iso.versions import Config
 
 

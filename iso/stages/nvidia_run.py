@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iso import build_root, lock
+from iso.archive.mirror import proxy_environment
 from iso.build_root import Bind
 from iso.errors import BuildError
-from iso.mirror import proxy_environment
 from iso.stages.nvidia_driver import Driver, Workshop
 from iso.tree import file_digest
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from iso.apt import Archive
-    from iso.stage import Job
+    from iso.archive.apt import Archive
+    from iso.graph.stage import Job
     from iso.versions import Config
 
 UNPACK = "unpack-run.sh"

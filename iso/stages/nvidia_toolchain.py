@@ -12,7 +12,7 @@ from iso.stages import nvidia_debian
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from iso.apt import Archive
+    from iso.archive.apt import Archive
     from iso.versions import Config
 
 

@@ -6,11 +6,11 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from iso import password, release, vendor
 from iso.errors import BuildError
-from iso.inputs import Inputs
+from iso.graph.inputs import Inputs
+from iso.graph.stage import Job, Stage
+from iso.image import password, release, vendor
 from iso.mounts import remove_tree
-from iso.stage import Job, Stage
 from iso.stages import nvidia
 from iso.stages.kernel import kernel_abi
 from iso.tree import file_digest, listing, walk

@@ -13,8 +13,8 @@ from typing import IO
 
 import pytest
 
+from iso.image.release import bee_version
 from iso.paths import Paths
-from iso.release import bee_version
 from iso.versions import configure
 from tests.boot.qemu import BOOT_LIMIT, QEMU, guests_left
 from tests.house.tree import BIN, ROOT

@@ -10,7 +10,7 @@ from iso.versions import Config
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from iso.stage import Job, Stage
+    from iso.graph.stage import Job, Stage
 
 ABI = "6.12.1+deb13-amd64"
 MOTD = "bee @BEE_VERSION@ on @SUITE@, Linux @KERNEL_ABI@, NVIDIA @NVIDIA_VERSION@\n"

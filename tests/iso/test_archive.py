@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iso import mirror, shell
-from iso.apt import abi_order, choose_kernel, parse_kernels
-from iso.apt_sources import parse_index_targets
+from iso import shell
+from iso.archive import mirror
+from iso.archive.apt import abi_order, choose_kernel, parse_kernels
+from iso.archive.mirror import Mirror
+from iso.archive.sources import parse_index_targets
 from iso.errors import BuildError
-from iso.mirror import Mirror
 from iso.stages import kernel, nvidia_debian
 from tests.iso.checkout import config, make_checkout
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iso.authorized_keys import KEY_TYPES, is_public_key, problems
+from iso.image.authorized_keys import KEY_TYPES, is_public_key, problems
 
 if TYPE_CHECKING:
     from pathlib import Path

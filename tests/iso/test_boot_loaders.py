@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from iso import boot_loaders
-from iso.apt import Archive
+from iso.archive.apt import Archive
+from iso.archive.mirror import Mirror
 from iso.errors import BuildError
-from iso.mirror import Mirror
+from iso.image import boot_loaders
 from iso.paths import Paths
 
 FILES = {

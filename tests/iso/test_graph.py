@@ -21,10 +21,11 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, {str(ROOT)!r})
-from iso import graph, shell
+from iso import shell
+from iso.graph import tasks as graph
 from iso.errors import BuildError
-from iso.stage import Stage
-from iso.inputs import Inputs
+from iso.graph.stage import Stage
+from iso.graph.inputs import Inputs
 from iso.tree import listing
 
 DOIT_CONFIG = graph.DOIT_CONFIG

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iso.inputs import Inputs
+from iso.graph.inputs import Inputs
 
 parts = st.dictionaries(st.text(max_size=4), st.text(max_size=4), max_size=4)
 inputs = st.builds(Inputs, parts, parts, parts)

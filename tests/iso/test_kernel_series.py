@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from iso.apt import choose_kernel
+from iso.archive.apt import choose_kernel
 from iso.errors import BuildError
 
 BOOKWORM = ["6.1.0-54-amd64", "6.1.0-56-amd64", "6.12.107+deb12-amd64", "6.12.117+deb12-amd64"]

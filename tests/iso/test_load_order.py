@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iso.errors import BuildError
-from iso.load_order import NVIDIA_FOLDER, load_order, module_name, parse_modules_dep
+from iso.image.load_order import NVIDIA_FOLDER, load_order, module_name, parse_modules_dep
 
 ABI = "6.12.1+deb13-amd64"
 MODULES_DEP = """\

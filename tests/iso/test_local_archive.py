@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iso import apt_faults
-from iso.apt import Archive
+from iso.archive import faults as apt_faults
+from iso.archive.apt import Archive
+from iso.archive.mirror import Mirror
 from iso.errors import BuildError
-from iso.mirror import Mirror
 
 TIME = "20260131T000000Z"
 ABI = "6.12.1+deb13-amd64"
@@ -154,7 +154,7 @@ def serving(built: Site) -> Iterator[Site]:
 def site(built: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     for variable in ("http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr("iso.apt._CARRIED", ())
+    monkeypatch.setattr("iso.archive.apt._CARRIED", ())
     options = Archive.options.fget
     assert options
     # Without the patience that a real mirror deserves.

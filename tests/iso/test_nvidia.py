@@ -26,9 +26,9 @@ from tests.iso.checkout import ABI, config, make_checkout
 from tests.iso.test_builder import make_module
 
 if TYPE_CHECKING:
-    from iso.apt import Archive
+    from iso.archive.apt import Archive
+    from iso.graph.stage import Job
     from iso.paths import Paths
-    from iso.stage import Job
 
 INSTALLER = b"#!/bin/sh\n"
 DIGEST = hashlib.sha256(INSTALLER).hexdigest()

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from iso import cache, mirror, password
+from iso import cache
+from iso.archive import mirror
+from iso.archive.mirror import Mirror
 from iso.errors import BuildError
-from iso.mirror import Mirror
+from iso.image import password
 from iso.stages import live_build, nvidia, overlay
 from iso.tree import tree_digest, walk
 from tests.iso.checkout import ABI, config, make_checkout, run
 
 if TYPE_CHECKING:
+    from iso.graph.stage import Stage
     from iso.paths import Paths
-    from iso.stage import Stage
 
 PUBLIC_KEY = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me@example\n"
 ALL = (

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iso import password
 from iso.errors import BuildError
-from iso.password import Password
+from iso.image import password
+from iso.image.password import Password
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iso.progress import Lines, places
-from iso.terminal import LiveLine, clock, last_line
+from iso.graph.progress import Lines, places
+from iso.graph.terminal import LiveLine, clock, last_line
 from tests.iso.test_commands import PLUGINS
 from tests.iso.test_graph import DOIT, doit, project
 

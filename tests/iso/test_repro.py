@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from iso import repro
+from iso.graph import repro
 from tests.iso.test_commands import PLUGINS, state
 from tests.iso.test_graph import doit, project
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from iso import signing
+from iso.image import signing
 
 
 @pytest.fixture(scope="module")

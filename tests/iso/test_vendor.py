@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iso import vendor
 from iso.errors import BadInputError
+from iso.image import vendor
 from iso.versions import load
 from tests.iso.checkout import make_checkout
 

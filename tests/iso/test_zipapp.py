@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from iso import zipapp
+from iso.image import zipapp
 
 ROOT = Path(__file__).parents[2]
 PYTHON = "/usr/bin/python3"

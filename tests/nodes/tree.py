@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from iso import apt_sources
+from iso.archive import sources as apt_sources
 from tests.nodes import process
 
 # What a Debian server has before anybody prepared it.

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iso.inputs import Inputs
+from iso.graph.inputs import Inputs
 from iso.tree import file_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from iso.graph.stamps import Stamp
     from iso.paths import Paths
-    from iso.stamps import Stamp
     from iso.versions import Config
 
 # What the mirror's answer is called among the inputs of a stage that asks.

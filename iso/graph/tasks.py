@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 from doit import doit_cmd
 from doit.exceptions import TaskFailed
 
-from iso import lock, report, shell
+from iso import lock, shell
 from iso.errors import BadInputError, BuildError, explained
-from iso.inputs import Inputs
+from iso.graph import report
+from iso.graph.inputs import Inputs
+from iso.graph.progress import Lines
+from iso.graph.stage import Stage, Step
+from iso.graph.stamps import Done, Stamp, outputs_of
+from iso.graph.verdict import reasons
 from iso.paths import Paths
-from iso.progress import Lines
-from iso.stage import Stage, Step
-from iso.stamps import Done, Stamp, outputs_of
-from iso.verdict import reasons
 from iso.versions import Config, load
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ REPORT = "iso"
 
 
 # Tasks are listed as they are defined, with their subtasks; what a stage prints is shown.
-# doit keeps nothing: it would write only when it ends, and a killed build must be remembered as it was (iso.stamps).
+# doit keeps nothing: it would write only when it ends, and a killed build must be remembered as it was (stamps.py).
 DOIT_CONFIG = {
     "default_tasks": ["iso"],
     "sort": "definition",

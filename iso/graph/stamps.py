@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from iso.inputs import Inputs
+from iso.graph.inputs import Inputs
 from iso.tree import file_digest
 
 if TYPE_CHECKING:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iso.errors import BuildError
-from iso.stage import ANSWER
+from iso.graph.stage import ANSWER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from iso.inputs import Inputs
-    from iso.stage import Step
-    from iso.stamps import Done
+    from iso.graph.inputs import Inputs
+    from iso.graph.stage import Step
+    from iso.graph.stamps import Done
 
 NOT_DONE = "not done yet"
 

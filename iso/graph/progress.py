@@ -11,13 +11,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 from doit.exceptions import TaskFailed
 
-from iso import report
-from iso.terminal import LiveLine, clock, last_line
+from iso.graph import report
+from iso.graph.terminal import LiveLine, clock, last_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from iso.stage import Step
+    from iso.graph.stage import Step
 
 _NUMBERED = re.compile(r"([0-9]+)([a-z]?)\. (.*)")
 

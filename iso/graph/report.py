@@ -11,16 +11,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from iso import packages, release
+from iso import packages
 from iso.errors import BuildError
-from iso.stamps import replace_file
+from iso.graph.stamps import replace_file
+from iso.image import release
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from iso.graph.stage import Step
+    from iso.graph.stamps import Done
     from iso.paths import Paths
-    from iso.stage import Step
-    from iso.stamps import Done
     from iso.versions import Config
 
 FORMAT = 1

@@ -6,14 +6,15 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iso import apt_faults, shell
+from iso import shell
+from iso.archive import faults as apt_faults
 from iso.errors import BuildError
 from iso.tree import digest, file_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from iso.mirror import Mirror
+    from iso.archive.mirror import Mirror
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 COMPONENTS = "main contrib non-free non-free-firmware"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iso import remembered, shell
-from iso.apt_sources import FORMAT, parse_index_targets
+from iso.archive.sources import FORMAT, parse_index_targets
 from iso.errors import BuildError
 
 if TYPE_CHECKING:

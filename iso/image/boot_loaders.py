@@ -13,7 +13,7 @@ from iso.tree import digest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from iso.apt import Archive
+    from iso.archive.apt import Archive
     from iso.paths import Paths
 
 # Each package with the file of it that is taken, and where live-build looks for that in the system's tree. It puts what

@@ -1,0 +1,1 @@
+"""What goes onto the image: checked or made here, put in its place by the stages."""
