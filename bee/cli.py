@@ -35,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bee: {error}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
+        from bee import interruption
+
+        interruption.over()
         print("bee: interrupted", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:

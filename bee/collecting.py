@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import sys
 import time
 from typing import TYPE_CHECKING
 
 from bee import audit as flow
-from bee import settings
+from bee import interruption, settings
 from bee.commands import show_summary
 from bee.errors import BadInputError
 from bee.machine import Live
@@ -35,7 +34,7 @@ NOT_SAVED = 3
 
 def audit(arguments: argparse.Namespace) -> int:
     """`bee audit`: JSON to the file (or stdout), the summary to stdout (or stderr, when stdout carries the JSON)."""
-    _end_in_order()
+    interruption.end_in_order()
     if arguments.save_to_usb and arguments.source is not None:
         raise BadInputError("--save-to-usb has no meaning with --from: it saves what this machine is")
     # The audit of another machine must not by itself replace the one of this.
@@ -108,7 +107,7 @@ def record(arguments: argparse.Namespace) -> int:
     """`bee record`: everything that an audit of this machine would look at, in one archive."""
     from bee import recording
 
-    _end_in_order()
+    interruption.end_in_order()
 
     def see() -> bytes:
         chosen, log = _settings(arguments), _Log(arguments)
@@ -227,16 +226,3 @@ class _Log:
     def release(self, redact: Callable[[str], str]) -> None:
         for text in self._held or ():
             print(f"bee: {printable(redact(text))}", file=sys.stderr)
-
-
-def _end_in_order() -> None:
-    """A terminated or hung-up audit ends as an interrupted one does: the tools under way are taken down with it."""
-    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-
-    def interrupt(*_: object) -> None:
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    for number in numbers:
-        signal.signal(number, interrupt)

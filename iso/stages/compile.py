@@ -22,7 +22,7 @@ def _binds(job: Job) -> list[Bind]:
     return [
         Bind(job.paths.bee, "/source/bee"),
         Bind(job.paths.schemas, "/source/schemas"),
-        Bind(Path(zipapp.__file__).parent, "/source/iso"),
+        Bind(Path(zipapp.__file__).parent, "/source/iso/image"),
         Bind(_result(job), "/result", writable=True),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import subprocess
@@ -73,7 +74,11 @@ def project(tmp_path: Path) -> Path:
 
 
 def doit(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*DOIT, *arguments], cwd=project, capture_output=True, text=True, check=False)
+    # What is compiled on the way would be a change of the project's folder.
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [*DOIT, *arguments], cwd=project, capture_output=True, text=True, check=False, env=environment
+    )
 
 
 def runs(project: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import ipaddress
 import os
 import subprocess
@@ -23,13 +22,10 @@ SCRIPT = SCRIPTS / "static_addresses.py"
 
 
 def _module() -> ModuleType:
-    """The script as a module; it is no part of a package."""
-    spec = importlib.util.spec_from_file_location("static_addresses", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    """The script as a module; it is no part of a package, and no compiled copy may lie among the image's sources."""
+    module = ModuleType("static_addresses")
+    sys.modules[module.__name__] = module
+    exec(compile(SCRIPT.read_text(), SCRIPT, "exec"), module.__dict__)
     return module
 
 
