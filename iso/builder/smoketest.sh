@@ -11,8 +11,9 @@
 set -u
 
 checks='release kernel one-kernel bee tools no-package-manager no-archives
-    service-bee-sshsetup service-ssh service-bee-network service-bee-nvidia service-bee-audit failed-units
-    ssh-order ssh-policy host-keys passwords no-network-wait lan
+    service-bee-sshsetup service-ssh service-bee-network service-bee-addresses service-bee-nvidia service-bee-audit
+    failed-units
+    ssh-order ssh-policy host-keys passwords shell no-network-wait lan addresses stick
     nouveau nvidia-files nvidia-libs nvidia-modules nvidia-symbols nvidia-nodes nvidia-smi
     audit audit-fresh audit-collectors audit-nvidia'
 
@@ -95,7 +96,7 @@ check_bee() {
 }
 
 check_tools() {
-    for tool in dmidecode lsblk smartctl nvme lspci ipmitool qrencode dhclient insmod; do
+    for tool in dmidecode lsblk smartctl nvme lspci ipmitool qrencode dhclient avahi-autoipd insmod; do
         command -v "$tool" >/dev/null || fail "$tool is not in the image"
     done
     echo "every tool of the audit is in the image"
@@ -180,6 +181,20 @@ check_passwords() {
     if [ -e "$marker" ]; then echo "root has the build's password, nobody else has one"; else echo "nobody has a password"; fi
 }
 
+check_shell() {
+    state=$(systemctl is-active bee-shell.service)
+    case " $(cat /proc/cmdline) " in
+    *' bee.shell=tty1 '*)
+        [ "$state" = active ] || fail "bee.shell=tty1 was asked for, and bee-shell.service is $state"
+        echo "root's shell is on tty1, by bee.shell=tty1"
+        ;;
+    *)
+        [ "$state" = inactive ] || fail "bee-shell.service is $state, and bee.shell=tty1 was not asked for"
+        echo "no shell without a log-in"
+        ;;
+    esac
+}
+
 check_no_network_wait() {
     if systemctl is-active --quiet network-online.target; then fail "network-online.target is active: something waited for it"; fi
     for unit in bee-sshsetup bee-nvidia bee-audit ssh; do
@@ -211,6 +226,23 @@ check_lan() {
         exit 0
     done
     fail "no address, or nobody answers, on:$physical"
+}
+
+check_addresses() {
+    told=/run/bee-addresses.issue
+    for address in $(ip -o address show up scope global | awk '!/ tentative/ { split($4, part, "/"); print part[1] }'); do
+        grep -qF "ssh root@$address" "$told" 2>/dev/null || fail "$told does not tell of $address"
+    done
+    [ -s "$told" ] || skip "no address"
+    echo "the consoles tell how to log in at $(grep -c . "$told") addresses"
+}
+
+# What a stick labelled BEE needs, in the image: nothing can be fetched where it is plugged in.
+check_stick() {
+    for module in usb-storage uas sd_mod vfat nls_cp437 nls_ascii exfat ext4; do
+        modinfo -n "$module" >/dev/null 2>&1 || fail "the kernel has no $module"
+    done
+    echo "USB sticks with vfat, exfat and ext4 can be written"
 }
 
 # --- NVIDIA

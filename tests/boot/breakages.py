@@ -69,6 +69,7 @@ BREAKAGES = {
     "service-bee-sshsetup": _stopped("bee-sshsetup"),
     "service-ssh": _stopped("ssh"),
     "service-bee-network": _stopped("bee-network"),
+    "service-bee-addresses": _stopped("bee-addresses"),
     "service-bee-nvidia": _stopped("bee-nvidia"),
     "service-bee-audit": _stopped("bee-audit"),
     "failed-units": Breakage(
@@ -84,6 +85,11 @@ BREAKAGES = {
     "passwords": Breakage(
         "echo 'nobody:$6$salt$hash' | chpasswd -e", "echo 'nobody:*' | chpasswd -e", "nobody has a password"
     ),
+    "shell": Breakage(
+        f"sed 's/$/ bee.shell=tty1/' /proc/cmdline >{SAVED}; mount --bind {SAVED} /proc/cmdline",
+        "umount /proc/cmdline",
+        "bee.shell=tty1 was asked for, and bee-shell.service is inactive",
+    ),
     "no-network-wait": Breakage(
         "systemctl start network-online.target",
         "systemctl stop network-online.target",
@@ -94,6 +100,12 @@ BREAKAGES = {
         f">{SAVED}; ip -4 address flush scope global",
         f"ip address add $(cat {SAVED})",
         "no address, or nobody answers",
+    ),
+    "addresses": _without("/run/bee-addresses.issue", "does not tell of"),
+    "stick": Breakage(
+        "mv /lib/modules/$(uname -r)/modules.dep.bin /run/; mv /lib/modules/$(uname -r)/modules.dep /run/",
+        "mv /run/modules.dep.bin /run/modules.dep /lib/modules/$(uname -r)/",
+        "the kernel has no usb-storage",
     ),
     "nouveau": Breakage("modprobe nouveau", "modprobe -r nouveau", "nouveau is loaded"),
     "nvidia-files": _without("/usr/local/lib/nvidia/nvidia-uvm.ko", "nvidia-uvm.ko, which is missing"),

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,8 @@ from tests.boot.start import NO_NIC, Start
 
 if TYPE_CHECKING:
     from tests.boot.hardware import Hardware
+    from tests.boot.lan import Lan
+    from tests.boot.usb_stick import Stick
 
 QEMU = "qemu-system-x86_64"
 BOOT_LIMIT = 20 * 60  # seconds, from power-on to a log-in
@@ -120,6 +122,8 @@ class Guest:
         self._folder = folder
         self._key = key
         self.port = port
+        self._through: tuple[str, ...] = ()
+        self._address = "127.0.0.1"
         self._process = process
         self._began = time.monotonic()
 
@@ -134,6 +138,14 @@ class Guest:
         """The same of any serial line."""
         log = self._folder / f"serial{line}.log"
         return CONTROL_SEQUENCE.sub("", log.read_text(errors="replace")) if log.exists() else ""
+
+    def wait_for(self, happened: Callable[[], bool], what: str, limit: float) -> None:
+        """Wait until something is so; `what` names it.
+
+        Raises:
+            GuestError: it is not within `limit` seconds, or the guest stopped.
+        """
+        self._wait(happened, what, limit, pause=0.2)
 
     def wait_for_serial(self, text: str, limit: float, line: int = 0) -> float:
         """Wait until a serial line has said `text`; seconds from power-on until then.
@@ -176,7 +188,34 @@ class Guest:
         """Plug or unplug the network card's cable."""
         self._monitor("set_link", name="nic0", up=plugged)
 
+    # -- power, keyboard and USB
+
+    def power_off(self) -> None:
+        """Cut the power."""
+        self._process.kill()
+        self._process.wait()
+
+    def type_on_keyboard(self, keys: Iterable[str]) -> None:
+        """Press keys, by QEMU's names of them (`a`, `spc`, `shift-dot`, `ret`)."""
+        for key in keys:
+            pressed = [{"type": "qcode", "data": name} for name in key.split("-")]
+            self._monitor("send-key", keys=pressed)
+            time.sleep(0.1)
+
+    def throttle(self, drive: str, bytes_per_second: int) -> None:
+        """Let a drive read and write no faster."""
+        no_limit = dict.fromkeys(("bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"), 0)
+        self._monitor("block_set_io_throttle", device=f"{drive}-image", bps=bytes_per_second, **no_limit)
+
+    def pull_out(self, device: str) -> None:
+        """Take a USB device away, whatever it is being used for."""
+        self._monitor("device_del", id=device)
+
     # -- a shell in the guest
+
+    def log_in_at(self, address: str, lan: Lan) -> None:
+        """From now on commands go to that address, from the other end of the guest's cable."""
+        self._address, self.port, self._through = address, 22, tuple(lan.inside())
 
     def run(self, command: str, *, stdin: str = "", limit: float = 120, check: bool = True) -> Answer:
         """Run a shell command as root over SSH, with the key that was built into the image.
@@ -212,7 +251,8 @@ class Guest:
             "LogLevel": "ERROR",
         }
         configured = [argument for name, value in settings.items() for argument in ("-o", f"{name}={value}")]
-        return ["ssh", "-F", "none", *configured, *options, "-p", str(self.port), "root@127.0.0.1"]
+        ssh = ["ssh", "-F", "none", *configured, *options, "-p", str(self.port), f"root@{self._address}"]
+        return [*self._through, *ssh]
 
     def wait_for_login(self, limit: float = BOOT_LIMIT) -> None:
         """Wait until a command runs over SSH: the forwarded port accepts long before anything listens behind it.
@@ -260,7 +300,14 @@ class Guest:
 
 @contextlib.contextmanager
 def boot(
-    iso: Path, hardware: Hardware, key: Path, start: Start = DEFAULT_START, *, cable: bool = True
+    iso: Path,
+    hardware: Hardware,
+    key: Path,
+    start: Start = DEFAULT_START,
+    *,
+    cable: bool = True,
+    lan: Lan | None = None,
+    stick: Stick | None = None,
 ) -> Iterator[Guest]:
     """Power a machine on with the image as its medium; at the end it and its files are gone.
 
@@ -270,15 +317,23 @@ def boot(
         key: private key of root's account in the image.
         start: firmware, medium and network.
         cable: whether the network card's cable is plugged in from the start.
+        lan: what is at the other end of the cable; without it a network of QEMU's own, with DHCP.
+        stick: in a USB socket from the start.
     """
     _sweep()
     folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))  # short: a socket's path has at most 107 bytes
     try:
         port = free_port()
         with (folder / "qemu.log").open("wb") as log:
-            process = subprocess.Popen(
-                _command(iso, hardware, start, folder, port), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+            network = lan.nic_arguments(hardware.nic) if lan else nic_arguments(hardware.nic, start, port, folder)
+            command = [
+                # The kernel kills QEMU when the test's process dies, however it dies.
+                *("setpriv", "--pdeathsig", "KILL", *(lan.inside() if lan else ())),
+                *_command(iso, hardware, start, folder),
+                *network,
+                *(stick.arguments() if stick else ()),
+            ]
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             guest = Guest(folder, key, port, process)
             _await_monitor(folder, process)
@@ -309,14 +364,13 @@ def _await_monitor(folder: Path, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.05)
 
 
-def _command(iso: Path, hardware: Hardware, start: Start, folder: Path, port: int) -> list[str]:
-    # setpriv: the kernel kills QEMU when the test's process dies, however it dies. -S: nothing runs before `cont`.
+def _command(iso: Path, hardware: Hardware, start: Start, folder: Path) -> list[str]:
+    # -S: nothing runs before `cont`.
     return [
-        *("setpriv", "--pdeathsig", "KILL", QEMU, *accelerator(iso)),
+        *(QEMU, *accelerator(iso)),
         *("-nodefaults", "-vga", "std", "-display", "none", "-no-reboot", "-S"),
         *start_arguments(start, folder),
         *hardware_arguments(hardware, folder),
-        *nic_arguments(hardware.nic, start, port, folder),
         *medium_arguments(start, iso),
         *serial_arguments(folder),
         *("-qmp", f"unix:{folder}/monitor.sock,server=on,wait=off"),
