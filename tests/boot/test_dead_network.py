@@ -20,7 +20,7 @@ from tests.boot.smoke import SMOKETEST, verdicts
 from tests.boot.usb_stick import DRIVE, Stick
 from tests.house.tree import ROOT
 
-pytestmark = [pytest.mark.acceptance_full, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
 STATIC, LINK_LOCAL_PEER, LEASED = "198.51.100.7", "169.254.99.1", "198.51.100.8"
 OPERATOR = ("198.51.100.1/24", f"{LINK_LOCAL_PEER}/16")
