@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from iso.commands.question import Question
-from iso.errors import BuildError
+from iso.errors import BuildError, explained
 from iso.graph import report
 from iso.graph.progress import places
 from iso.graph.tasks import REPORT
@@ -49,7 +49,7 @@ def commands(step: Step) -> list[str]:
     try:
         return [shlex.join(command) for command in step.stage.cmdline(step.job)]
     except (BuildError, OSError) as error:
-        return [f"# known when the stages before it have run: {error}"]
+        return [f"# known when the stages before it have run: {explained(error)}"]
 
 
 def _total(running: list[Step]) -> str:

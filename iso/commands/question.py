@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
-from iso.errors import BadInputError, BuildError
+from iso.errors import BadInputError, BuildError, explained
 
 if TYPE_CHECKING:
     from iso.graph.stage import Step
@@ -20,8 +20,8 @@ class Question(DoitCmdBase, abc.ABC):  # type: ignore[misc]  # doit has no types
     """A command that is answered from the graph.
 
     A subclass gives doit's `name`, `doc_purpose`, `doc_usage` and a method `answer`, which prints and gives the exit
-    status; a BuildError that it raises is said as it is, with exit status 1, a BadInputError
-    with 2. Settings are given as in a build.
+    status; a BuildError or OSError that it raises is said in its own words, with exit status 1, a
+    BadInputError with 2. Settings are given as in a build.
     """
 
     doc_usage = "[TASK] [SETTING=VALUE]..."
@@ -77,6 +77,6 @@ class Question(DoitCmdBase, abc.ABC):  # type: ignore[misc]  # doit has no types
     def _execute(self) -> int:
         try:
             return self.answer()
-        except BuildError as error:
-            print(error, file=sys.stderr)
+        except (BuildError, OSError) as error:
+            print(explained(error), file=sys.stderr)
             return 2 if isinstance(error, BadInputError) else 1

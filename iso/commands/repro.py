@@ -23,6 +23,7 @@ class Repro(Question):
 
         Raises:
             BuildError: an image is missing, or a build failed.
+            OSError: a file of the checkout or an image cannot be read, or there is no space for two builds.
         """
         images = [Path(word) for word in self.words]
         if len(images) not in {0, 2}:
@@ -31,9 +32,14 @@ class Repro(Question):
             raise BuildError(f"{missing[0]}: no such file")
         # For large files that may stay (FHS): /tmp is often in memory.
         place = Path(tempfile.mkdtemp(prefix="bee-repro-", dir="/var/tmp"))
-        if not images:
-            images = [self._built(place, name) for name in ("first", "second")]
-        found = repro.differences(images[0], images[1], place / "unpacked")
+        try:
+            if not images:
+                images = [self._built(place, name) for name in ("first", "second")]
+            found = repro.differences(images[0], images[1], place / "unpacked")
+        except OSError:
+            # Unlike a build that failed, this leaves nothing to look into.
+            repro.discard(place)
+            raise
         if not found:
             print(f"identical: sha256 {file_digest(images[0])}")
             repro.discard(place)

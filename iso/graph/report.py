@@ -15,6 +15,7 @@ from iso import packages
 from iso.errors import BuildError
 from iso.graph.stamps import replace_file
 from iso.image import release
+from iso.urls import without_userinfo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,13 +86,13 @@ def _run(done: Done | None, root: Path) -> dict[str, Any]:
 
 
 def settings(config: Config) -> dict[str, str]:
-    """The settings of a build as text; those that were not given are empty.
+    """The settings of a build as text, URLs without passwords; those that were not given are empty.
 
     Args:
         config: the build as asked for.
     """
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    return {name: "" if value is None else str(value) for name, value in values.items()}
+    return {name: "" if value is None else without_userinfo(str(value)) for name, value in values.items()}
 
 
 def _machine() -> dict[str, object]:

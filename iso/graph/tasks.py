@@ -20,6 +20,7 @@ from iso.graph.stage import Stage, Step
 from iso.graph.stamps import Done, Stamp, outputs_of
 from iso.graph.verdict import reasons
 from iso.paths import Paths
+from iso.urls import without_userinfo
 from iso.versions import Config, load
 
 if TYPE_CHECKING:
@@ -164,8 +165,8 @@ class Build:
         return None
 
     def _again(self, name: str) -> str:
-        """The command that repeats one stage, with the settings of this build."""
-        settings = (f"{key}={value}" for key, value in self.settings.items())
+        """The command that repeats one stage, with the settings of this build; a URL's password is for its user to add."""
+        settings = (f"{key}={without_userinfo(value)}" for key, value in self.settings.items())
         return shlex.join([".venv/bin/doit", "-s", name, *settings])
 
 

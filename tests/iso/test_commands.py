@@ -97,6 +97,15 @@ def test_an_unknown_task_and_a_bad_setting_are_one_line_each(asked: Path) -> Non
     assert (bad.returncode, len(bad.stderr.splitlines())) == (2, 1)
 
 
+@pytest.mark.parametrize("command", ["explain", "plan"])
+def test_a_file_that_cannot_be_read_is_one_line(asked: Path, command: str) -> None:
+    doit(asked)
+    (asked / "copied").unlink()
+    (asked / "copied").symlink_to("nowhere")
+    done = doit(asked, command)
+    assert (done.returncode, done.stderr) == (1, f"{asked}/copied: No such file or directory\n")
+
+
 def test_a_plan_has_the_stages_that_would_run_with_their_commands_and_times(asked: Path) -> None:
     first = doit(asked, "plan", "iso").stdout.splitlines()
     assert first[:3] == ["[1/2] copy", "[2/2] check", "    echo 'two words'"]

@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 
 from iso.packages import parse_versions
+from tests.iso.test_commands import PLUGINS
 from tests.iso.test_graph import DOIT, ROOT, doit, project, wait_for_stage
 
 __all__ = ["project"]
@@ -80,6 +81,21 @@ def test_a_build_that_did_not_succeed_leaves_the_one_before(project: Path, numbe
         wait_for_stage(project, "check")
         build.send_signal(number)
     assert (project / "dist/build.json").read_bytes() == before
+
+
+def test_no_password_of_a_url_is_kept_or_shown(project: Path) -> None:
+    (project / "pyproject.toml").write_text(PLUGINS)
+    urls = [f"nvidia_url=https://me:geheim{number}@vendor.invalid/driver.run" for number in (1, 2)]
+    said = doit(project, urls[0])
+    assert report(project)["settings"]["nvidia_url"] == "https://vendor.invalid/driver.run"
+    # Another password is no other build.
+    explained = doit(project, "explain", urls[1])
+    assert {line.split()[1] for line in explained.stdout.splitlines()} == {"cached"}
+    (project / "input").write_text("bad")
+    failed = [doit(project, urls[0]), doit(project, "run", "--log-json", urls[0])]
+    assert "nvidia_url=https://vendor.invalid/driver.run" in failed[0].stderr
+    kept = [file.read_text() for file in (project / "dist").rglob("*") if file.is_file()]
+    assert "geheim" not in "".join([*kept, *(done.stdout + done.stderr for done in (said, explained, *failed))])
 
 
 def test_versions_are_those_of_installed_packages() -> None:

@@ -65,6 +65,14 @@ def test_a_wrong_question_is_one_line(tree: Path) -> None:
     assert doit(tree, "repro", "one.iso", "two.iso").stderr == "one.iso: no such file\n"
 
 
+def test_a_file_that_is_missing_is_one_line(tree: Path) -> None:
+    (tree / "iso/vendor").rmdir()
+    before = set(Path("/var/tmp").glob("bee-repro-*"))
+    done = doit(tree, "repro")
+    assert (done.returncode, done.stderr) == (1, f"{tree}/iso/vendor: No such file or directory\n")
+    assert set(Path("/var/tmp").glob("bee-repro-*")) <= before
+
+
 def test_a_copy_is_of_the_same_commit_and_has_what_is_not_committed(tree: Path, tmp_path: Path) -> None:
     (tree / "new").write_text("not committed")
     (tree / "iso/vendor/storcli64").write_text("program")

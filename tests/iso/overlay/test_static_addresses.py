@@ -122,6 +122,34 @@ def test_a_mac_that_two_interfaces_have_names_both() -> None:
         static.interface_named("eth0", macs)
 
 
+def test_an_interface_that_vanishes_while_they_are_listed_is_none(world: World) -> None:
+    world.file("sys/class/net/eno1/address", "52:54:00:be:e0:01\n")
+    # What cannot be read, as the address of one that was there when the names were read.
+    (world.root / "sys/class/net/eno2/address").mkdir(parents=True)
+    assert static.interfaces(str(world.root)) == {"eno1": "52:54:00:be:e0:01"}
+
+
+def test_bytes_that_are_no_text_spoil_their_own_word_alone(world: World) -> None:
+    world.tool("ip")
+    world.file("sys/class/net/eno1/address", "52:54:00:be:e0:01\n")
+    line = b"note=caf\xe9 bee.net=eno\xe9:192.0.2.8/24 bee.net=eno1:192.0.2.7/24\n"
+    world.file("proc/cmdline").write_bytes(line)
+    for locale in ("C", "C.UTF-8"):
+        done = subprocess.run(
+            [SCRIPT],
+            env={"PATH": world.path, "BEE_ROOT": str(world.root), "LC_ALL": locale},
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (1, b"eno1\n")
+        (said,) = done.stderr.splitlines()
+        assert said.startswith(b"bee.net=eno")
+        assert said.endswith(
+            b":192.0.2.8/24 on the kernel's command line is ignored: it is not <mac|name>:address/length[,gateway]"
+        )
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a namespace")
 def test_real_interfaces_get_their_addresses_whatever_else_is_wrong(world: World) -> None:
     words = [

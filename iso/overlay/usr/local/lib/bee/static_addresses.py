@@ -6,6 +6,7 @@ Prints the names of the interfaces that got one. A wrong value is one line on st
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import re
@@ -111,7 +112,9 @@ def interfaces(root: str) -> dict[str, str]:
     found = {}
     for entry in Path(f"{root}/sys/class/net").glob("*/address"):
         if entry.parent.name != "lo":
-            found[entry.parent.name] = entry.read_text().strip()
+            # One that goes away meanwhile, or has no such thing (EINVAL), is none of those that are meant.
+            with contextlib.suppress(OSError):
+                found[entry.parent.name] = entry.read_text(errors="replace").strip()
     return found
 
 
@@ -146,7 +149,9 @@ def apply(word: str, macs: Mapping[str, str], metric: int) -> str:
 def main() -> int:
     """Do all of it; exit code 1 where a value was wrong."""
     root = os.environ.get("BEE_ROOT", "")  # another tree to look at, for the tests
-    words = [word for word in Path(f"{root}/proc/cmdline").read_text().split() if word.startswith(KEY)]
+    # Whatever bytes the boot loader was given: another word's are no reason to lose ours.
+    line = Path(f"{root}/proc/cmdline").read_text(encoding="utf-8", errors="replace")
+    words = [word for word in line.split() if word.startswith(KEY)]
     macs = interfaces(root)
     code = 0
     for number, word in enumerate(words):
