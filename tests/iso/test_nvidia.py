@@ -221,17 +221,20 @@ def reachable() -> Iterator[Path]:
     subprocess.run(["sudo", "-n", "rm", "-rf", folder] if os.geteuid() else ["rm", "-rf", folder], check=True)
 
 
-def unpack(folder: Path, content: str) -> Path:
+def unpack(folder: Path, content: str, mode: int = 0o644) -> Path:
     installer, result = folder / "installer.run", folder / "result"
     installer.write_text(content)
+    installer.chmod(mode)
     result.mkdir()
     script = Path(__file__).parents[2] / "iso/builder/unpack-run.sh"
     shell.run_isolated(["/bin/sh", str(script), str(installer), str(result / "driver")], folder / "log")
     return result / "driver"
 
 
-def test_an_installer_is_unpacked_by_nobody_without_rights_or_network(reachable: Path) -> None:
-    driver = unpack(reachable, RUN_FILE)
+@pytest.mark.parametrize("mode", [0o644, 0o600])
+def test_an_installer_is_unpacked_by_nobody_without_rights_or_network(reachable: Path, mode: int) -> None:
+    driver = unpack(reachable, RUN_FILE, mode)
+    assert list(driver.parent.iterdir()) == [driver]
     assert (driver / "user").read_text() == "65534\n"
     nothing = "0" * 16
     assert (driver / "rights").read_text().split() == [nothing, nothing, "1"]
