@@ -56,7 +56,9 @@ def _archive(value: str) -> str | None:
 
 
 def _installer(value: str) -> str | None:
-    return None if _is_http(value) and not re.search(r"[\s'\"]", value) else "not an http or https URL"
+    if re.fullmatch(r"[!#-&(-~]+", value) and _is_http(value):
+        return None
+    return "not an http or https URL in plain ASCII: any other character is written as %XX"
 
 
 def _sha256(value: str) -> str | None:

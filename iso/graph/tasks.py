@@ -165,7 +165,7 @@ class Build:
         return None
 
     def _again(self, name: str) -> str:
-        """The command that repeats one stage, with the settings of this build; a URL's password is for its user to add."""
+        """The command that repeats one stage, with the settings of this build: a password in a URL is to be added."""
         settings = (f"{key}={without_userinfo(value)}" for key, value in self.settings.items())
         return shlex.join([".venv/bin/doit", "-s", name, *settings])
 

@@ -31,7 +31,12 @@ def problems(key: Path | None, certificate: Path | None) -> list[str]:
     public = []
     # What openssl says of a file may quote it: of a private key nothing is repeated.
     for setting, path, command, meant in (
-        ("sign_key", key, ["openssl", "pkey", "-passin", "pass:", "-pubout", "-in"], "a bare private key in PEM"),
+        (
+            "sign_key",
+            key,
+            ["openssl", "pkey", "-inform", "PEM", "-passin", "pass:", "-pubout", "-in"],
+            "a bare private key in PEM",
+        ),
         (
             "sign_cert",
             certificate,

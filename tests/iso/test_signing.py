@@ -18,6 +18,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
         openssl("req", "-new", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                 "-subj", f"/CN={name}", "-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem")  # fmt: skip
         openssl("x509", "-in", f"{folder}/{name}.pem", "-outform", "DER", "-out", f"{folder}/{name}.der")
+    openssl("pkey", "-in", f"{folder}/one.key", "-outform", "DER", "-out", f"{folder}/one.key.der")
     openssl("pkey", "-in", f"{folder}/one.key", "-aes256", "-passout", "pass:x", "-out", f"{folder}/locked.key")
     return folder
 
@@ -41,6 +42,7 @@ def test_no_key_is_fit_too() -> None:
         ("one.key", "two.pem", "this certificate is not of the key"),
         ("locked.key", "one.pem", "not a bare private key in PEM"),
         ("one.pem", "one.pem", "not a bare private key in PEM"),
+        ("one.key.der", "one.pem", "not a bare private key in PEM"),
         ("one.key", "one.key", "not an X.509 certificate"),
         ("absent", "one.pem", "No such file"),
         (".", "one.pem", "Is a directory"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from iso.errors import BadInputError
@@ -193,6 +194,24 @@ def test_a_password_in_the_file_is_never_repeated() -> None:
 def test_values_that_do_not_go_together_are_refused(settings: dict[str, str], said: str) -> None:
     found = complaints(**settings)
     assert any(said in line for line in found), found
+
+
+@given(st.text(max_size=20))
+@example("x\u00fc.run")
+@example("x\x07.run")
+@example("x\x7f.run")
+def test_an_installer_s_url_is_one_that_a_request_takes(tail: str) -> None:
+    url = f"https://host.invalid/{tail}"
+    if CHECKS["nvidia_url"](url) is None:
+        connection = http.client.HTTPSConnection("host.invalid")
+        # Raises for what cannot stand in a request (RFC 9112, section 3); nothing is sent before it ends.
+        connection.putrequest("GET", url)
+        assert not set(url) & set("'\"")
+
+
+def test_an_installer_s_url_with_other_characters_says_how_to_write_them() -> None:
+    (said,) = complaints(nvidia_url="https://host.invalid/\u00fc.run")
+    assert said.endswith("not an http or https URL in plain ASCII: any other character is written as %XX")
 
 
 def test_another_installer_brings_its_url_and_its_sum() -> None:
