@@ -80,7 +80,7 @@ def command_parser(name: str) -> argparse.ArgumentParser:
         return parser
     _add_nodes(parser, required=name != "history")
     if name == "history":
-        parser.add_argument("--last", type=int, default=20, metavar="N", help="the last N entries (20)")
+        parser.add_argument("--last", type=_count, default=20, metavar="N", help="the last N entries (20)")
         return parser
     parser.add_argument("--parallel", type=_count, metavar="N", help="so many nodes at once (16)")
     parser.add_argument("--fail-fast", action="store_true", help="begin no other node after the first that failed")

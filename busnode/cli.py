@@ -72,6 +72,9 @@ def split_flags(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 def main(argv: Sequence[str]) -> int:
     """One command, and its exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if sys.stderr is None:
+        # It was closed: print() would take standard output in its place.
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open as long as the process
     flags, rest = split_flags(argv)
     try:
         options = global_parser().parse_args(flags)

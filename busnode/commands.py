@@ -37,9 +37,9 @@ def operate(operation: Operation, command: argparse.Namespace, settings: Setting
             made.response = run(node)
             return made.response
 
+    batch = None if command.serial is None else fleet.batch_size(command.serial, len(nodes))
     if command.id is not None and len(nodes) == 1:
         return _one(operation, noted, nodes[0], command, console)
-    batch = None if command.serial is None else fleet.batch_size(command.serial, len(nodes))
     found = fleet.each(
         nodes,
         operation,

@@ -16,6 +16,7 @@ from busnode.contract import BadRequestError, BusnodeError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
 PROGRAM = "bus operator node"
 
@@ -42,8 +43,9 @@ class Console:
 
     def complain(self, text: str) -> None:
         """An error, also when quiet: one line each."""
-        for line in text.splitlines():
-            print(f"{PROGRAM}: {view.printable(line)}", file=sys.stderr)
+        with told():
+            for line in text.splitlines():
+                print(f"{PROGRAM}: {view.printable(line)}", file=sys.stderr, flush=True)
 
     def show(self, document: object, text: str) -> None:
         """The result, once, as the format wants it. Raises ResultLostError where it cannot be written."""
@@ -87,6 +89,20 @@ class ResultLostError(BusnodeError):
     """The operation ended, and what it says could not be written where it should be."""
 
 
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """What is said on standard error inside: whoever read it may have gone, and the work and its result go on."""
+    try:
+        yield
+    except OSError:
+        _silence(sys.stderr)
+
+
+def _silence(stream: TextIO) -> None:
+    """What could not be written would be tried, and complained of, once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def _print(text: str, stream: TextIO | None) -> None:
     if stream is None:
         return
@@ -94,10 +110,9 @@ def _print(text: str, stream: TextIO | None) -> None:
         print(text, file=stream, flush=True)
     except BrokenPipeError:
         # Whoever read has had enough; the exit code still says how it went.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        _silence(stream)
     except OSError as error:
-        # What could not be written would be tried, and complained of, once more at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        _silence(stream)
         raise ResultLostError(f"the result cannot be written: {error.strerror}") from error
 
 

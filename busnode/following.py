@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from busnode import view
+from busnode.console import told
 
 if TYPE_CHECKING:
     from busnode.console import Console
@@ -33,10 +34,11 @@ class Following:
 
     def __call__(self, progress: Progress) -> None:
         """One node began or ended."""
-        if self.style == "json":
-            print(json.dumps(_document(progress)), file=sys.stderr, flush=True)
-        elif self.style == "auto":
-            self._tell(progress)
+        with told():
+            if self.style == "json":
+                print(json.dumps(_document(progress)), file=sys.stderr, flush=True)
+            elif self.style == "auto":
+                self._tell(progress)
 
     def _tell(self, progress: Progress) -> None:
         response = progress.response

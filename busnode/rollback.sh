@@ -29,6 +29,10 @@ files_put_back "$saved"
 if [ -n "$running" ]; then
     firewall_put_back "$saved"
     sshd_put_back
+elif [ "$(cat ./firewall-active)" = active ]; then
+    # A unit that has just come back is not among those that this start of the node is about.
+    systemctl daemon-reload
+    systemctl --no-block start busnode-firewall.service
 fi
 # The units stay, and with them what tries it again.
 if [ -n "$wrong" ]; then
@@ -42,6 +46,10 @@ operation=$(cat ./operation)
 printf '{"operation":"%s","operation_id":"%s","by":"%s","at":%s,"ended":"rolled-back"}\n' \
     "$operation" "$id" "$by" "$(date +%s)" >"$state_dir/last-operation"
 sync
+# A confirmation that was cut off had put the older state aside.
+for kept in confirmed undone; do
+    [ -d "$state_dir/$kept" ] || mv -T -- "$state_dir/$kept.old" "$state_dir/$kept" 2>/dev/null
+done
 rm -rf -- "$state_dir/rolled-back"
 mv -T -- "$saved" "$state_dir/rolled-back"
 # Last, for until here they are what goes on after a reboot.

@@ -74,7 +74,20 @@ undo_compared() {
     fi
     needed=1
     cp -- "$kept/paths" "$box/managed"
+    cp -- "$kept/id" "$box/back-to"
+    key_left_alone
     ok "the state before $(cat "$kept/holder" 2>/dev/null)"
+}
+
+# Keys that somebody has added since are not taken away: a file of keys that is not as harden left it stays.
+key_left_alone() {
+    left_alone=$(cat "$kept/key-path" 2>/dev/null)
+    [ -n "$left_alone" ] || return 0
+    if [ -f "$left_alone" ] && sha256sum <"$left_alone" | cmp -s - "$kept/key-after"; then
+        left_alone=
+    else
+        fact notice.keys "$left_alone has been changed since, and is left as it is"
+    fi
 }
 
 # The files that harden manages, a line each.
@@ -114,6 +127,8 @@ state_saved() {
     systemctl is-active busnode-firewall.service >"$box/firewall-active" 2>/dev/null
     printf '%s\n' "$operation_id" >"$box/id"
     printf '%s\n' "$operation" >"$box/operation"
+    if [ -n "$key_needed" ]; then head -n 1 "$box/key-files" >"$saved/key-path"; fi
+    if [ "$operation" = rollback ]; then run cp "$box/back-to" "$saved" || return; fi
     json_text "$by" >"$box/by"
     run cp "$box/firewall-active" "$box/id" "$box/operation" "$box/by" "$run_dir/holder" "$saved" || return
     # A full disk says so where cp writes, and must not shorten the list in silence.
@@ -213,6 +228,7 @@ state_difference() {
     number=0
     while IFS= read -r path; do
         number=$((number + 1))
+        [ "$path" != "$left_alone" ] || continue
         now=$path then=$kept/files/$number
         [ -f "$now" ] || now=/dev/null
         [ -f "$then" ] || then=/dev/null
@@ -254,7 +270,8 @@ was_confirmed() {
 # change_confirmed ID: one rename, under the node's lock, decides against the rollback.
 change_confirmed() {
     if was_confirmed "$1"; then
-        ok "confirmed before"
+        # What the first time may have been cut off from.
+        if disarmed && kept_state_settled; then ok "confirmed before"; else failed "confirmed before; $(tail -n 1 "$log")"; fi
         return
     fi
     if [ "$(cat "$state_dir/pending/id" 2>/dev/null)" != "$1" ]; then
@@ -263,15 +280,30 @@ change_confirmed() {
         return
     fi
     if [ "$(cat "$state_dir/pending/operation")" = rollback ]; then kept=undone; else kept=confirmed; fi
-    rm -rf -- "${state_dir:?}/$kept"
+    key_file=$(cat "$state_dir/pending/key-path" 2>/dev/null)
+    if [ -f "$key_file" ]; then sha256sum <"$key_file" >"$state_dir/pending/key-after"; fi
+    # Never half of a state under a name by which it is used; rollback.sh puts the older one back under its own.
+    rm -rf -- "${state_dir:?}/$kept.old"
+    [ ! -d "$state_dir/$kept" ] || run mv -T -- "$state_dir/$kept" "$state_dir/$kept.old" || return
     run mv -T -- "$state_dir/pending" "$state_dir/$kept" || return
     run sync -f "$state_dir"
-    if disarmed; then changed "confirmed by a fresh log-in"; else failed "confirmed; systemd: $(tail -n 1 "$log")"; fi
-    if [ "$kept" = undone ] && [ -d "$state_dir/confirmed" ]; then
-        # What was gone back to is no longer the state before anything.
-        folders_put_back "$state_dir/confirmed"
-        rm -rf -- "$state_dir/confirmed"
+    if disarmed && kept_state_settled; then
+        changed "confirmed by a fresh log-in"
+    else
+        failed "confirmed; systemd: $(tail -n 1 "$log")"
     fi
+}
+
+# After a change was confirmed nothing older is kept; after going back, not what was gone back to either.
+kept_state_settled() {
+    rm -rf -- "$state_dir/confirmed.old" "$state_dir/undone.old"
+    gone=$(cat "$state_dir/undone/back-to" 2>/dev/null)
+    if [ -n "$gone" ] && [ "$(cat "$state_dir/confirmed/id" 2>/dev/null)" = "$gone" ]; then
+        run mv -T -- "$state_dir/confirmed" "$state_dir/undone.old" || return
+        folders_put_back "$state_dir/undone.old"
+        rm -rf -- "$state_dir/undone.old"
+    fi
+    run sync -f "$state_dir"
 }
 
 # change_given_up ID: take it back now, or say how it went.

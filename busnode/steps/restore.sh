@@ -2,11 +2,13 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 # A saved state goes back to where it was; what cannot be put back is said in $wrong.
 
-# files_put_back FOLDER: each file as it was saved there; what was not there then is removed
+# files_put_back FOLDER: each file as it was saved there; what was not there then is removed. $left_alone is not touched
+left_alone=
 files_put_back() {
     number=0
     while IFS= read -r path; do
         number=$((number + 1))
+        [ "$path" != "$left_alone" ] || continue
         if [ -e "$1/files/$number" ] || [ -L "$1/files/$number" ]; then
             rm -rf -- "$path.rollback"
             # On a full disk there is room for the old file only where the new one was.

@@ -151,8 +151,7 @@ class OpenSsh:
 
     @property
     def _name(self) -> str:
-        host = f"[{self.target.host}]" if ":" in self.target.host else self.target.host
-        return f"{self.target.user}@{host}:{self.target.port}"
+        return _name(self.target)
 
     def _argv(self, options: list[str], key: bool = True, forward: str | None = None) -> list[str]:
         given = [*options, *_OPTIONS, f"ConnectTimeout={self.connect_seconds}"]
@@ -230,13 +229,20 @@ class OpenSsh:
         if re.search(r"Host key verification failed|host key is known for|REMOTE HOST IDENTIFICATION", stderr):
             return self._host_key_error("HAS CHANGED" in stderr)
         if re.search(r"Permission denied \(|Too many authentication failures", stderr):
+            where = self._refused_by(stderr)
             return AuthFailedError(
-                f"{self._name}: the node does not accept {self.private_key}; put its public half into "
-                f"authorized_keys of {self.target.user}, or set BUS_SSH_PRIVATE_KEY_FILE to the right key ({said})"
+                f"{_name(where)}: the node does not accept {self.private_key}; put its public half into "
+                f"authorized_keys of {where.user}, or set BUS_SSH_PRIVATE_KEY_FILE to the right key ({said})"
             )
         last = stderr.strip().splitlines()[-1:] or ["the connection was closed"]
         remedy = "see that the node is up, and that host and port are right"
         return UnreachableError(f"{self._name}: {last[0].strip()}; {remedy}")
+
+    def _refused_by(self, stderr: str) -> Target:
+        """Which of the hosts on the way ssh says it was: `user@host: Permission denied (publickey).`"""
+        refused = re.findall(r"^(\S+)@(\S+): Permission denied \(", stderr, re.MULTILINE)
+        hops = (hop for hop in self.via if (hop.user, hop.host) in refused)
+        return self.target if (self.target.user, self.target.host) in refused else next(hops, self.target)
 
     def _host_key_error(self, has_changed: bool) -> HostKeyMismatchError:
         presented = self._presented_key()
@@ -267,6 +273,11 @@ class OpenSsh:
         if len(words) < 3:
             return None
         return " ".join(words[:3]), words[1], fingerprint(words[2])
+
+
+def _name(target: Target) -> str:
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    return f"{target.user}@{host}:{target.port}"
 
 
 def _dropped(completed: Completed) -> bool:

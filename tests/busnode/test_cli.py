@@ -297,6 +297,23 @@ def test_several_nodes_are_answered_in_one_document(
     assert [entry["node_id"] for entry in one] == nodes[:1]
 
 
+@pytest.mark.parametrize("progress", ["auto", "json"])
+@pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full"])
+def test_a_standard_error_that_takes_nothing_costs_no_result(station: Workstation, progress: str, stderr: str) -> None:
+    (station.folder / "nodes.json").write_text(FLEET)
+    command = f"exec '{sys.executable}' -m busnode status --all --progress {progress} {stderr}"
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=station.folder,
+        env={**station.environment, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        stdout=subprocess.PIPE,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 3
+    assert len(json.loads(done.stdout)["nodes"]) == 3
+
+
 def test_after_the_first_failure_the_rest_is_not_begun(station: Workstation) -> None:
     (station.folder / "nodes.json").write_text(FLEET)
     document = json.loads(station.run("status", "--all", "--fail-fast", "--parallel", "1").stdout)
@@ -311,6 +328,7 @@ def test_after_the_first_failure_the_rest_is_not_begun(station: Workstation) -> 
         ("--tag", "cpu"),
         ("--all", "--serial", "0"),
         ("--all", "--serial", "x%"),
+        ("--id", "a", "--serial", "x%"),
     ],
 )
 def test_a_choice_that_is_none_connects_to_nothing(station: Workstation, words: tuple[str, ...]) -> None:

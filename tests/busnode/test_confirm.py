@@ -377,6 +377,58 @@ def test_an_old_state_that_sshd_does_not_take_is_given_up_at_once(machine: Machi
     assert machine.files() == hardened
 
 
+def test_a_start_of_the_node_while_going_back_starts_the_firewall_that_comes_back(machine: Machine) -> None:
+    machine.harden()
+    machine.confirm()
+    hardened = machine.files()
+    machine.go_back()
+    calls = machine.root / "systemctl.calls"
+    calls.unlink()
+    machine.roll_back("boot")
+    assert machine.files() == hardened
+    assert calls.read_text().splitlines() == ["daemon-reload", "--no-block start busnode-firewall.service"]
+
+
+def test_a_confirmation_that_is_cut_off_loses_no_state(machine: Machine) -> None:
+    """Between its two renames, and after them: the state to go back to is whole, under its name or the next."""
+    before = machine.files()
+    machine.harden()
+    machine.confirm()
+    machine.go_back()
+    machine.state("undone").mkdir()
+    machine.state("undone").rename(machine.state("undone.old"))
+    machine.roll_back()
+    assert machine.state("confirmed/paths").exists()
+    machine.go_back()
+    machine.state("pending").rename(machine.state("undone"))
+    assert machine.state("confirmed/paths").exists()
+    assert _statuses(machine.confirm(BACK)) == {"confirmation": "ok"}
+    assert machine.files() == before
+    assert not machine.state("confirmed").exists()
+    assert "nothing to go back to" in machine.go_back().steps[0].detail
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_keys_that_were_added_since_stay(machine: Machine, changed: bool) -> None:
+    keys = machine.root / "keys"
+    keys.write_text("operator\npolicy\n")
+    machine.harden()
+    # As a harden that added a key leaves it.
+    pending = machine.state("pending")
+    (pending / "key-path").write_text(f"{keys}\n")
+    with (pending / "paths").open("a") as paths:
+        paths.write(f"{keys}\n")
+    number = len((pending / "paths").read_text().splitlines())
+    (pending / f"files/{number}").write_text("operator\n")
+    machine.confirm()
+    if changed:
+        keys.write_text("operator\npolicy\ncolleague\n")
+    report = machine.go_back()
+    machine.confirm(BACK)
+    assert keys.read_text() == ("operator\npolicy\ncolleague\n" if changed else "operator\n")
+    assert ("notice.keys" in report.facts) == changed
+
+
 def test_a_dry_run_shows_what_going_back_would_change(machine: Machine) -> None:
     machine.harden()
     machine.confirm()

@@ -188,6 +188,13 @@ def test_a_jump_host_must_prove_who_it_is(server: Server, known: Path, tmp_path:
         _says(replace(ssh, via=(replace(ssh.target, id="jump", host_key=wrong),)))
 
 
+def test_the_host_that_refuses_the_key_is_named(server: Server, known: Path) -> None:
+    ssh = server.ssh(known)
+    jump = replace(ssh.target, id="jump", user="nobody")
+    with pytest.raises(AuthFailedError, match=r"^nobody@.*authorized_keys of nobody"):
+        _says(replace(ssh, via=(jump,)))
+
+
 def test_a_node_behind_a_jump_host_must_too(server: Server, known: Path, tmp_path: Path) -> None:
     ssh = server.ssh(known)
     wrong = " ".join(_keygen(tmp_path / "other").split()[:2])

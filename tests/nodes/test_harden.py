@@ -348,6 +348,30 @@ def test_a_rollback_that_locks_out_ends_as_hardened(trixie: Deployment) -> None:
     assert trixie.ssh("sudo", "-n", "true").returncode == 0
 
 
+def test_a_power_cut_while_going_back_ends_as_hardened(trixie: Deployment) -> None:
+    _running(trixie)
+    assert trixie.operate("harden").code == 0
+    _on_reload(trixie, "#!/bin/sh\necho closed >/run/nologin\n: >/run/reloaded\n")
+    hardened = trixie.node.state()
+    command = ("bus", "operator", "node", "rollback", "--id", NODE_ID, "--rollback-after", "120")
+    cli = process.start(
+        trixie.station.command(*command, cwd=trixie.folder),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=trixie.station.environment(trixie.environment),
+    )
+    try:
+        process.wait_until(
+            "the old state", lambda: trixie.node.run("test", "-e", "/run/reloaded", check=False).returncode == 0, 60
+        )
+    finally:
+        process.kill(cli)
+    assert trixie.node.state() != hardened
+    trixie.node.power_cycle()
+    _comes_back(trixie, hardened)
+    assert trixie.operate("verify").code == 0
+
+
 def test_the_rules_outlive_the_first_start_of_nftables_service(node: Deployment) -> None:
     assert node.operate("harden").code == 0
     assert node.node.shell("systemctl is-active nftables.service || :").strip() == "inactive"
