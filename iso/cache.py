@@ -41,6 +41,8 @@ def is_complete(entry: Path, key: str, *, content: bool = True) -> bool:
 def store(entry: Path, key: str, fill: Callable[[Path], None]) -> None:
     """Make an entry, replacing what is there; other builds see the old one, the new one or none.
 
+    One that another build made of the same meanwhile is kept, as that build may be using it.
+
     Args:
         entry: its folder.
         key: what it is made from.
@@ -55,9 +57,11 @@ def store(entry: Path, key: str, fill: Callable[[Path], None]) -> None:
         fill(beside)
         (beside / MANIFEST).write_text("\n".join([f"key {key}", *_listing(beside, content=True), "end"]) + "\n")
         sync_tree(beside)
-        remove_tree(entry)
-        beside.rename(entry)
-        _sync(entry.parent)
+        with lock.waiting(entry.with_name(f"{entry.name}.lock")):
+            if not is_complete(entry, key):
+                remove_tree(entry)
+                beside.rename(entry)
+                _sync(entry.parent)
     finally:
         remove_tree(beside)
 

@@ -70,11 +70,9 @@ class Archive:
         for part in ("lists/partial", "cache/archives/partial", "etc/apt.conf.d", "etc/preferences.d"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
         (self.folder / "status").touch()
-        (self.folder / "etc/sources.list").write_text(self.sources)
+        _replace(self.folder / "etc/sources.list", self.sources, 0o644)
         # Nobody else's to read: the address of a proxy may have a password in it.
-        (self.folder / "apt.conf").touch(mode=0o600)
-        (self.folder / "apt.conf").chmod(0o600)
-        (self.folder / "apt.conf").write_text(self._configuration())
+        _replace(self.folder / "apt.conf", self._configuration(), 0o600)
         with apt_faults.explained(self.log):
             shell.run(["apt-get", "-q", "update", "--error-on=any"], self.log, self._environment)
 
@@ -99,7 +97,11 @@ class Archive:
 
     @property
     def _environment(self) -> dict[str, str]:
-        return {"APT_CONFIG": str(self.folder / "apt.conf")}
+        file = self.folder / "apt.conf"
+        if not file.is_file():
+            # apt would answer from this machine's own archives (apt.conf(5)).
+            raise BuildError(f"{file}: the mirror was not asked yet: run doit iso")
+        return {"APT_CONFIG": str(file)}
 
     @property
     def state(self) -> str:
@@ -120,6 +122,20 @@ class Archive:
         """
         listing = shell.capture(["apt-cache", "madison", package], self._environment)
         return [fields[1].strip() for line in listing.splitlines() if len(fields := line.split("|")) == 3]
+
+    def newest(self, package: str) -> str:
+        """The newest version there is of a package.
+
+        Args:
+            package: its name.
+
+        Raises:
+            BuildError: there is none.
+        """
+        versions = self.versions(package)
+        if not versions:
+            raise BuildError(f"the mirror does not have {package} for {self.suite}: is it complete?")
+        return versions[0]
 
     def depends(self, package: str) -> str:
         """What a package depends on, as apt-cache(8) prints it; nothing of one that is not there.
@@ -148,6 +164,17 @@ class Archive:
         for package in partial.iterdir():
             package.replace(folder / package.name)
         partial.rmdir()
+
+
+def _replace(file: Path, text: str, mode: int) -> None:
+    """Write a file that says something else; another build's apt, which may be reading it, finds the old or the new."""
+    if file.exists() and file.read_text() == text:
+        return
+    beside = file.with_name(f"{file.name}.partial")
+    beside.touch(mode=mode)
+    beside.chmod(mode)
+    beside.write_text(text)
+    beside.replace(file)
 
 
 def parse_kernels(names: str) -> list[str]:

@@ -40,10 +40,11 @@ def signed(archive: Archive, paths: Paths) -> Path:
     Raises:
         BuildError: the archive does not have them.
     """
-    key, tree = _signed(archive, paths)
+    chosen = _chosen(archive)
+    key, tree = _kept(archive, chosen, paths)
     lock.use(tree.parent)
     if not cache.is_complete(tree.parent, key):
-        cache.store(tree.parent, key, lambda folder: _fetch(archive, folder))
+        cache.store(tree.parent, key, lambda folder: _fetch(archive, chosen, folder))
         lock.use(tree.parent)
     return tree
 
@@ -54,18 +55,26 @@ def signed_tree(archive: Archive, paths: Paths) -> Path:
     Args:
         archive: a package archive.
         paths: where it is kept.
+
+    Raises:
+        BuildError: the archive was never asked, or does not have them.
     """
-    return _signed(archive, paths)[1]
+    return _kept(archive, _chosen(archive), paths)[1]
 
 
-def _signed(archive: Archive, paths: Paths) -> tuple[str, Path]:
-    key = digest(archive.state, _PARTS)
+def _chosen(archive: Archive) -> list[str]:
+    # By their versions: a new shim comes from the security archive, while the release stays as it is.
+    return [f"{package}={archive.newest(package)}" for package, _, _ in _PARTS]
+
+
+def _kept(archive: Archive, chosen: list[str], paths: Paths) -> tuple[str, Path]:
+    key = digest(archive.suite, chosen, _PARTS)
     return key, paths.cache / f"boot-loaders-{archive.suite}-{key[:12]}" / _TREE
 
 
-def _fetch(archive: Archive, folder: Path) -> None:
+def _fetch(archive: Archive, chosen: list[str], folder: Path) -> None:
     packages, unpacked = folder / "packages", folder / "unpacked"
-    archive.download([package for package, _, _ in _PARTS], packages)
+    archive.download(chosen, packages)
     for file in sorted(packages.glob("*.deb")):
         shell.run(["dpkg-deb", "-x", str(file), str(unpacked)], archive.log)
     for package, source, place in _PARTS:

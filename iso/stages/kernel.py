@@ -30,6 +30,8 @@ def _updated(config: Config, paths: Paths) -> Archive:
     archive = _archive(config, paths)
     # Other clones of this user ask with the same folder.
     with lock.waiting(archive.folder.with_suffix(".lock")):
+        archive.folder.mkdir(parents=True, exist_ok=True)
+        lock.use(archive.folder)
         archive.update()
     return archive
 

@@ -45,8 +45,8 @@ class Toolchain:
         headers = f"linux-headers-{abi}"
         compiler = parse_compiler(archive.depends(headers))
         return cls(
-            headers=_newest(archive, headers),
-            compiler=f"{compiler}={_newest(archive, compiler)}",
+            headers=archive.newest(headers),
+            compiler=f"{compiler}={archive.newest(compiler)}",
             driver=nvidia_debian.package_version(archive, config) if config.nvidia_source == "debian" else "",
         )
 
@@ -86,10 +86,3 @@ def parse_compiler(depends: str) -> str:
     if not match:
         raise BuildError("the kernel's headers name no compiler that they were made with: is the mirror complete?")
     return match[1]
-
-
-def _newest(archive: Archive, package: str) -> str:
-    versions = archive.versions(package)
-    if not versions:
-        raise BuildError(f"the mirror does not have {package} for {archive.suite}: is it complete?")
-    return versions[0]

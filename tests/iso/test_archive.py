@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iso import shell
+from iso import cache_entries, shell
 from iso.archive import mirror
-from iso.archive.apt import abi_order, choose_kernel, parse_kernels
+from iso.archive.apt import Archive, abi_order, choose_kernel, parse_kernels
 from iso.archive.mirror import Mirror
 from iso.archive.sources import parse_index_targets
 from iso.errors import BuildError
@@ -159,6 +159,15 @@ def test_a_mirror_without_kernels_is_an_error(newest_allowed: bool) -> None:
 )
 def test_a_driver_s_package_version_is_read(version: str, upstream: str) -> None:
     assert nvidia_debian.upstream(version) == upstream
+
+
+def test_an_archive_that_a_build_uses_is_not_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = make_checkout(tmp_path)
+    paths.cache.mkdir()
+    monkeypatch.setattr(Archive, "update", lambda archive: (archive.folder / "lists").mkdir())
+    folder = kernel.archive_of(kernel.KERNEL.job(config(), paths)).folder
+    assert [entry.path for entry in cache_entries.prune(paths.cache, 0).spared] == [folder]
+    assert folder.is_dir()
 
 
 def test_pin_or_newest_chooses_again_when_its_kernel_is_gone_and_repeats_its_remark(

@@ -18,24 +18,31 @@ FILES = {
     "grub-efi-amd64-signed": "usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed",
     "shim-helpers-amd64-signed": "usr/lib/shim/mmx64.efi.signed",
 }
+VERSIONS: dict[str, str] = {}
 
 
 class LocalArchive(Archive):
     """One whose packages are made here, with dpkg-deb."""
 
+    def versions(self, package: str) -> list[str]:
+        return [VERSIONS.get(package, "1"), "0"]
+
     def download(self, packages: list[str], folder: Path) -> None:
-        for package in packages:
+        for package, version in (name.split("=") for name in packages):
             tree = self.folder / package
             loader = tree / FILES[package]
             loader.parent.mkdir(parents=True, exist_ok=True)
-            loader.write_text(f"signed {package}")
+            loader.write_text(f"signed {package} {version}")
             control = tree / "DEBIAN/control"
             control.parent.mkdir(exist_ok=True)
             control.write_text(
-                f"Package: {package}\nVersion: 1\nArchitecture: amd64\nMaintainer: a <a@b.invalid>\nDescription: x\n"
+                f"Package: {package}\nVersion: {version}\nArchitecture: amd64\n"
+                "Maintainer: a <a@b.invalid>\nDescription: x\n"
             )
             folder.mkdir(parents=True, exist_ok=True)
-            subprocess.run(["dpkg-deb", "-b", tree, folder / f"{package}_1_amd64.deb"], check=True, capture_output=True)
+            subprocess.run(
+                ["dpkg-deb", "-b", tree, folder / f"{package}_{version}_amd64.deb"], check=True, capture_output=True
+            )
 
 
 @pytest.fixture
@@ -54,9 +61,9 @@ def test_the_loaders_lie_where_live_build_looks(archive: LocalArchive, paths: Pa
     tree = boot_loaders.signed(archive, paths)
     found = {str(path.relative_to(tree)): path.read_text() for path in tree.rglob("*") if path.is_file()}
     assert found == {
-        "usr/lib/shim/shimx64.efi.signed": "signed shim-signed",
-        "usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed": "signed grub-efi-amd64-signed",
-        "grub-efi-temp/EFI/boot/mmx64.efi": "signed shim-helpers-amd64-signed",
+        "usr/lib/shim/shimx64.efi.signed": "signed shim-signed 1",
+        "usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed": "signed grub-efi-amd64-signed 1",
+        "grub-efi-temp/EFI/boot/mmx64.efi": "signed shim-helpers-amd64-signed 1",
     }
     excluded = (Path(__file__).parents[2] / "iso/builder/rootfs/excludes").read_text().split()
     assert all(any(name.startswith(f"{folder}/") for folder in excluded) for name in found)
@@ -66,6 +73,25 @@ def test_they_are_fetched_once(archive: LocalArchive, paths: Paths, monkeypatch:
     tree = boot_loaders.signed(archive, paths)
     monkeypatch.setattr(LocalArchive, "download", lambda *_arguments: pytest.fail("fetched again"))
     assert boot_loaders.signed(archive, paths) == tree
+
+
+@pytest.mark.parametrize("package", FILES)
+def test_another_version_of_one_is_another_tree_whichever_archive_has_it(
+    archive: LocalArchive, paths: Paths, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    before = boot_loaders.signed(archive, paths)
+    monkeypatch.setitem(VERSIONS, package, "1.1")
+    after = boot_loaders.signed(archive, paths)
+    assert after == boot_loaders.signed_tree(archive, paths) != before
+    assert f"signed {package} 1.1" in {path.read_text() for path in after.rglob("*") if path.is_file()}
+
+
+def test_a_mirror_without_one_of_them_is_an_error(
+    archive: LocalArchive, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LocalArchive, "versions", lambda *_arguments: [])
+    with pytest.raises(BuildError, match="the mirror does not have shim-signed for trixie: is it complete"):
+        boot_loaders.signed(archive, paths)
 
 
 def test_a_package_without_its_loader_is_named(

@@ -173,6 +173,30 @@ def test_an_archive_is_read_and_a_package_fetched(site: Site, tmp_path: Path) ->
     assert [path.name for path in (tmp_path / "packages").iterdir()] == [f"linux-image-{ABI}_6.12.1-1_amd64.deb"]
 
 
+def test_settings_that_another_build_reads_are_written_whole_and_when_they_change(site: Site, tmp_path: Path) -> None:
+    archive = site.archive(tmp_path, of_the_past=False)
+    archive.update()
+    files = [archive.folder / "apt.conf", archive.folder / "etc/sources.list"]
+    before = [(file.stat().st_ino, file.stat().st_mtime_ns) for file in files]
+    assert files[0].stat().st_mode & 0o777 == 0o600
+    archive.update()
+    assert [(file.stat().st_ino, file.stat().st_mtime_ns) for file in files] == before
+    with files[0].open() as reader:
+        site.archive(tmp_path, of_the_past=True).update()
+        # Who had it open still reads all of what it was.
+        assert 'APT::Architecture "amd64"' in (kept := reader.read())
+        assert "Check-Valid-Until" not in kept
+    assert "Check-Valid-Until" in files[0].read_text()
+    assert files[0].stat().st_mode & 0o777 == 0o600
+
+
+def test_an_archive_that_was_never_updated_is_not_taken_for_this_machine_s(tmp_path: Path) -> None:
+    archive = Archive("trixie", Mirror("http://m.invalid/d", "http://m.invalid/s"), tmp_path / "apt", tmp_path / "log")
+    for question in (archive.kernels, lambda: archive.versions("bash"), lambda: archive.depends("bash")):
+        with pytest.raises(BuildError, match=r"apt\.conf: the mirror was not asked yet: run doit iso"):
+            question()
+
+
 def test_an_archive_of_the_past_is_read_when_it_is_known_to_be(site: Site, tmp_path: Path) -> None:
     site.sign(time.time() - 40 * 86400)
     with pytest.raises(BuildError) as caught:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iso import cache
+from iso import cache, lock
 from iso.tree import digest, tree_digest
 
 if TYPE_CHECKING:
@@ -111,7 +111,37 @@ def test_an_entry_that_could_not_be_filled_leaves_the_old_one_and_nothing_else(t
     with pytest.raises(OSError, match="disk full"):
         cache.store(entry, "new", fail)
     assert cache.is_complete(entry, "old")
-    assert list(tmp_path.iterdir()) == [entry]
+    assert [path for path in tmp_path.iterdir() if path.is_dir()] == [entry]
+
+
+def test_of_two_clones_that_fill_one_entry_the_first_is_kept(tmp_path: Path) -> None:
+    entry = tmp_path / "entry"
+
+    def slow(folder: Path) -> None:
+        fill(folder)
+        cache.store(entry, "key", fill)
+        assert cache.is_complete(entry, "key")
+        (folder / "slow").touch()
+
+    cache.store(entry, "key", slow)
+    assert cache.is_complete(entry, "key")
+    # What another build may be using already stays where it is.
+    assert not (entry / "slow").exists()
+
+
+def test_the_swap_is_under_a_lock_that_others_wait_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = tmp_path / "entry"
+    held = []
+    rename = Path.rename
+
+    def seen(source: Path, target: Path) -> Path:
+        held.append(lock.is_held(tmp_path / "entry.lock"))
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", seen)
+    cache.store(entry, "key", fill)
+    assert held == [True]
+    assert not lock.is_held(tmp_path / "entry.lock")
 
 
 def test_an_entry_copied_is_as_complete_as_the_first(tmp_path: Path) -> None:
