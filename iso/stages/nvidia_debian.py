@@ -27,7 +27,7 @@ def source_package(config: Config) -> str:
 
 
 def package_version(archive: Archive, config: Config) -> str:
-    """The package version, with Debian's revision, of the pinned driver.
+    """The package version, with Debian's revision, of the sources of the pinned driver's modules.
 
     Args:
         archive: an updated package archive.
@@ -36,7 +36,23 @@ def package_version(archive: Archive, config: Config) -> str:
     Raises:
         BuildError: the mirror has another version; with that one.
     """
-    package = source_package(config)
+    return _pinned(archive, config, source_package(config))
+
+
+def common_version(archive: Archive, config: Config) -> str:
+    """The same of what both flavours share: they are built from two source packages, whose revisions may differ.
+
+    Args:
+        archive: an updated package archive.
+        config: the build as asked for.
+
+    Raises:
+        BuildError: the mirror has another version; with that one.
+    """
+    return _pinned(archive, config, _COMMON[0])
+
+
+def _pinned(archive: Archive, config: Config, package: str) -> str:
     present = archive.versions(package)
     matching = [candidate for candidate in present if upstream(candidate) == config.nvidia_version]
     if not matching:
@@ -66,9 +82,7 @@ def download(job: Job, archive: Archive) -> None:
     Raises:
         BuildError: the mirror has another version.
     """
-    version = package_version(archive, job.config)
-    # The flavours are built from two source packages, whose Debian revisions may differ.
-    common = next(found for found in archive.versions(_COMMON[0]) if upstream(found) == job.config.nvidia_version)
+    version, common = package_version(archive, job.config), common_version(archive, job.config)
     wanted = [f"{source_package(job.config)}={version}", *(f"{package}={common}" for package in _COMMON)]
     archive.download(wanted, Workshop.of(job).packages)
 

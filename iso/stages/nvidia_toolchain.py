@@ -23,7 +23,7 @@ class Toolchain:
     Args:
         headers: of linux-headers-<ABI>.
         compiler: name and version of the compiler that those headers ask for.
-        driver: of the packages with the driver; empty where it does not come from Debian.
+        driver: of the packages with the modules' sources and with the rest; empty where it does not come from Debian.
     """
 
     headers: str
@@ -44,10 +44,11 @@ class Toolchain:
         """
         headers = f"linux-headers-{abi}"
         compiler = parse_compiler(archive.depends(headers))
+        driver = (nvidia_debian.package_version, nvidia_debian.common_version)
         return cls(
             headers=archive.newest(headers),
             compiler=f"{compiler}={archive.newest(compiler)}",
-            driver=nvidia_debian.package_version(archive, config) if config.nvidia_source == "debian" else "",
+            driver=" ".join(of(archive, config) for of in driver) if config.nvidia_source == "debian" else "",
         )
 
     @classmethod

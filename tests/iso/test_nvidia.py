@@ -146,6 +146,28 @@ def test_a_driver_that_the_mirror_lacks_names_what_it_has(present: list[str], sa
         nvidia_debian.package_version(archive(nvidia_kernel_source=present), config())
 
 
+def test_a_mirror_with_the_open_sources_alone_is_one_that_lacks_the_driver(paths: Paths) -> None:
+    of = job(paths, nvidia_source="debian", nvidia_flavour="open")
+    mirror = archive(nvidia_open_kernel_source=["550.163.01-4"], nvidia_smi=["535.1-1"])
+    with pytest.raises(BuildError, match=r"does not have NVIDIA driver 550\.163\.01 \(nvidia-smi\) .* it has: 535\.1"):
+        nvidia_debian.download(of, mirror)
+
+
+@pytest.mark.parametrize("package", ["nvidia_open_kernel_source", "nvidia_smi"])
+def test_the_revisions_of_sources_and_programs_are_both_chosen(package: str) -> None:
+    packages = {"nvidia_open_kernel_source": ["550.163.01-4"], "nvidia_smi": ["550.163.01-2"]}
+    wanted = config(nvidia_source="debian", nvidia_flavour="open")
+
+    def chosen() -> str:
+        rest = {"newest": lambda _name: "1", "depends": lambda _name: TRIXIE}
+        mirror = SimpleNamespace(**vars(archive(**packages)), **rest)
+        return Toolchain.of(mirror, wanted, ABI).driver  # type: ignore[arg-type]  # as much of an archive as it asks
+
+    before = chosen()
+    packages[package] = ["550.163.01-9"]
+    assert chosen() != before
+
+
 @pytest.mark.parametrize("place", ["dist", "cache/downloads"])
 def test_an_installer_put_in_place_by_hand_needs_no_network(
     paths: Paths, place: str, monkeypatch: pytest.MonkeyPatch
