@@ -8,6 +8,7 @@ A stick is a file system labelled BEE on a USB or removable disk; nothing else i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -109,7 +110,7 @@ def save(files: Mapping[str, bytes], name: str, machine: Live) -> tuple[list[str
         machine: the one that runs the tools. Its deadline is for what the audit ran: it must have none any more.
 
     Returns:
-        One line for each stick that has it all, and one for each that has not, or that there is none.
+        One line for each stick that has it all, and one for each that has not, or why nothing can be saved at all.
     """
     run = machine.run(*_LSBLK, limit=_LSBLK_SECONDS)
     found = sticks(run.stdout)
@@ -117,16 +118,25 @@ def save(files: Mapping[str, bytes], name: str, machine: Live) -> tuple[list[str
         return [], ["nothing saved: lsblk (util-linux), which finds the sticks, is missing or failed"]
     if not found:
         return [], [f"nothing saved: no USB stick labelled {LABEL}"]
-    with tempfile.TemporaryDirectory(prefix="bee-") as folder:
-        for file, content in files.items():
-            with open(os.path.join(folder, file), "xb") as written:
-                written.write(content)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bee-", ignore_cleanup_errors=True))
+            _prepare(files, folder)
+        except OSError as error:
+            return [], [f"nothing saved: cannot prepare the copies in a temporary folder: {error.strerror or error}"]
         writing = [(stick, Task(partial(_give, stick, folder, name, machine))) for stick in found]
         results = [(stick, *task.result()) for stick, task in writing]
     return (
         [f"saved on {stick.device}: {said}" for stick, good, said in results if good],
         [f"not saved on {stick.device}: {said}" for stick, good, said in results if not good],
     )
+
+
+def _prepare(files: Mapping[str, bytes], folder: str) -> None:
+    """Put the files where each stick's writer takes them from."""
+    for file, content in files.items():
+        with open(os.path.join(folder, file), "xb") as written:
+            written.write(content)
 
 
 def _give(stick: Stick, folder: str, name: str, machine: Live) -> tuple[bool, str]:

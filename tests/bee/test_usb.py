@@ -269,6 +269,28 @@ def test_a_device_that_changed_its_label_since_is_not_mounted(tmp_path: Path) ->
     assert not (tmp_path / "calls").exists()
 
 
+@NEEDS_ROOT
+def test_a_folder_for_what_is_temporary_that_is_full_costs_the_copies_alone(tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    code = (
+        "import sys; from bee import usb; from bee.machine import Recorded, Run\n"
+        "lsblk = Run(args=usb._LSBLK, outcome='exited', exit_code=0, stdout=sys.stdin.buffer.read())\n"
+        "print(usb.save({'audit.json': bytes(10**6)}, 'name', Recorded({usb._LSBLK: lsblk})))"
+    )
+    script = f'mount -t tmpfs -o size=64k tmpfs {temporary} && {sys.executable} -c "{code}"; find {temporary} -type f'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script],
+        input=_lsblk(_usb_disk()),
+        env={**os.environ, "TMPDIR": str(temporary)},
+        capture_output=True,
+        cwd=ROOT,
+        check=True,
+    )
+    said = "nothing saved: cannot prepare the copies in a temporary folder: No space left on device"
+    assert (done.stderr, done.stdout.decode()) == (b"", f"{([], [said])}\n")
+
+
 def test_with_a_recording_there_is_nothing_to_save() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "bee", "audit", "--from", "x.tar.gz", "--save-to-usb"],
