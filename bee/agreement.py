@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from bee.records import replace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bee.model import Audit, Cpu, Gpu, PciDevice
 
+_IS = " is "
+# What `_quoted` made; a note ends after 500 characters, maybe within a quote.
+_QUOTE = re.compile(r"(?:(?<= is )|(?<=, ))'((?:[^'\\]|\\.)*)(?:' by |\\?\Z)", re.DOTALL)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _SMBIOS, _FRU, _KERNEL = "dmidecode", "ipmitool fru", "/proc/cpuinfo"
 
 
@@ -23,7 +30,36 @@ def differing(name: str, said: dict[str, str | int | None], *, cut: bool = False
     longest = max(bare, key=len, default="")
     if len(bare) < 2 or (cut and all(one in longest for one in bare)):
         return []
-    return [f"{name} is " + ", ".join(f"{value!r} by {tool}" for tool, value in known)]
+    return [f"{name}{_IS}" + ", ".join(f"{_quoted(value)} by {tool}" for tool, value in known)]
+
+
+def subject(note: str) -> str:
+    """What a note that tools differ is about; of any other note whatever stands before `is`, if anything does."""
+    name, verb, _ = note.partition(_IS)
+    return name if verb else ""
+
+
+def quotes(note: str) -> list[str]:
+    """What the tools say, of a note that they differ; it may have been cut within the last."""
+    return [_ESCAPE.sub(r"\1", match[1]) for match in _QUOTE.finditer(note)]
+
+
+def requoted(note: str, prose: Callable[[str], str], quote: Callable[[str], str]) -> str:
+    """A note that tools differ, with what stands between its quotes and what is quoted as these functions make them."""
+    pieces, end = [], 0
+    for match, value in zip(_QUOTE.finditer(note), quotes(note), strict=True):
+        pieces += [prose(note[end : match.start(1)]), _escaped(quote(value))]
+        end = match.end(1)
+    return "".join([*pieces, prose(note[end:])])
+
+
+def _quoted(value: str | int) -> str:
+    """A string in single quotes, whatever it holds: repr would take double ones where there is one in it."""
+    return f"'{_escaped(value)}'" if isinstance(value, str) else str(value)
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace("'", r"\'")
 
 
 def _bare(value: str | int) -> str:

@@ -12,6 +12,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from bee.agreement import quotes, requoted, subject
 from bee.placeholders import is_placeholder
 from bee.records import replace
 
@@ -28,7 +29,6 @@ _IDENTITY = (
 _IDENTITY_NAME = re.compile(_IDENTITY, re.IGNORECASE)
 # `Serial Port A: Enabled` is no serial number.
 _NO_IDENTITY_NAME = re.compile(r"serial[ _-]?(?:port|attached|ata|over|bus)|supports", re.IGNORECASE)
-_QUOTED = re.compile(r"'([^']+)' by ")
 # A name and its value, as the tools print them: `Serial Number: X`, `WWN = X`, `"serial_number": "X"`, `<serial>X<`.
 _LABELLED = re.compile(
     rf"""^(?P<name>[^\n:="<>]{{0,60}}?(?:{_IDENTITY})[^\n:="<>]{{0,40}}[:=][^\S\n]*)(?P<value>[^\n"]+)$
@@ -83,17 +83,10 @@ class Redactor:
             return [self._document(item, name) for item in value]
         if not isinstance(value, str):
             return value
-        if name == "notes" and is_identity(value):
-            return self._note(value)
+        if name == "notes" and is_identity(subject(value)):
+            # What a note of an identity quotes is one, however short.
+            return requoted(value, self.text, self.pseudonym)
         return self.pseudonym(value) if is_identity(name) else self.text(value)
-
-    def _note(self, note: str) -> str:
-        """A note of what tools say of an identity: what it quotes is one, however short."""
-        pieces, end = [], 0
-        for match in _QUOTED.finditer(note):
-            pieces += [self.text(note[end : match.start(1)]), self.pseudonym(match[1])]
-            end = match.end(1)
-        return "".join([*pieces, self.text(note[end:])])
 
     def recording(self, recording: Recording, document: object) -> Recording:
         """The recording of which `document` is the audit, with every identity replaced."""
@@ -272,9 +265,9 @@ def _identities(value: object, name: str = "") -> Iterator[str]:
             yield from _identities(item, name)
     elif isinstance(value, str) and is_identity(name):
         yield value
-    elif isinstance(value, str) and name == "notes" and is_identity(value):
+    elif isinstance(value, str) and name == "notes" and is_identity(subject(value)):
         # `serial is 'A' by smartctl, 'B' by lsblk`: no field has the second.
-        yield from _QUOTED.findall(value)
+        yield from quotes(value)
 
 
 def _labelled(match: re.Match[str]) -> tuple[str, str]:

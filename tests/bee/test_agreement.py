@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bee import redaction
 from bee.agreement import differing
 from bee.machine import Recorded
+from bee.model import printable
 from bee.redaction import Redactor
 from tests.bee.recorded import LINKS, SYS_FILES, audit, exited, runs, server
 from tests.bee.test_audit import serialise
+from tests.bee.test_recording import again, seen
 
 if TYPE_CHECKING:
     from bee.model import Audit
@@ -103,6 +106,44 @@ def test_a_serial_number_that_stands_in_a_note_alone_is_redacted() -> None:
     found: Any = json.loads(serialise(with_change(FRU, b"SYS-4711", b"SYS-OTHER-1")))
     assert "SYS-OTHER-1" in json.dumps(found["board"]["notes"])
     assert "SYS-OTHER-1" not in json.dumps(Redactor().document(found))
+
+
+# What a serial number may hold that a quote, a backslash or a word of prose would hide.
+ODD = st.text("AB'\\\" 019", min_size=1, max_size=12) | st.sampled_from(["A' by B", "supports-1", "is 'X", "\\'"])
+
+
+@given(first=ODD.map("FIRST-{}-X7".format), second=ODD.map("SECOND-{}-Y8".format))
+def test_what_a_note_quotes_is_redacted_whatever_it_holds(first: str, second: str) -> None:
+    [note] = differing("system serial", {"dmidecode": first, "ipmitool fru": second})
+    redactor = Redactor()
+    redacted = redactor.document({"notes": [note, f"the fan supports {second}"]})
+    pseudonyms = {"dmidecode": redactor.pseudonym(first), "ipmitool fru": redactor.pseudonym(second)}
+    [expected] = differing("system serial", pseudonyms)
+    # What no field holds is learnt from the note, and replaced in all others.
+    assert redacted == {"notes": [expected, f"the fan supports {redactor.pseudonym(second)}"]}
+
+
+@pytest.mark.parametrize("serial", ["SYS'0002", "supports", "SYS\\'' by x"])
+def test_a_recording_is_redacted_as_its_audit_is_however_odd_a_serial_number(serial: str) -> None:
+    printed = runs()[FRU]
+    machine = Recorded(
+        {**runs(), FRU: exited(FRU, printed.stdout.replace(b"SYS-4711", serial.encode()))}, SYS_FILES, LINKS
+    )
+    found, known = seen(machine)
+    assert found.board is not None
+    assert [note for note in found.board.notes if note.startswith("system serial")]
+    redactor = Redactor()
+    redacted = redactor.recording(known, json.loads(serialise(found)))
+    content = redaction.audit(serialise(found), redactor)
+    assert serialise(again(redacted)) == content
+    assert serial not in json.loads(content)["board"]["notes"][-1]
+
+
+def test_a_note_that_was_cut_within_a_quote_keeps_nothing_of_it() -> None:
+    [note] = differing("serial", {"a": "A" * 400, "b": "B" * 400})
+    redacted = str(Redactor().document({"notes": [printable(note)]}))
+    assert "AAAA" not in redacted
+    assert "BBBB" not in redacted
 
 
 @given(value=st.text("ABCXYZ0189", min_size=1), padding=st.sampled_from(["", " ", "_", "-"]))
