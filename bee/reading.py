@@ -22,13 +22,18 @@ def records(document: dict[str, object], path: str) -> Audit:
     """The records that a document read by `audit` is.
 
     Raises:
-        BadInputError: something in it is not what the schema says; the line names the place.
+        BadInputError: something in it is missing, or not what the schema says; the line names the place.
     """
     from bee import restoring
     from bee.typed_json import MalformedError
 
     try:
         return restoring.audit(document)
+    except restoring.MissingError as error:
+        raise BadInputError(
+            f"{name(path)} was written by an older bee, or edited: {printable(str(error))}; "
+            "audit the machine again, or make an audit of its recording with this bee"
+        ) from None
     except (MalformedError, RecursionError) as error:
         raise BadInputError(f"{name(path)} is no audit that bee wrote: {printable(str(error))}") from None
 

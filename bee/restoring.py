@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import is_dataclass
 from types import UnionType
 from typing import TYPE_CHECKING, cast, get_args, get_origin
@@ -14,21 +13,38 @@ from bee.typed_json import MalformedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# No counter has as many: NVMe's have 128 bits, in units of 512 000 bytes.
+_MAX_DIGITS = 45
+_BOUND = 10**_MAX_DIGITS
+
+
+def _is_bounded(value: object) -> bool:
+    """Whether `value` is a number that can be reckoned with; NaN and the infinities are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_BOUND < value < _BOUND
+
+
 _KINDS: dict[type, tuple[str, Callable[[object], bool]]] = {
     bool: ("neither true nor false", lambda value: isinstance(value, bool)),
-    int: ("no whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
-    float: (
-        "no number",
-        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
+    int: (
+        f"no whole number of at most {_MAX_DIGITS} digits",
+        lambda value: isinstance(value, int) and _is_bounded(value),
     ),
+    float: (f"no number of at most {_MAX_DIGITS} digits", _is_bounded),
     str: ("no string", lambda value: isinstance(value, str)),
 }
 
 
+class MissingError(MalformedError):
+    """A field is not there that every audit of this bee has."""
+
+
 def audit(document: object) -> Audit:
-    """The audit that `document` is. What an older bee of the same schema did not write is not known: None, or no list.
+    """The audit that `document` is.
+
+    Of what an older bee of the same schema did not write, what may be null is not known, and a list has nothing.
 
     Raises:
+        MissingError: a field that can be neither is not there; the text names it.
         MalformedError: something in it is not of its field's type; the text names the place.
     """
     return cast("Audit", _record(Audit, document, ""))
@@ -42,7 +58,7 @@ def _record(record: type, value: object, where: str) -> object:
     for name, hint in hints(record).items():
         missing = name not in value
         if missing and not nullable(hint) and get_origin(hint) is not tuple:
-            raise MalformedError(f"{prefix}{name} is missing")
+            raise MissingError(f"{prefix}{name} is missing")
         made[name] = () if missing and get_origin(hint) is tuple else _value(hint, value.get(name), f"{prefix}{name}")
     return record(**made)
 

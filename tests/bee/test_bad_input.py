@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -139,13 +140,21 @@ def test_what_is_no_recording(tmp_path: Path, kind: str) -> None:
         assert arguments[-1].encode() in done.stderr
 
 
+# Zeros: more than any floating-point number has.
+HUGE = b"0" * 400
 MALFORMED: dict[str, Callable[[bytes], bytes]] = {
     "size_bytes is no whole number": lambda text: text.replace(
         b'"size_bytes": 34359738368', b'"size_bytes": "32 GB"', 1
     ),
     "disks is no list": lambda text: text.replace(b'"disks": [', b'"disks": 7, "other": [', 1),
     "host is no object": lambda text: text.replace(b'"host": {', b'"host": "rack7", "other": {', 1),
-    "evidence is missing": lambda text: text.replace(b'"evidence": ', b'"evidenze": ', 1),
+    "seconds is no number": lambda text: text.replace(b'"seconds": ', b'"seconds": 1' + HUGE + b', "x": ', 1),
+    "host.memory_bytes is no whole number": lambda text: re.sub(
+        rb'"memory_bytes": \d+', rb'"memory_bytes": 1' + HUGE, text, count=1
+    ),
+    "evidence is missing; audit the machine again, or make an audit of its recording with this bee": lambda text: (
+        text.replace(b'"evidence": ', b'"evidenze": ', 1)
+    ),
 }
 
 
