@@ -80,6 +80,8 @@ class _Check:
     def _found(self, value: object) -> str:
         if value is None and not whole(self._audit, self._step):
             return f"not seen: {why(self._audit, self._step)}"
+        if isinstance(value, tuple) and any(map(is_dataclass, value)):
+            return f"{len(value)} of them"
         return said("something" if is_dataclass(value) else value)
 
     def _parts(self, entries: list[Constraints], record: object, name: str, where: str) -> list[Deviation]:

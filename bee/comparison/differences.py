@@ -31,6 +31,7 @@ _STEPS = ("host", "board", "nvidia", "storage", "memory", "cpu", "psu", "pcie")
 # The lists that say more of a part go before those that have it too.
 _FIRST = ("supplies", "raid_controllers", "raid_members")
 _WHOLE = "all of it"
+_CUT_BY_LSBLK = ("model", "serial", "firmware")
 _NEVER = (Role.PLACE, Role.LABEL, Role.MEASURED, Role.REPEATED, Role.REMARK)
 # What RAID controllers, firmware and their parts call well, without case, as the beginning of what they say.
 _WELL = ("ok", "opt", "onln", "ugood", "jbod", "ready", "hot spare", "ghs", "dhs", "cac", "present, ok")
@@ -130,18 +131,20 @@ class _Comparison:
             elif role is None and before is not None and after is not None:
                 self._record(before, after, replace(spot, path=f"{spot.field(name)}."))
             elif role not in _NEVER and before != after and not (spot.idle and name == "speed_gts"):
-                self._field(role or Role.FACT, name, (before, after), spot)
+                self._field(role or Role.FACT, name, (old, new), spot)
 
-    def _field(self, role: Role, name: str, values: tuple[object, object], spot: _Spot) -> None:
-        side = _says_less(values)
+    def _field(self, role: Role, name: str, records: tuple[object, object], spot: _Spot) -> None:
+        """Say what a field has become that differs in two records of the same part."""
+        old, new = (getattr(record, name) for record in records)
+        side = _says_less(name, records)
         seen = side is None or (saw_bmc(self._audits[side]) if name == "bmc" else whole(self._audits[side], spot.step))
         if spot.doubtful is not None:
             side, seen = spot.doubtful, False
         if side is not None and not seen:
             self._unseen[spot.step, side]["fact"] += 1
             return
-        change = _change(role, *values)
-        before, after = map(_shown, values)
+        change = _change(role, old, new)
+        before, after = _shown(old), _shown(new)
         if change is not None and not self._is_told(spot, name, before, after):
             self._say(change, spot.part, spot.field(name), before, after)
 
@@ -288,15 +291,20 @@ def _change(role: Role, old: object, new: object) -> str | None:  # noqa: PLR091
     return "changed"
 
 
-def _says_less(values: tuple[object, object]) -> int | None:
+def _says_less(name: str, records: tuple[object, object]) -> int | None:
     """Which of the audits knows less of a field: None where both know it, and differently."""
-    old, new = values
-    if old is None or new is None:
-        return OLD if old is None else NEW
-    if isinstance(old, str) and isinstance(new, str) and (old in new or new in old):
-        # A tool cuts what another gives in full: lsblk has the end of a firmware's version.
-        return OLD if len(old) < len(new) else NEW
-    return None
+    values = [getattr(record, name) for record in records]
+    if None in values:
+        return values.index(None)
+    cut = [_is_cut(name, record) for record in records]
+    side = OLD if cut[OLD] else NEW
+    return side if cut[OLD] != cut[NEW] and values[side] in values[1 - side] else None
+
+
+def _is_cut(name: str, record: object) -> bool:
+    """Whether lsblk alone said it: it has the end of a firmware's version, the beginning of a model."""
+    alone = isinstance(record, model.Disk) and record.smart is None and record.nvme is None
+    return alone and name in _CUT_BY_LSBLK
 
 
 def _counted(count: int, what: str) -> str:

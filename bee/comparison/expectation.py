@@ -29,8 +29,17 @@ STEPS = ("host", "board", "cpu", "memory", "storage", "pcie", "psu", "nvidia")
 Constraints = dict[str, object]
 
 _EXPECTED = (Role.PLACE, Role.FACT, Role.FIRMWARE, Role.LESS_IS_WORSE, Role.ROUGH)
-# The kernel numbers SCSI hosts as drivers load, and SAS targets as they answer: equal machines differ.
-_BY_CHANCE = {(model.Disk, "hctl")}
+# The kernel numbers SCSI hosts as drivers load, and SAS targets as they answer: equal machines differ. The other
+# fields of a FRU are for people.
+_LEFT_OUT = {(model.Disk, "hctl"), (model.Fru, "other")}
+# Records that are no parts: all that can be expected of them is that there are none, and why.
+_FOUND = "findings tell what counts in it; allowed_findings says which may be"
+UNEXPECTED = {
+    model.Sensor: _FOUND,
+    model.SelEvent: _FOUND,
+    model.SelfTest: _FOUND,
+    model.FruField: "it is for people, and not looked at",
+}
 _FORMS = ({"any_of"}, {"min"}, {"max"}, {"min", "max"})
 
 
@@ -70,13 +79,15 @@ def _constraints(record: object, audit: Audit, idle: frozenset[str]) -> Constrai
     role_of = roles(type(record))
     for name in hints(type(record)):
         value, role = getattr(record, name), role_of.get(name)
+        if (type(record), name) in _LEFT_OUT:
+            continue
         if role is None and isinstance(value, tuple):
             value = _merged([_constraints(part, audit, idle) for part in own(value, audit)])
         elif role is None and value is not None:
             value = _constraints(value, audit, idle)
             if name == "link" and isinstance(record, model.PciDevice) and record.address in idle:
                 value.pop("speed_gts", None)
-        elif role not in _EXPECTED or (type(record), name) in _BY_CHANCE:
+        elif role not in _EXPECTED:
             continue
         elif role is Role.ROUGH and isinstance(value, int):
             value = {"min": math.floor(value * (1 - ROUGH_SHARE)), "max": math.ceil(value * (1 + ROUGH_SHARE))}
@@ -176,6 +187,8 @@ def _check(hint: object, constraint: object, where: str) -> None:
     if item is not None:
         if not isinstance(constraint, list):
             raise MalformedError(f"{where} is no list")
+        if constraint and item in UNEXPECTED:
+            raise MalformedError(f"{where} can only be expected to be empty: {UNEXPECTED[item]}")
         for index, entry in enumerate(constraint):
             if is_dataclass(item):
                 _check_record(cast("type", item), entry, f"{where}[{index}]")

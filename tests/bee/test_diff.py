@@ -325,6 +325,27 @@ def test_what_is_said_of_a_change(old: Audit, new: Audit, line: str) -> None:
     assert said(old, new) == [line]
 
 
+def test_a_version_that_holds_the_older_one_is_an_update_though_its_step_is_partial() -> None:
+    """Only lsblk cuts what it says, and only of disks."""
+    partial = tuple(
+        replace(collector, status="partial", reasons=("another tool failed",)) for collector in SEEN.collectors
+    )
+    one, bare = disk(0, "A"), replace(disk(0, "A"), smart=None)
+
+    def seen(bios: str, there: model.Disk, firmware: str) -> Audit:
+        storage = machine(disks=(replace(there, firmware=firmware),)).storage
+        return changed(board=replace(BOARD, bios=replace(BIOS, version=bios)), storage=storage, collectors=partial)
+
+    assert said(seen("3.3", one, "2.1"), seen("3.3a", one, "12.1")) == [
+        "firmware board: bios.version 3.3 -> 3.3a",
+        "firmware disk sda: firmware 2.1 -> 12.1",
+    ]
+    assert "firmware disk sda: firmware 404Q -> 04Q" in said(seen("3", bare, "404Q"), seen("3", bare, "04Q"))
+    cut = said(seen("3.3", one, "HXT7404Q"), seen("3.3", bare, "404Q"))
+    assert [line for line in cut if "firmware" in line] == []
+    assert [line.split(" not seen")[0] for line in cut] == ["not comparable storage: 2 facts"], cut
+
+
 def measured(value: object, role: Role | None = None) -> object:
     """A record in which every measurement has gone on."""
     if isinstance(value, tuple) and role is None:

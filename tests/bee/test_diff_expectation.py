@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from bee.audit import serialise
 from bee.comparison import expectation
-from bee.comparison.deviations import deviations
+from bee.comparison.deviations import _item, deviations
 from bee.comparison.expectation import made_from, own, read
 from bee.comparison.parts import KINDS
 from bee.comparison.roles import Role, roles
-from bee.model import Audit, Disk, Finding
+from bee.model import Audit, Disk, Finding, SelEvent
 from bee.typed_json import MalformedError
 from tests.bee.racks import ANY_MACHINE, SEEN, SERVER, disk, machine, module
 from tests.bee.recorded import audit, without
@@ -256,6 +256,8 @@ def test_a_finding_is_a_deviation_unless_it_is_allowed() -> None:
 
 
 BIOS = '{"expectation_version": 1, "expect": {"board": {"bios": {"version": %s}}}}'
+HOST = '{"expectation_version": 1, "expect": {"host": {"logical_cpus": %s}}}'
+PSU = '{"expectation_version": 1, "expect": {"psu": {%s}}}'
 WRONG = {
     '{"expect": {}}': "has no expectation_version",
     '{"expectation_version": 2, "expect": {}}': "version 2, written by a newer bee; this bee reads version 1",
@@ -276,6 +278,14 @@ WRONG = {
     BIOS % '{"any_of": [1]}': "version.any_of is no string",
     BIOS % '{"min": 3}': "version is no number: min and max say nothing of it",
     BIOS % '{"one_of": ["3"]}': "give a value, ",
+    HOST % f'{{"min": 1{"0" * 400}}}': "expect.host.logical_cpus.min is no number",
+    HOST % f'{{"any_of": [1{"0" * 400}]}}': "expect.host.logical_cpus.any_of is no whole number",
+    PSU % '"sensors": [{"name": "FAN1"}]': "psu.sensors can only be expected to be empty: findings tell what counts",
+    PSU % '"sel_critical": [{}]': "expect.psu.sel_critical can only be expected to be empty",
+    PSU % '"frus": [{"other": [{}]}]': "expect.psu.frus[0].other can only be expected to be empty: it is for people",
+    '{"expectation_version": 1, "expect": {"storage": {"disks": [{"smart": {"self_tests": [{}]}}]}}}': (
+        "expect.storage.disks[0].smart.self_tests can only be expected to be empty"
+    ),
     '{"expectation_version": 1, "expect": {"host": {"logical_cpus": {"min": 3, "max": 2}}}}': "min is greater than max",
 }
 
@@ -289,6 +299,41 @@ def test_a_wrong_expectation_is_one_line_and_exit_2(tmp_path: Path, text: str) -
     assert (code, out, err.count("\n")) == (2, "", 1), err
     assert err.startswith(f"bee: {path} is ")
     assert WRONG[text] in err
+
+
+def expectable(record: object) -> dict[str, object]:
+    """All that an audit says of a record, as somebody may write it into an expectation, but what is refused there."""
+    said: dict[str, object] = {}
+    for field in dataclasses.fields(record):  # type: ignore[arg-type]
+        value = getattr(record, field.name)
+        if dataclasses.is_dataclass(value):
+            said[field.name] = expectable(value)
+        elif isinstance(value, tuple):
+            item = _item(record, field.name)
+            # A FRU's other fields are for people, and not looked at.
+            if item not in expectation.UNEXPECTED:
+                parts = own(value, SERVER)
+                said[field.name] = [expectable(part) if item in KINDS else part for part in parts]
+        else:
+            said[field.name] = value
+    return said
+
+
+def test_a_log_without_critical_entries_can_be_expected() -> None:
+    document = json.loads(PSU % '"sel_critical": []')
+    event = SelEvent(id=1, occurred_at=None, sensor="PS1", event="Failure detected", asserted=True)
+    assert lines(document, altered(SEEN, ("psu", "sel_critical"), ())) == []
+    assert lines(document, altered(SEEN, ("psu", "sel_critical"), (event, event))) == [
+        "psu.sel_critical: expected none, found 2 of them"
+    ]
+
+
+def test_whatever_an_expectation_may_say_can_hold() -> None:
+    parts = {step: expectable(getattr(SERVER, step)) for step in expectation.STEPS}
+    allowed = [finding.rule for finding in SERVER.findings]
+    document = {"expectation_version": 1, "expect": parts, "allowed_findings": allowed}
+    jsonschema.validate(document, SCHEMA)
+    assert lines(document, SERVER) == []
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FILES if kind not in {"newer", "older", "long number"}])
