@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import re
 
+# typing's import would cost as much as several records; type checkers know the name.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeGuard
+
+# No counter has more: NVMe's have 128 bits, in units of 512 000 bytes.
+MAX_DIGITS = 45
+_BOUND = 10**MAX_DIGITS
 _SIZE = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*(bytes?|B|[kKMGTPE]i?B)\s*", re.ASCII)
 _NUMBER = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([^0-9\s].*)?", re.ASCII | re.DOTALL)
 _FACTORS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50, "e": 1 << 60}
@@ -49,6 +57,11 @@ def count(value: object) -> int | None:
     if isinstance(value, float):
         return int(value) if 0 <= value < 1e39 and value.is_integer() else None
     return None
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a JSON value is a number that can be reckoned with; of more digits, NaN and the infinities are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_BOUND < value < _BOUND
 
 
 def size(number: int | None, *, decimal: bool = False, missing: str = "-") -> str:

@@ -8,28 +8,19 @@ from typing import TYPE_CHECKING, cast, get_args, get_origin
 
 from bee.comparison.roles import hints
 from bee.model import Audit, printable
+from bee.quantities import MAX_DIGITS, is_number
 from bee.typed_json import MalformedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# No counter has as many: NVMe's have 128 bits, in units of 512 000 bytes.
-_MAX_DIGITS = 45
-_BOUND = 10**_MAX_DIGITS
-
-
-def _is_bounded(value: object) -> bool:
-    """Whether `value` is a number that can be reckoned with; NaN and the infinities are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and -_BOUND < value < _BOUND
-
-
 _KINDS: dict[type, tuple[str, Callable[[object], bool]]] = {
     bool: ("neither true nor false", lambda value: isinstance(value, bool)),
     int: (
-        f"no whole number of at most {_MAX_DIGITS} digits",
-        lambda value: isinstance(value, int) and _is_bounded(value),
+        f"no whole number of at most {MAX_DIGITS} digits",
+        lambda value: isinstance(value, int) and is_number(value),
     ),
-    float: (f"no number of at most {_MAX_DIGITS} digits", _is_bounded),
+    float: (f"no number of at most {MAX_DIGITS} digits", is_number),
     str: ("no string", lambda value: isinstance(value, str)),
 }
 

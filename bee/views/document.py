@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bee.model import printable
-from bee.quantities import size
+from bee.quantities import is_number, size
 
 # How sizes are said belongs to the words of a view too.
-__all__ = ["integer", "part", "rows", "size", "strings", "text"]
+__all__ = ["integer", "part", "real", "rows", "size", "strings", "text"]
 
 
 def part(document: object, *keys: str) -> dict[str, object]:
@@ -34,9 +34,15 @@ def text(record: dict[str, object], name: str, missing: str = "-") -> str:
 
 
 def integer(record: dict[str, object], name: str) -> int | None:
-    """The value `name` if it is a whole number."""
+    """The value `name` if it is a whole number that can be reckoned with."""
     value = record.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if is_number(value) and isinstance(value, int) else None
+
+
+def real(record: dict[str, object], name: str) -> float | None:
+    """The value `name` if it is a number that can be reckoned with."""
+    value = record.get(name)
+    return value if is_number(value) else None
 
 
 def strings(record: dict[str, object], name: str) -> list[str]:

@@ -140,6 +140,15 @@ def test_what_is_no_recording(tmp_path: Path, kind: str) -> None:
         assert arguments[-1].encode() in done.stderr
 
 
+@pytest.mark.parametrize("command", ["report", "report --html", "qr", "validate"])
+def test_what_only_shows_an_audit_leaves_out_a_number_that_nothing_can_have(tmp_path: Path, command: str) -> None:
+    path = tmp_path / "audit.json"
+    path.write_bytes(re.sub(rb'(?<!schema_version)": -?[0-9][0-9.]*', b'": 1' + HUGE, AUDIT))
+    page = ("--html", str(tmp_path / "page.html")) if command.endswith("--html") else ()
+    code, _, err = called((*command.split()[:1], *page, str(path)))
+    assert (code, err) == (0, "")
+
+
 # Zeros: more than any floating-point number has.
 HUGE = b"0" * 400
 MALFORMED: dict[str, Callable[[bytes], bytes]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from bee.views.document import integer, part, rows, size, strings, text
+from bee.views.document import integer, part, real, rows, size, strings, text
 from bee.views.html.drawing import bar, lanes
 from bee.views.html.markup import Content, Markup, element
 from bee.views.html.parts import Row, card, facts, mono, notes, number, section, table
@@ -56,7 +56,7 @@ def _measures(gpu: dict[str, object], of_link: str) -> Iterator[tuple[str, Conte
     )
     yield (
         "Power",
-        _gauge(_real(gpu, "power_draw_watts"), _real(gpu, "power_limit_watts"), lambda n: f"{n:,.0f} W", "power"),
+        _gauge(real(gpu, "power_draw_watts"), real(gpu, "power_limit_watts"), lambda n: f"{n:,.0f} W", "power"),
     )
     yield "Link", _link(part(gpu, "link"), of_link)
     if links := rows(gpu, "nvlinks"):
@@ -69,11 +69,6 @@ def _measures(gpu: dict[str, object], of_link: str) -> Iterator[tuple[str, Conte
 
 def _bytes(count: float) -> str:
     return size(int(count))
-
-
-def _real(record: dict[str, object], name: str) -> float | None:
-    value = record.get(name)
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _gauge(now: float | None, most: float | None, shown: Callable[[float], str], label: str) -> Content:
@@ -102,7 +97,7 @@ def _link(link: dict[str, object], state: str) -> Content:
 def _nvlinks(links: list[dict[str, object]]) -> Content:
     """How many of the links are up, how fast, and what went wrong on all of them together."""
     up = [link for link in links if link.get("active") is True]
-    speeds = sorted({speed for link in up if (speed := _real(link, "speed_gigabytes_per_second")) is not None})
+    speeds = sorted({speed for link in up if (speed := real(link, "speed_gigabytes_per_second")) is not None})
     said = f"{len(up)} of {len(links)} up"
     said += f", {' / '.join(f'{speed:g}' for speed in speeds)} GB/s each" if speeds else ""
     for kind, word in (("replay_errors", "replays"), ("recovery_errors", "recoveries"), ("crc_errors", "CRC errors")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bee.views.document import integer, part, rows, text
+from bee.views.document import integer, part, real, rows, text
 from bee.views.html.drawing import lanes
 from bee.views.html.markup import Markup, element
 from bee.views.html.parts import Row, folded, mark, mono, section, table
@@ -129,8 +129,8 @@ def _link(link: Device, state: str) -> Markup | None:
 
 
 def _speed(link: Device, name: str) -> str:
-    value = link.get(name)
-    return f"at {value:g} GT/s" if isinstance(value, int | float) and not isinstance(value, bool) else ""
+    value = real(link, name)
+    return "" if value is None else f"at {value:g} GT/s"
 
 
 def network(document: dict[str, object]) -> Markup | None:
