@@ -58,7 +58,7 @@ def medium_arguments(start: Start, iso: Path) -> list[str]:
         return ["-drive", f"{drive},media=cdrom", "-device", "ide-cd,bus=ide.0,drive=medium,bootindex=0"]
     if start.medium == USB:
         stick = "usb-storage,id=stick,bus=usb.0,drive=medium,removable=on,bootindex=0"
-        return ["-drive", drive, "-device", "qemu-xhci,id=usb", "-device", stick]
+        return ["-drive", drive, "-device", "qemu-xhci,id=usb,addr=10.0", "-device", stick]
     return []
 
 
