@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from iso.replacement import replace_file
 from iso.tree import file_digest
 
 if TYPE_CHECKING:
@@ -36,6 +37,4 @@ def write(sums: Path, files: Sequence[Path]) -> None:
     said = parse(sums.read_text(errors="replace")) if sums.exists() else {}
     said = {name: mark for name, mark in said.items() if (sums.parent / name).exists()}
     said |= {path.name: file_digest(path) for path in files}
-    beside = sums.with_name(f"{sums.name}.partial")
-    beside.write_text("".join(f"{mark}  {name}\n" for name, mark in sorted(said.items())))
-    beside.replace(sums)
+    replace_file(sums, "".join(f"{mark}  {name}\n" for name, mark in sorted(said.items())).encode())

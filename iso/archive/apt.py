@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from iso import shell
 from iso.archive import faults as apt_faults
 from iso.errors import BuildError
+from iso.replacement import replace_file
 from iso.tree import digest, file_digest
 
 if TYPE_CHECKING:
@@ -168,13 +169,8 @@ class Archive:
 
 def _replace(file: Path, text: str, mode: int) -> None:
     """Write a file that says something else; another build's apt, which may be reading it, finds the old or the new."""
-    if file.exists() and file.read_text() == text:
-        return
-    beside = file.with_name(f"{file.name}.partial")
-    beside.touch(mode=mode)
-    beside.chmod(mode)
-    beside.write_text(text)
-    beside.replace(file)
+    if not (file.exists() and file.read_text() == text):
+        replace_file(file, text.encode(), mode)
 
 
 def parse_kernels(names: str) -> list[str]:

@@ -8,7 +8,7 @@ from iso import versions
 from iso.archive.apt import newest_kernel
 from iso.commands.question import Question
 from iso.errors import BuildError
-from iso.graph.stamps import replace_file
+from iso.replacement import replace_file
 from iso.stages import kernel
 
 PIN = "DEBIAN_KERNEL_ABI"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from iso import packages
 from iso.errors import BuildError
-from iso.graph.stamps import replace_file
 from iso.image import release
+from iso.replacement import replace_file
 from iso.urls import without_userinfo
 
 if TYPE_CHECKING:

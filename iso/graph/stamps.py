@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from iso.graph.inputs import Inputs
+from iso.replacement import replace_file
 from iso.tree import file_digest
 
 if TYPE_CHECKING:
@@ -139,18 +139,3 @@ def outputs_of(paths: Iterable[Path]) -> dict[str, Output]:
         paths: files and folders.
     """
     return {str(path): Output.of(path) for path in paths if path.is_file() and not path.is_symlink()}
-
-
-def replace_file(file: Path, content: bytes) -> None:
-    """Write a file, whole or not at all (rename(2) after fsync(2)).
-
-    Args:
-        file: it may be there already.
-        content: all of it.
-    """
-    beside = file.with_name(f"{file.name}.partial")
-    with beside.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(file)
