@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from busnode.console import PROGRAM
+from busnode.contract import Operation
+from busnode.fleet import PARALLEL
 
-OPERATIONS = ("bootstrap", "status", "harden", "verify", "rollback")
-SUBCOMMANDS = (*OPERATIONS, "list", "plan", "history")
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_OPERATIONS = tuple(operation.value for operation in Operation)
 
 _EPILOG = """\
 subcommands:
@@ -35,11 +40,11 @@ exit codes:
   127  a subcommand is missing"""
 
 
-def global_parser() -> argparse.ArgumentParser:
-    """The flags that stand before the subcommand."""
+def global_parser(subcommands: Iterable[str]) -> argparse.ArgumentParser:
+    """The flags that stand before one of the subcommands."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
-        usage=f"{PROGRAM} [global flags] {{{','.join(SUBCOMMANDS)}}} --id ID [options]",
+        usage=f"{PROGRAM} [global flags] {{{','.join(subcommands)}}} --id ID [options]",
         description="Prepare Debian nodes over SSH.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -76,13 +81,15 @@ def command_parser(name: str) -> argparse.ArgumentParser:
         return parser
     if name == "plan":
         parser.add_argument("--id", required=True, metavar="ID", help="the node's id in the targets file")
-        parser.add_argument("operation", nargs="?", choices=OPERATIONS, help="this one only")
+        parser.add_argument("operation", nargs="?", choices=_OPERATIONS, help="this one only")
         return parser
     _add_nodes(parser, required=name != "history")
     if name == "history":
         parser.add_argument("--last", type=_count, default=20, metavar="N", help="the last N entries (20)")
         return parser
-    parser.add_argument("--parallel", type=_count, metavar="N", help="so many nodes at once (16)")
+    parser.add_argument(
+        "--parallel", type=_count, default=PARALLEL, metavar="N", help=f"so many nodes at once ({PARALLEL})"
+    )
     parser.add_argument("--fail-fast", action="store_true", help="begin no other node after the first that failed")
     parser.add_argument(
         "--serial", metavar="N|N%", help="so many nodes, or such a share of them, must end well before the next begin"

@@ -77,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open as long as the process
     flags, rest = split_flags(argv)
     try:
-        options = global_parser().parse_args(flags)
+        options = global_parser(COMMANDS).parse_args(flags)
         if not rest or rest[0] not in COMMANDS:
             word = f"no subcommand {rest[0]!r}" if rest else "a subcommand is missing"
             print(f"{PROGRAM}: {word}; one of: {', '.join(COMMANDS)}", file=sys.stderr)

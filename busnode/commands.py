@@ -44,7 +44,7 @@ def operate(operation: Operation, command: argparse.Namespace, settings: Setting
         nodes,
         operation,
         noted,
-        parallel=command.parallel or fleet.PARALLEL,
+        parallel=command.parallel,
         batch=batch,
         fail_fast=command.fail_fast,
         progress=Following(console, len(nodes), command.progress),

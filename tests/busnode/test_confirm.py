@@ -143,6 +143,13 @@ def _statuses(report: Report) -> dict[str, str]:
     return {step.name: step.status.value for step in report.steps}
 
 
+def _hardened(machine: Machine) -> dict[str, tuple[int, int, int, bytes]]:
+    """The files of a node whose hardening was confirmed."""
+    machine.harden()
+    machine.confirm()
+    return machine.files()
+
+
 def test_it_is_saved_armed_and_changed_in_that_order(machine: Machine) -> None:
     report = machine.harden()
     assert report.error is None, report
@@ -352,9 +359,7 @@ def test_back_to_the_state_before_the_last_change(machine: Machine) -> None:
 
 
 def test_going_back_without_a_confirmation_ends_as_hardened(machine: Machine) -> None:
-    machine.harden()
-    machine.confirm()
-    hardened = machine.files()
+    hardened = _hardened(machine)
     machine.go_back()
     assert machine.files() != hardened
     machine.roll_back()
@@ -366,9 +371,7 @@ def test_going_back_without_a_confirmation_ends_as_hardened(machine: Machine) ->
 
 
 def test_an_old_state_that_sshd_does_not_take_is_given_up_at_once(machine: Machine, program: Program) -> None:
-    machine.harden()
-    machine.confirm()
-    hardened = machine.files()
+    hardened = _hardened(machine)
     program("sshd", f"[ -e {machine.layout.sshd_dropin} ] || {{ echo bad option >&2; exit 255; }}")
     report = machine.go_back()
     assert report.error is not None
@@ -378,9 +381,7 @@ def test_an_old_state_that_sshd_does_not_take_is_given_up_at_once(machine: Machi
 
 
 def test_a_start_of_the_node_while_going_back_starts_the_firewall_that_comes_back(machine: Machine) -> None:
-    machine.harden()
-    machine.confirm()
-    hardened = machine.files()
+    hardened = _hardened(machine)
     machine.go_back()
     calls = machine.root / "systemctl.calls"
     calls.unlink()
@@ -430,9 +431,7 @@ def test_keys_that_were_added_since_stay(machine: Machine, changed: bool) -> Non
 
 
 def test_a_dry_run_shows_what_going_back_would_change(machine: Machine) -> None:
-    machine.harden()
-    machine.confirm()
-    hardened = machine.files()
+    hardened = _hardened(machine)
     report = machine.go_back(dry_run=True)
     assert machine.files() == hardened
     [difference] = [step.detail for step in report.steps if step.name == "state before"]
@@ -492,9 +491,7 @@ def test_whatever_was_there_comes_back_byte_for_byte(machine: Machine, there: li
 def test_back_and_forth_is_byte_for_byte_too(machine: Machine, there: list[object], active: bool) -> None:
     _given(machine, there, active)
     before = machine.files()
-    machine.harden()
-    machine.confirm()
-    hardened = machine.files()
+    hardened = _hardened(machine)
     machine.go_back()
     machine.roll_back()
     assert machine.files() == hardened
