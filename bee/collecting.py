@@ -54,36 +54,36 @@ def audit(arguments: argparse.Namespace) -> int:
             content = redaction.audit(content, redactor)
             log.release(redactor.text)
         if arguments.output is None and arguments.source is None:
-            _keep(output, content)
+            _keep(output, content, found.started_at)
         return content
 
     content = written(output, see)
+    document = json.loads(content)
     stream = sys.stderr if output == "-" else sys.stdout
     try:
-        show_summary(content, stream)
+        show_summary(document, content, stream)
         stream.flush()
     except OSError:
         # The audit is written, and that is what counts: whoever was to read the summary has gone.
         silence(stream)
-    return _save_to_usb(content, seen[0], stream) if arguments.save_to_usb else 0
+    return _save_to_usb(document, content, seen[0], stream) if arguments.save_to_usb else 0
 
 
-def _keep(output: str, content: bytes) -> None:
+def _keep(output: str, content: bytes, started_at: str) -> None:
     """Put the audit into the history; one that cannot be kept there is said, and still written to its own place."""
     from bee import history
 
     try:
-        history.keep(history.folder_of(output), content, json.loads(content)["started_at"])
+        history.keep(history.folder_of(output), content, started_at)
     except flow.OutputError as error:
         print(f"bee: not in the history: {error}", file=sys.stderr)
 
 
-def _save_to_usb(content: bytes, seen: Recording, stream: TextIO) -> int:
+def _save_to_usb(document: dict[str, object], content: bytes, seen: Recording, stream: TextIO) -> int:
     """The audit's copies on sticks, and the exit code: an audit is written by now, whatever becomes of them."""
     from bee import recording, usb
     from bee.views import html, text
 
-    document = json.loads(content)
     files = {
         "audit.json": content,
         "report.txt": (text.table(document) + "\n").encode(),
@@ -110,11 +110,8 @@ def record(arguments: argparse.Namespace) -> int:
     interruption.end_in_order()
 
     def see() -> bytes:
-        chosen, log = _settings(arguments), _Log(arguments)
-        with _this_machine(chosen, log) as machine:
-            recorder = recording.Recorder(machine)
-            found = flow.collect(recorder, log, skip=chosen.skip, deadline=machine.deadline, notes=chosen.notes)
-        seen = recorder.recording(found, chosen)
+        log = _Log(arguments)
+        found, seen = _recorded(arguments, log)
         if arguments.redact:
             from bee import redaction
 
@@ -134,16 +131,24 @@ def record(arguments: argparse.Namespace) -> int:
 
 def _look(arguments: argparse.Namespace, log: flow.Log, keep: Callable[[Recording], None]) -> Audit:
     """The audit of this machine; where a stick is to get a recording of it, `keep` takes that."""
+    if arguments.save_to_usb:
+        found, seen = _recorded(arguments, log)
+        keep(seen)
+        return found
     chosen = _settings(arguments)
     with _this_machine(chosen, log) as machine:
-        if not arguments.save_to_usb:
-            return flow.collect(machine, log, skip=chosen.skip, deadline=machine.deadline, notes=chosen.notes)
-        from bee import recording
+        return flow.collect(machine, log, skip=chosen.skip, deadline=machine.deadline, notes=chosen.notes)
 
+
+def _recorded(arguments: argparse.Namespace, log: flow.Log) -> tuple[Audit, Recording]:
+    """The audit of this machine, and all that it looked at."""
+    from bee import recording
+
+    chosen = _settings(arguments)
+    with _this_machine(chosen, log) as machine:
         recorder = recording.Recorder(machine)
         found = flow.collect(recorder, log, skip=chosen.skip, deadline=machine.deadline, notes=chosen.notes)
-        keep(recorder.recording(found, chosen))
-        return found
+    return found, recorder.recording(found, chosen)
 
 
 def _look_again(arguments: argparse.Namespace, log: flow.Log, _keep: Callable[[Recording], None]) -> Audit:

@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING, TextIO
 
 from bee import reading
 from bee.errors import BadInputError
@@ -35,8 +34,8 @@ def report(arguments: argparse.Namespace) -> int:
 
 def qr(arguments: argparse.Namespace) -> int:
     """`bee qr`: the summary as a QR code, as text where there is no qrencode."""
-    _, content = reading.audit(arguments.file, redact=arguments.redact)
-    show_summary(content, sys.stdout)
+    document, content = reading.audit(arguments.file, redact=arguments.redact)
+    show_summary(document, content, sys.stdout)
     return 0
 
 
@@ -56,13 +55,18 @@ def validate(arguments: argparse.Namespace) -> int:
     return 1 if errors else 0
 
 
-def show_summary(content: bytes, stream: TextIO) -> None:
-    """The audit's QR code, or its text where it cannot be drawn, with the few lines of the summary."""
+def show_summary(document: dict[str, object], content: bytes, stream: TextIO) -> None:
+    """The QR code of an audit, as text where it cannot be drawn, with the few lines of the summary.
+
+    Args:
+        document: the audit.
+        content: the bytes of its file, which the code names by their digest.
+        stream: where it is shown.
+    """
     from bee.machine import Live
     from bee.views import qr as qr_view
     from bee.views import text
 
-    document = cast("dict[str, object]", json.loads(content))
     with Live() as machine:
         colour = stream.isatty() and os.environ.get("TERM") != "dumb"
         screen = qr_view.screen(document, content, machine, colour=colour)

@@ -55,9 +55,9 @@ def test_an_expectation_fits_its_schema(one: Audit) -> None:
     jsonschema.validate(golden(one), SCHEMA)
 
 
-def facts(record: object, one: Audit, path: Path_ = ()) -> Iterator[tuple[Path_, object]]:
+def facts(record: Any, one: Audit, path: Path_ = ()) -> Iterator[tuple[Path_, object]]:
     """Every field that an expectation made of an audit names, with its value."""
-    for field in dataclasses.fields(record):  # type: ignore[arg-type]
+    for field in dataclasses.fields(record):
         value, role, here = getattr(record, field.name), roles(type(record)).get(field.name), (*path, field.name)
         if role is None and isinstance(value, tuple):
             for index, part in enumerate(value):
@@ -301,10 +301,10 @@ def test_a_wrong_expectation_is_one_line_and_exit_2(tmp_path: Path, text: str) -
     assert WRONG[text] in err
 
 
-def expectable(record: object) -> dict[str, object]:
+def expectable(record: Any) -> dict[str, object]:
     """All that an audit says of a record, as somebody may write it into an expectation, but what is refused there."""
     said: dict[str, object] = {}
-    for field in dataclasses.fields(record):  # type: ignore[arg-type]
+    for field in dataclasses.fields(record):
         value = getattr(record, field.name)
         if dataclasses.is_dataclass(value):
             said[field.name] = expectable(value)
