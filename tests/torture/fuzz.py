@@ -17,8 +17,8 @@ import atheris
 from tests.torture.mutations import mutate
 
 with atheris.instrument_imports(include=["bee"]):
+    from tests.bee.parser_cases import CASES
     from tests.torture.oracle import trouble
-    from tests.torture.targets import TARGETS
 
 _LONGEST = 64 * 1024
 # Traced code is several times as slow as code alone; how time grows is another unit's question.
@@ -28,13 +28,13 @@ _SECONDS = 2.0
 def main() -> int:
     """Fuzz until the time is up. What is found is said once for each place in the code, and the fuzzing goes on."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("name", choices=TARGETS)
+    parser.add_argument("name", choices=CASES)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--corpus", type=Path, required=True, help="what was interesting; kept between runs")
     parser.add_argument("--findings", type=Path, required=True, help="gets an input for each finding")
     arguments = parser.parse_args()
-    target = TARGETS[arguments.name]
+    target = CASES[arguments.name]
     for folder in (arguments.corpus, arguments.findings):
         folder.mkdir(parents=True, exist_ok=True)
     seeds = target.seeds()
@@ -53,7 +53,7 @@ def main() -> int:
         random = Random(seed)
         if random.random() < 0.5:
             return atheris.Mutate(data, max_size)
-        return mutate(data, seed, as_json=target.is_json, other=random.choice(seeds), longest=max_size)
+        return mutate(data, seed, as_json=target.json, other=random.choice(seeds), longest=max_size)
 
     options = {
         "seed": arguments.seed % (1 << 31) or 1,

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 
+from tests.bee.parser_cases import CASES, Case
 from tests.torture.oracle import MEGABYTE, allowed_seconds, trouble
-from tests.torture.targets import TARGETS, Target
 
 # Small first: where time grows with the cube, a megabyte would never end.
 _SIZES = (4096, 16_384)
@@ -65,7 +65,7 @@ def stretched(seeds: list[bytes], random: Random) -> Callable[[int], bytes]:
     return lambda size: before + (piece or b" ") * (size // max(1, len(piece))) + after
 
 
-def search(target: Target, seed: int, rounds: Iterator[object]) -> Iterator[tuple[int, str | None]]:
+def search(target: Case, seed: int, rounds: Iterator[object]) -> Iterator[tuple[int, str | None]]:
     """For each round, how many inputs were read and what was wrong with the last, if anything was."""
     random, seeds = Random(seed), target.seeds()
     for _ in rounds:
@@ -84,7 +84,7 @@ class _Timed:
     seconds: float
 
 
-def _timed(target: Target, data: bytes) -> _Timed:
+def _timed(target: Case, data: bytes) -> _Timed:
     """What is wrong in each of three tries: a busy machine is slow by chance, a slow parser every time."""
     wrong, begin = None, time.process_time()
     for _ in range(3):
@@ -98,14 +98,14 @@ def _timed(target: Target, data: bytes) -> _Timed:
 def main() -> int:
     """Stretch inputs for a while, and say what was slow or wrong, each place in the code once."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("name", choices=TARGETS)
+    parser.add_argument("name", choices=CASES)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     arguments = parser.parse_args()
     end = time.monotonic() + arguments.seconds
     executions = 0
     said: set[str] = set()
-    for count, wrong in search(TARGETS[arguments.name], arguments.seed, iter(lambda: time.monotonic() < end, False)):
+    for count, wrong in search(CASES[arguments.name], arguments.seed, iter(lambda: time.monotonic() < end, False)):
         executions += count
         if wrong is not None and (where := wrong.rpartition(" in ")[2]) not in said:
             said.add(where)

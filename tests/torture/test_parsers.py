@@ -15,10 +15,10 @@ import pytest
 
 from bee import parsers
 from bee.parsers.lspci import Functions
+from tests.bee.parser_cases import CASES
 from tests.torture.exploring import explore
 from tests.torture.growth import search
 from tests.torture.oracle import misfit
-from tests.torture.targets import TARGETS
 
 SEED = 4711
 
@@ -31,19 +31,17 @@ def test_every_parser_is_a_target() -> None:
         for name, member in inspect.getmembers(module, inspect.isfunction)
         if name.startswith("parse") and member.__module__ == module.__name__
     }
-    assert {f"{t.module}.{t.parse.__name__}" for t in TARGETS.values()} - {
-        "bee.parsers.storcli._storcli_drives"
-    } == there
+    assert {f"{t.module}.{t.parse.__name__}" for t in CASES.values()} - {"bee.parsers.storcli._storcli_drives"} == there
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", CASES)
 def test_a_parser_takes_what_the_fuzzer_makes(name: str) -> None:
-    assert list(explore(TARGETS[name], SEED, rounds=300)) == []
+    assert list(explore(CASES[name], SEED, rounds=300)) == []
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", CASES)
 def test_a_parsers_time_grows_with_its_input(name: str) -> None:
-    assert [wrong for _, wrong in search(TARGETS[name], SEED, repeat(None, 25)) if wrong] == []
+    assert [wrong for _, wrong in search(CASES[name], SEED, repeat(None, 25)) if wrong] == []
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +78,12 @@ def slow(data: bytes) -> Record:
     ],
 )
 def test_a_parser_that_is_wrong_is_found(name: str, parse: object, said: str) -> None:
-    target = dataclasses.replace(TARGETS[name], parse=parse)
+    target = dataclasses.replace(CASES[name], parse=parse)
     assert said in next(explore(target, SEED, rounds=3000), "")
 
 
 def test_a_parser_whose_time_explodes_is_found() -> None:
-    target = dataclasses.replace(TARGETS["ipmitool fru"], parse=slow)
+    target = dataclasses.replace(CASES["ipmitool fru"], parse=slow)
     found = (wrong for _, wrong in search(target, SEED, repeat(None, 3000)) if wrong)
     assert "slower than" in next(islice(found, 1), "")
 

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bee.parser_cases import CASES
 from tests.house.tree import files
 from tests.torture import runner
 from tests.torture.proofs import Report, Unit
 from tests.torture.signals import SIGNALS, STAGES
 from tests.torture.sources import ROOT, closure, module_file
-from tests.torture.targets import TARGETS
 
 # The time a program may take beyond its budget, to start and to end.
 _GRACE_SECONDS = 120.0
@@ -44,13 +44,13 @@ class Budget:
 
 def growth(budget: Budget) -> list[Unit]:
     """How every parser's time grows with its input."""
-    return [_of_target(name, "growth", budget, budget.seconds / 10) for name in TARGETS]
+    return [_of_target(name, "growth", budget, budget.seconds / 10) for name in CASES]
 
 
 def fuzz(budget: Budget) -> list[Unit]:
     """Every parser, fuzzed with coverage as guide, from the recordings and the corpus on."""
     units = []
-    for name in TARGETS:
+    for name in CASES:
         folder = name.replace(" ", "-")
         places = (
             "--corpus",
@@ -138,7 +138,7 @@ def _of_target(
     name: str, proof: str, budget: Budget, seconds: float, *more: str, read: Callable[[str, int], Report] = runner.found
 ) -> Unit:
     program = module_file(f"tests.torture.{proof}")
-    parser = module_file(TARGETS[name].module)
+    parser = module_file(CASES[name].module)
     assert program is not None
     assert parser is not None
     return Unit(
