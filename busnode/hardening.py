@@ -72,37 +72,26 @@ def harden_plan(
 ) -> Plan:
     """What harden does over its first connection; makes none."""
     target, policy = node.target, require_policy(node)
-    key = _authorized_key(node)
-    more_keys = [replace(credentials.authorized_key(target.user, key, "policy"), action="configure-ssh")] if key else []
+    more_key = target.ssh_policy.authorized_key_secret
+    more_keys = [] if more_key is None else [credentials.authorized_key(target.user, more_key, "policy")]
     return Plan(
         Operation.HARDEN,
         (
             facts.check_ssh(),
-            commit.guard(target, policy, node.operator_key()),
+            commit.guard(target, policy, knows_operator=node.operator_key is not None),
             commit.compare(),
             *firewall.guards(policy, confirm=confirm),
             *commit.arm(rollback_after),
-            *more_keys,
+            *(replace(step, action="configure-ssh") for step in more_keys),
             *sshd.steps(),
             *firewall.steps(),
         ),
         dry_run=dry_run,
         exclusive=True,
         parts=("credentials", "restore"),
-        before=(commit.wanted(target, policy, key),),
+        before=(commit.wanted(target, policy),),
         after=(("rolled_back_if_broken",),),
     )
-
-
-def _authorized_key(node: Node) -> str | None:
-    reference = node.target.ssh_policy.authorized_key_secret
-    if reference is None:
-        return None
-    lines = node.secret(reference).reveal().decode("utf-8", "replace").strip().splitlines()
-    if len(lines) != 1 or not credentials.is_public_key(lines[0]):
-        message = f"{reference}: not one public key; give a file with one line such as: ssh-ed25519 AAAA… name"
-        raise BadRequestError(message)
-    return lines[0]
 
 
 def rollback_plan(_: Node, *, dry_run: bool = False, rollback_after: float = ROLLBACK_SECONDS) -> Plan:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from busnode.contract import (
     ERRORS,
     ApplyFailedError,
+    BadRequestError,
     BusnodeError,
     ConfirmationRequiredError,
     Response,
@@ -20,8 +21,9 @@ from busnode.contract import (
     StepStatus,
     UnreachableError,
 )
-from busnode.script import DEBIAN, Layout, Plan, Report, compile_script, pack, parse_report
-from busnode.secrets import Secret, require_private, resolve
+from busnode.job import Job, Parcel, Vault
+from busnode.script import DEBIAN, Layout, Plan, Report, compile_script, parse_report
+from busnode.secrets import require_private
 from busnode.transport.openssh import OpenSsh, public_key
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class Node:
 
     target: Target
     transport: Transport
-    operator_key: Callable[[], str | None] = lambda: None
+    operator_key: Callable[[], str] | None = None
     secrets_dir: Path | None = None
     by: str = field(default_factory=whoami)
     layout: Layout = DEBIAN
@@ -86,22 +88,20 @@ class Node:
         transport = OpenSsh(target, key, Path(known_hosts) if known_hosts else None, trust_on_first_use, tuple(via))
         return cls(target, transport, lambda: public_key(key), Path(secrets_dir) if secrets_dir else None)
 
-    def secret(self, reference: str) -> Secret:
-        """What a reference of the inventory leads to, read now, on this side."""
-        return resolve(reference, self.target.base, self.secrets_dir)
-
     def run(self, plan: Plan, time_limit: float, *, operation_id: str | None = None) -> Report:
         """Compile `plan`, send it over one connection, read its report; `time_limit` in seconds.
 
         Raises a BusnodeError, with the response so far, where the node refused, a step failed or the report is cut.
         Failed checks raise nothing.
         """
-        reference = self.target.become_password
-        password = None if reference is None else self.secret(reference)
         script = compile_script(plan, operation_id=operation_id or new_operation_id(), by=self.by, layout=self.layout)
-        bundle = pack(script, time_limit=time_limit, password=password, blobs=plan.blobs)
+        job = Job(script, time_limit, plan.materials, plan.blobs, self.target.become_password)
+        vault = Vault(self.target.base, self.secrets_dir, self.operator_key)
         try:
-            completed = self.transport.run(bundle, time_limit=time_limit + _GRACE_SECONDS)
+            completed = self.transport.run(Parcel(job, vault), time_limit=time_limit + _GRACE_SECONDS)
+        except BadRequestError:
+            # Nothing was sent.
+            raise
         except BusnodeError as error:
             error.response = self.response(plan, parse_report(error.output), error)
             raise

@@ -33,10 +33,8 @@ def bootstrap(node: Node, *, dry_run: bool = False, time_limit: float = BOOTSTRA
 
 
 def bootstrap_plan(node: Node, *, dry_run: bool = False) -> Plan:
-    """What bootstrap does; reads the target's credentials on this side, and makes no connection."""
+    """What bootstrap does; reads no credential, and makes no connection."""
     target = node.target
-    contents = tuple(node.secret(file.source) for file in target.credential_files)
-    key = node.operator_key() if target.authorize_operator else None
     return Plan(
         Operation.BOOTSTRAP,
         (
@@ -44,11 +42,11 @@ def bootstrap_plan(node: Node, *, dry_run: bool = False) -> Plan:
             *packages.steps(target),
             *accounts.steps(target),
             *directories.steps(target),
-            *credentials.steps(target, contents, key),
+            *credentials.steps(target, authorize_operator=node.operator_key is not None),
             *services.steps(target),
         ),
         # A dry run compares digests; no content is sent for it.
-        blobs=() if dry_run else contents,
+        blobs=() if dry_run else tuple(file.source for file in target.credential_files),
         dry_run=dry_run,
         exclusive=True,
     )

@@ -10,6 +10,7 @@ import hashlib
 import json
 import shlex
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -42,6 +43,29 @@ class Layout:
 DEBIAN = Layout()
 
 
+class MaterialKind(StrEnum):
+    """What of a file or key goes into a script: the sha256 of a content, or a part of a public key."""
+
+    DIGEST = "digest"
+    KEY_TYPE = "key-type"
+    KEY = "key"
+    KEY_COMMENT = "key-comment"
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A word of a call that only the side with the keys and secrets knows; a variable of the script until then.
+
+    `reference` is the file or secret; None stands for the operator's own key.
+    """
+
+    kind: MaterialKind
+    reference: str | None = None
+
+
+Word = str | Material
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One call of a shell function.
@@ -53,7 +77,7 @@ class Step:
     action: str
     name: str
     part: str
-    call: tuple[str, ...]
+    call: tuple[Word, ...]
     check: bool = False
 
 
@@ -61,17 +85,17 @@ class Step:
 class Plan:
     """What an operation will do on one node.
 
-    An `exclusive` plan holds the node's lock; `parts` are files of `steps/` that its functions call beside their own;
-    `before` and `after` are calls that are no steps.
+    `blobs` are references to what is sent beside the script; an `exclusive` plan holds the node's lock; `parts` are
+    files of `steps/` that its functions call beside their own; `before` and `after` are calls that are no steps.
     """
 
     operation: Operation
     steps: tuple[Step, ...]
-    blobs: tuple[Secret, ...] = ()
+    blobs: tuple[str, ...] = ()
     dry_run: bool = False
     exclusive: bool = False
     parts: tuple[str, ...] = ()
-    before: tuple[tuple[str, ...], ...] = ()
+    before: tuple[tuple[Word, ...], ...] = ()
     after: tuple[tuple[str, ...], ...] = ()
 
     @property
@@ -80,10 +104,16 @@ class Plan:
         return tuple(dict.fromkeys(step.action for step in self.steps))
 
     @property
+    def materials(self) -> tuple[Material, ...]:
+        """What the calls have of keys and secrets, each once; the script knows them by their number."""
+        calls = (*self.before, *(step.call for step in self.steps))
+        return tuple(dict.fromkeys(word for call in calls for word in call if isinstance(word, Material)))
+
+    @property
     def digest(self) -> str:
         """What tells this plan from another: 16 hexadecimal digits of the sha256 of all its calls."""
         calls = [self.before, [(step.name, step.call) for step in self.steps], self.after]
-        text = json.dumps([self.operation.value, self.dry_run, calls])
+        text = json.dumps([self.operation.value, self.dry_run, calls], default=_named)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -121,11 +151,20 @@ def compile_script(plan: Plan, *, operation_id: str, by: str, layout: Layout = D
     lines += [shell_text("prelude.sh"), *(shell_text(f"steps/{part}.sh") for part in parts)]
     if plan.exclusive and not plan.dry_run:
         lines.append("hold_node")
-    lines += [shlex.join(call) for call in plan.before]
-    lines += [shlex.join(("check" if step.check else "step", step.name, *step.call)) for step in plan.steps]
+    names = {material: f'"$material_{number}"' for number, material in enumerate(plan.materials)}
+    lines += [_call(call, names) for call in plan.before]
+    lines += [_call(("check" if step.check else "step", step.name, *step.call), names) for step in plan.steps]
     lines += [shlex.join(call) for call in plan.after]
     lines.append("finish")
     return "\n".join(lines) + "\n"
+
+
+def _call(words: tuple[Word, ...], names: dict[Material, str]) -> str:
+    return " ".join(names[word] if isinstance(word, Material) else shlex.quote(word) for word in words)
+
+
+def _named(material: Material) -> list[str | None]:
+    return [material.kind, material.reference]
 
 
 @cache

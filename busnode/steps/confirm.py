@@ -5,16 +5,17 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from busnode.script import DEBIAN, Layout, Step, shell_text
+from busnode.script import DEBIAN, Layout, Material, MaterialKind, Step, Word, shell_text
 from busnode.steps import firewall, sshd
 
 if TYPE_CHECKING:
     from busnode.inventory import FirewallPolicy, Target
 
 
-def wanted(target: Target, policy: FirewallPolicy, key: str | None, layout: Layout = DEBIAN) -> tuple[str, ...]:
-    """The call that tells the script what to compare with and what to write; `key` is one more authorized key."""
-    blob = key.split()[1] if key else ""
+def wanted(target: Target, policy: FirewallPolicy, layout: Layout = DEBIAN) -> tuple[Word, ...]:
+    """The call that tells the script what to compare with and what to write."""
+    reference = target.ssh_policy.authorized_key_secret
+    blob = "" if reference is None else Material(MaterialKind.KEY, reference)
     texts = (sshd.dropin(target), firewall.rules(policy), firewall.unit(layout), firewall.dropin(layout))
     return ("wanted", *texts, rollback_script(layout), blob, *sshd.effective(target))
 
@@ -24,14 +25,14 @@ def wanted_back(layout: Layout = DEBIAN) -> tuple[str, ...]:
     return ("rollback_only", rollback_script(layout))
 
 
-def guard(target: Target, policy: FirewallPolicy, operator_key: str | None) -> Step:
-    """Refuse what could lock the operator out."""
+def guard(target: Target, policy: FirewallPolicy, *, knows_operator: bool) -> Step:
+    """Refuse what could lock the operator out; `knows_operator`: whether there is a key to look for on the node."""
     ports = tuple(map(str, policy.allowed_ports)) if policy.default_deny_inbound else ("any",)
     flags = (
         "1" if target.ssh_policy.allow_root_login else "0",
         "1" if target.ssh_policy.disable_password_auth else "0",
     )
-    blob = operator_key.split()[1] if operator_key else ""
+    blob = Material(MaterialKind.KEY) if knows_operator else ""
     return Step("check-lockout", "lockout guards", "confirm", ("lockout_guarded", *flags, blob, *ports))
 
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from busnode.script import Step
+from busnode.script import Material, MaterialKind, Step, Word
 from busnode.steps.directories import bare_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from busnode.inventory import Target
-    from busnode.secrets import Secret
 
 
-def steps(target: Target, contents: Sequence[Secret], operator_key: str | None) -> list[Step]:
-    """One step a credential; `contents` are the target's credential files in order, sent as blobs of the same numbers.
+def steps(target: Target, *, authorize_operator: bool) -> list[Step]:
+    """One step a credential; the target's credential files are sent as blobs, numbered in their order.
 
-    `operator_key` is the public half of the operator's key, in the form of authorized_keys.
+    `authorize_operator`: whether there is an operator's key that could be placed.
     """
     found = [
         Step(
@@ -29,24 +25,24 @@ def steps(target: Target, contents: Sequence[Secret], operator_key: str | None) 
             (
                 "credential_placed",
                 str(number),
-                hashlib.sha256(content.reveal()).hexdigest(),
+                Material(MaterialKind.DIGEST, file.source),
                 file.destination,
                 file.owner,
                 file.group,
                 bare_mode(file.mode),
             ),
         )
-        for number, (file, content) in enumerate(zip(target.credential_files, contents, strict=True))
+        for number, file in enumerate(target.credential_files)
     ]
-    if target.authorize_operator and operator_key is not None:
-        found.append(authorized_key(target.user, operator_key))
+    if target.authorize_operator and authorize_operator:
+        found.append(authorized_key(target.user))
     return found
 
 
-def authorized_key(user: str, key: str, whose: str = "operator") -> Step:
-    """The step that makes `key` one of those with which `user` may log in."""
-    kind, blob, *comment = key.split(maxsplit=2)
-    call = ("authorized_key", user, kind, blob, " ".join(comment))
+def authorized_key(user: str, reference: str | None = None, whose: str = "operator") -> Step:
+    """The step that lets `user` log in with the public key in the file `reference`; None: with the operator's."""
+    kinds = (MaterialKind.KEY_TYPE, MaterialKind.KEY, MaterialKind.KEY_COMMENT)
+    call: tuple[Word, ...] = ("authorized_key", user, *(Material(kind, reference) for kind in kinds))
     return Step("place-credentials", f"authorized key of the {whose} for {user}", "credentials", call)
 
 

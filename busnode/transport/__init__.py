@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, SupportsBytes
 
 if TYPE_CHECKING:
     from busnode.transport.process import Completed
@@ -29,10 +29,11 @@ class Transport(Protocol):
     def gateway(self) -> str:
         """What connections to this node and to others have in common: the jump host, else the node's own address."""
 
-    def run(self, bundle: bytes, *, time_limit: float) -> Completed:
-        """Give `bundle` to the loader on the node, over a connection of its own; `time_limit` in seconds.
+    def run(self, bundle: SupportsBytes, *, time_limit: float) -> Completed:
+        """Give the bytes of `bundle` to the loader on the node, over a connection of its own; `time_limit` in seconds.
 
-        Raises UnreachableError, HostKeyMismatchError, AuthFailedError, OperationTimeoutError.
+        Raises BadRequestError where a secret that belongs to it cannot be had, and nothing was sent;
+        UnreachableError, HostKeyMismatchError, AuthFailedError, OperationTimeoutError.
         """
 
     def probe(self, port: int, *, time_limit: float) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import SupportsBytes
 
 from busnode.contract import OperationTimeoutError
 from busnode.script import loader
@@ -24,8 +25,8 @@ class Local:
     def notes(self) -> tuple[str, ...]:
         return ()
 
-    def run(self, bundle: bytes, *, time_limit: float) -> Completed:
-        completed = exchange((*self.shell, "-c", loader()), bundle, time_limit=time_limit)
+    def run(self, bundle: SupportsBytes, *, time_limit: float) -> Completed:
+        completed = exchange((*self.shell, "-c", loader()), bytes(bundle), time_limit=time_limit)
         if completed.exit_code is None:
             raise OperationTimeoutError(f"not done after {time_limit:g} s", output=completed.stdout)
         return completed

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsBytes
 
 from busnode.contract import (
     AuthFailedError,
@@ -86,16 +86,17 @@ class OpenSsh:
     connect_seconds: int = CONNECT_SECONDS
     program: str = "ssh"
 
-    def run(self, bundle: bytes, *, time_limit: float) -> Completed:
+    def run(self, bundle: SupportsBytes, *, time_limit: float) -> Completed:
         """One connection, one run of the loader; see Transport.run for what is raised."""
         deadline = time.monotonic() + time_limit
-        completed = self._once(bundle, time_limit)
+        sent = bytes(bundle)
+        completed = self._once(sent, time_limit)
         for attempt in range(_MORE_ATTEMPTS):
             pause = random.uniform(0.5, 1.5) * 2**attempt  # noqa: S311 - so that not all come back at once
             if not _dropped(completed) or time.monotonic() + pause >= deadline:
                 break
             time.sleep(pause)
-            completed = self._once(bundle, deadline - time.monotonic())
+            completed = self._once(sent, deadline - time.monotonic())
         if completed.exit_code is None:
             message = f"{self._name}: not done after {time_limit:g} s; give more with --timeout"
             raise OperationTimeoutError(message, output=completed.stdout)

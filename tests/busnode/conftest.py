@@ -13,6 +13,7 @@ import pytest
 
 from busnode.contract import Operation
 from busnode.inventory import Target
+from busnode.job import Job, Vault
 from busnode.script import Layout, Plan, Report, Step, compile_script, parse_report
 
 SHELLS = {"dash": ("dash",), "bash": ("bash", "--posix"), "busybox": ("busybox", "sh")}
@@ -75,10 +76,12 @@ def run(tmp_path: Path, layout: Layout, shell: tuple[str, ...]) -> Run:
         blobs: tuple[bytes, ...] = (),
         user: str = "bus",
         operation_id: str = "0" * 32,
+        operator_key: str = "",
         **options: object,
     ) -> Report:
         plan = replace(Plan(Operation.BOOTSTRAP, steps), **options)  # type: ignore[arg-type]
-        text = compile_script(plan, operation_id=operation_id, by="tester@here", layout=layout)
+        script = compile_script(plan, operation_id=operation_id, by="tester@here", layout=layout)
+        text = Job(script, 60, plan.materials).text(Vault(tmp_path, None, lambda: operator_key))
         box = Path(tempfile.mkdtemp(dir=tmp_path, prefix="box."))
         (box / "script").write_text(text)
         for number, blob in enumerate(blobs):

@@ -49,7 +49,7 @@ class Machine:
             dry_run=dry_run,
             exclusive=True,
             parts=("credentials", "restore"),
-            before=(confirm.wanted(self.target, policy, None, self.layout),),
+            before=(confirm.wanted(self.target, policy, self.layout),),
             after=(("rolled_back_if_broken",),),
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsBytes
 
 import jsonschema
 import pytest
@@ -40,7 +40,7 @@ class Way:
     gateway: str
     notes: tuple[str, ...] = ()
 
-    def run(self, bundle: bytes, *, time_limit: float) -> Completed:
+    def run(self, bundle: SupportsBytes, *, time_limit: float) -> Completed:
         raise AssertionError
 
     def probe(self, port: int, *, time_limit: float) -> Answer:

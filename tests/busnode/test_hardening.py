@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field, replace
+from typing import SupportsBytes
 
 import pytest
 from hypothesis import given
@@ -59,12 +60,12 @@ class PlayedNode:
     connections: int = 0
     notes: tuple[str, ...] = ()
 
-    def run(self, bundle: bytes, *, time_limit: float) -> Completed:
+    def run(self, bundle: SupportsBytes, *, time_limit: float) -> Completed:
         number, self.connections = self.connections, self.connections + 1
         error = self.lost.get(number)
         if error is not None and number not in self.unheard:
             raise error(f"connection {number} lost")
-        said = "".join(json.dumps(line) + "\n" for line in self._act(bundle.decode())).encode()
+        said = "".join(json.dumps(line) + "\n" for line in self._act(bytes(bundle).decode())).encode()
         if error is not None:
             raise error(f"answer {number} lost", output=said)
         return Completed(said, b"", 0)

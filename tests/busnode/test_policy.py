@@ -128,8 +128,8 @@ def _guard(
     keys.write_text(changes.get("keys", KEY))
     program("sshd", f"echo 'authorizedkeysfile {keys}'\necho 'authorizedkeyscommand {changes.get('command', 'none')}'")
     program("nft", "")
-    step = confirm.guard(target, policy, KEY)
-    return run(step, parts=("credentials", "sshd"), user=changes.get("user", "bus")).error
+    step = confirm.guard(target, policy, knows_operator=True)
+    return run(step, parts=("credentials", "sshd"), user=changes.get("user", "bus"), operator_key=KEY).error
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_the_bootstrap_of_the_documents_own_target(target: Target) -> None:
         "step 'directory /etc/bus' directory_present /etc/bus root bus-service 750",
         "step 'directory /var/lib/bus' directory_present /var/lib/bus bus-service bus-service 750",
         "step 'directory /var/log/bus' directory_present /var/log/bus bus-service bus-service 750",
-        f"step 'authorized key of the operator for bus' authorized_key bus {KEY}",
+        'step \'authorized key of the operator for bus\' authorized_key bus "$material_0" "$material_1" "$material_2"',
         "step 'service ssh.service' unit_state ssh.service true true",
         "finish",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import os
 import pickle
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from busnode.contract import BadRequestError
 from busnode.inventory import Target
+from busnode.job import Job, Vault
 from busnode.node import Node
 from busnode.operations import bootstrap_plan
 from busnode.script import compile_script
@@ -82,7 +84,11 @@ def test_a_credential_goes_into_the_bundle_and_into_no_plan_or_script(tmp_path: 
     }
     node = Node(Target.from_document("proxy", document, tmp_path), Local())
     plan = bootstrap_plan(node)
-    assert [blob.reveal() for blob in plan.blobs] == [b"correct horse battery"]
+    assert plan.blobs == ("token",)
+    job = Job(compile_script(plan, operation_id="1", by="me"), 60, plan.materials, plan.blobs)
+    digest = hashlib.sha256(b"correct horse battery").hexdigest()
+    assert job.text(Vault(tmp_path)).startswith(f"material_0={digest}\n")
+    assert job.pack(Vault(tmp_path)).endswith(b"correct horse battery")
     assert "correct" not in compile_script(plan, operation_id="1", by="me") + repr(plan) + repr(node)
     assert bootstrap_plan(node, dry_run=True).blobs == ()
 

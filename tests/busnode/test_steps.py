@@ -181,7 +181,7 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOk operator"
 
 def _authorize(run: Run, program: Program, file: Path) -> Report:
     program("sshd", f'echo "authorizedkeysfile {file}"')
-    return run(credentials.authorized_key("root", KEY))
+    return run(credentials.authorized_key("root"), operator_key=KEY)
 
 
 @pytest.mark.parametrize(
