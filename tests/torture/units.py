@@ -30,7 +30,7 @@ class Budget:
     Attributes:
         seed: what all choices are drawn from.
         examples: of every property test.
-        seconds: of fuzzing every parser; its growth is looked at for a tenth of that.
+        seconds: of fuzzing every parser; its growth, and each signal at each stage, take a tenth of that.
         limit: the seconds after which a property test is killed.
         state: the folder of results, logs and what the fuzzer has learnt.
     """
@@ -85,7 +85,8 @@ def properties(budget: Budget, folder: str = "tests/bee") -> list[Unit]:
 
 
 def signals(budget: Budget) -> list[Unit]:
-    """A build of the image, told to end at each of its stages with each of the signals."""
+    """A build of the image, told to end at each of its stages with each of the signals, for a tenth of the seconds."""
+    seconds = budget.seconds / 10
     program = module_file("tests.torture.signals")
     assert program is not None
     built = [path for path in files() if path.is_relative_to(ROOT / "iso") or path.is_relative_to(ROOT / "bee")]
@@ -93,14 +94,14 @@ def signals(budget: Budget) -> list[Unit]:
         Unit(
             proof="signals",
             name=f"{number} at {stage}",
-            budget=f"{budget.seconds:g} s",
+            budget=f"{seconds:g} s",
             seed=budget.seed,
             command=(
                 *(sys.executable, "-m", "tests.torture.signals", number, stage, "--seed", str(budget.seed)),
-                *("--seconds", f"{budget.seconds:g}", "--place", str(budget.state / "signals")),
+                *("--seconds", f"{seconds:g}", "--place", str(budget.state / "signals")),
             ),
             read=runner.found,
-            limit=budget.seconds + _BUILD_SECONDS,
+            limit=seconds + _BUILD_SECONDS,
             sources=(program, ROOT / "dodo.py", *built),
         )
         for number in SIGNALS
