@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from doit.exceptions import TaskFailed
 
-from iso.graph import report
+from iso.graph import reader, report
 from iso.graph.terminal import LiveLine, clock, last_line
 
 if TYPE_CHECKING:
@@ -125,6 +125,18 @@ class Reporter:
             outcome = "interrupted"
         self.ended(outcome, time.monotonic() - self.began)
 
+    def _say(self, line: str) -> None:
+        """Print a line at once.
+
+        Raises:
+            KeyboardInterrupt: nobody reads it.
+        """
+        try:
+            self.outstream.write(f"{line}\n")
+            self.outstream.flush()
+        except BrokenPipeError:
+            raise reader.is_gone() from None
+
     def runtime_error(self, message: str) -> None:
         """doit itself cannot go on."""
         self._failed = True
@@ -194,10 +206,6 @@ class Lines(Reporter):
         if self.ran and outcome == "succeeded":
             self._say(f"finished in {clock(seconds)}")
 
-    def _say(self, line: str) -> None:
-        self.outstream.write(f"{line}\n")
-        self.outstream.flush()
-
     def _stop(self) -> None:
         if self._live:
             self._live.stop()
@@ -237,5 +245,4 @@ class JsonLines(Reporter):
         self._write({"event": event, "time": time.time(), "stage": task.name, "title": task.doc, **where, **more})
 
     def _write(self, event: Mapping[str, object]) -> None:
-        self.outstream.write(json.dumps(event, ensure_ascii=False) + "\n")
-        self.outstream.flush()
+        self._say(json.dumps(event, ensure_ascii=False))

@@ -13,7 +13,7 @@ from doit.exceptions import TaskFailed
 
 from iso import lock, shell
 from iso.errors import BadInputError, BuildError, explained
-from iso.graph import report
+from iso.graph import reader, report
 from iso.graph.inputs import Inputs
 from iso.graph.progress import Lines
 from iso.graph.stage import Stage, Step
@@ -88,6 +88,7 @@ class Build:
         self.settings = settings
         self._ran: set[str] = set()
         self._lock: int | None = None
+        reader.ends_questions()
         shell.terminate_as_interrupt()
         sys.excepthook = _without_traceback
 
@@ -128,6 +129,7 @@ class Build:
     def hold(self) -> None:
         """Have the checkout for this build alone until it ends; say who has it and end where that is another."""
         if self._lock is None:
+            reader.ends_no_build()
             try:
                 self._lock = lock.hold(self.paths.lock)
             except (BuildError, OSError) as error:
@@ -160,6 +162,8 @@ class Build:
             outputs = outputs_of(step.stage.outputs(job))
             step.stamp.write(Done(inputs, outputs, commands, began, seconds))
             self._ran.add(step.stage.name)
+        except BrokenPipeError:
+            raise reader.is_gone() from None
         except (BuildError, OSError) as error:
             return TaskFailed(f"{explained(error)}\n  this stage alone: {self._again(step.stage.name)}")
         return None
