@@ -35,19 +35,29 @@ class Repro(Question):
         try:
             if not images:
                 images = [self._built(place, name) for name in ("first", "second")]
-            found = repro.differences(images[0], images[1], place / "unpacked")
-        except OSError:
+            digests = {file_digest(image) for image in images}
+            differing = [] if len(digests) == 1 else _explained(place, *images)
+        except (OSError, KeyboardInterrupt):
             # Unlike a build that failed, this leaves nothing to look into.
             repro.discard(place)
             raise
-        if not found:
-            print(f"identical: sha256 {file_digest(images[0])}")
+        if not differing:
             repro.discard(place)
+            print(f"identical: sha256 {digests.pop()}")
             return 0
-        print(f"{len(found)} differences:", *found[: repro.LINES], sep="\n  ")
-        print(*repro.diffoscope(images[0], images[1]), f"kept in {place}", sep="\n")
+        print(*differing, f"kept in {place}", sep="\n")
         return 1
 
     def _built(self, place: Path, name: str) -> Path:
         (place / name).mkdir()
         return repro.cold_build(self.build.paths.root, place / name, self.build.settings)
+
+
+def _explained(place: Path, one: Path, other: Path) -> list[str]:
+    first = repro.unpacked(one, place / "unpacked/first")
+    second = repro.unpacked(other, place / "unpacked/second")
+    found = repro.differences(first, second)
+    if not found:
+        return [f"every file is the same, the images are not: compare them with cmp {one} {other}"]
+    lines = [f"{len(found)} differences:", *(f"  {difference}" for difference in found[: repro.LINES])]
+    return [*lines, *repro.diffoscope(first, second, found)]

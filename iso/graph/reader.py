@@ -20,5 +20,6 @@ def ends_no_build() -> None:
 def is_gone() -> KeyboardInterrupt:
     """What a build whose output nobody reads any more ends with, as if it were interrupted: what is done stands."""
     # What could not be written would be tried, and complained of, once more at the end.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+    if sys.__stdout__:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
     return KeyboardInterrupt()

@@ -6,22 +6,24 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iso import shell
 from iso.errors import BuildError
 from iso.mounts import remove_tree
-from iso.tree import file_digest, listing
+from iso.tree import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _SQUASHFS = "live/filesystem.squashfs"
 # Whose values are paths: relative ones would mean something else in another folder.
 _PATHS = ("authorized_keys", "sign_cert", "sign_key")
-# So much of a difference is shown.
+# So much of a difference is shown, and diffoscope is given so long for a file.
 LINES = 40
+_SECONDS = 60
 
 
 def copy_of(root: Path, place: Path) -> Path:
@@ -69,39 +71,30 @@ def cold_build(root: Path, place: Path, settings: Mapping[str, str]) -> Path:
     absolute = {key: str(Path(value).absolute()) if key in _PATHS else value for key, value in settings.items()}
     words = [f"{key}={value}" for key, value in absolute.items()]
     command = [sys.executable, "-B", "-m", "doit", "iso", *words]
-    code = subprocess.call(command, cwd=copy, env=os.environ | {"XDG_CACHE_HOME": str(place / "cache")})
+    with subprocess.Popen(command, cwd=copy, env=os.environ | {"XDG_CACHE_HOME": str(place / "cache")}) as build:
+        try:
+            code = build.wait()
+        except BaseException:
+            # Its own way to end leaves nothing at work in the folder.
+            build.terminate()
+            raise
     if code:
         raise BuildError(f"the build in {copy} ended with exit status {code}")
     (image,) = (copy / "dist").glob("*.iso")
     return image
 
 
-def differences(one: Path, other: Path, place: Path) -> list[str]:
-    """What is different in two images, a line each; nothing where they are the same, byte for byte.
+def unpacked(image: Path, tree: Path) -> Path:
+    """All files of an image, those of its live system below `filesystem`.
 
     Args:
-        one: an ISO.
-        other: another.
-        place: an empty folder to unpack them in.
+        image: an ISO.
+        tree: an absent folder to unpack it in.
 
     Raises:
-        BuildError: one of them cannot be unpacked.
+        BuildError: it cannot be unpacked.
     """
-    if file_digest(one) == file_digest(other):
-        return []
-    unpacked = [_unpacked(image, place / str(number)) for number, image in enumerate((one, other))]
-    first, second = (listing(tree, "") for tree in unpacked)
-    names = sorted(first.keys() | second.keys())
-    found = [
-        f"{name[1:]}: {first.get(name, 'absent')} | {second.get(name, 'absent')}"
-        for name in names
-        # The file of the live system differs when anything in it does, which is said of that.
-        if first.get(name) != second.get(name) and not (name == f"/{_SQUASHFS}" and len(names) > 1)
-    ]
-    return found or [f"every file is the same, the images are not: compare them with cmp {one} {other}"]
-
-
-def _unpacked(image: Path, tree: Path) -> Path:
+    tree.parent.mkdir(exist_ok=True)
     log = tree.with_suffix(".log")
     shell.run(["xorriso", "-osirrox", "on", "-indev", str(image), "-extract", "/", str(tree)], log)
     if (tree / _SQUASHFS).exists():
@@ -109,13 +102,74 @@ def _unpacked(image: Path, tree: Path) -> Path:
     return tree
 
 
-def diffoscope(one: Path, other: Path) -> list[str]:
-    """The beginning of what diffoscope(1) says, where it is installed."""
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A file that two trees do not have alike.
+
+    Args:
+        name: the file.
+        first: what it is in one of them: mode, digest or target, owner, time.
+        second: what it is in the other.
+    """
+
+    name: str
+    first: str
+    second: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.first} | {self.second}"
+
+
+def differences(one: Path, other: Path) -> list[Difference]:
+    """What is different in two unpacked images.
+
+    Args:
+        one: a tree.
+        other: another.
+    """
+    first, second = _described(one), _described(other)
+    # The file of the live system differs when anything in it does, which is said of that.
+    inside = any(name.startswith("filesystem/") for name in first)
+    return [
+        Difference(name, first.get(name, "absent"), second.get(name, "absent"))
+        for name in sorted(first.keys() | second.keys())
+        if first.get(name) != second.get(name) and not (name == _SQUASHFS and inside)
+    ]
+
+
+def _described(tree: Path) -> dict[str, str]:
+    found = {}
+    for name, what in listing(tree, "").items():
+        status = (tree / name[1:]).lstat()
+        found[name[1:] or "."] = f"{what} {status.st_uid}:{status.st_gid} {int(status.st_mtime)}"
+    return found
+
+
+def diffoscope(one: Path, other: Path, found: Iterable[Difference]) -> list[str]:
+    """What diffoscope(1) says of files that differ, as much as fits, where it is installed.
+
+    Of whole images it would compare hexadecimal digits.
+
+    Args:
+        one: an unpacked image.
+        other: another.
+        found: what differs in them.
+    """
     program = shutil.which("diffoscope")
     if not program:
         return ["apt install diffoscope-minimal: then this says what differs within the files"]
-    said = subprocess.run([program, "--text", "-", str(one), str(other)], capture_output=True, text=True, check=False)
-    return said.stdout.splitlines()[:LINES]
+    said: list[str] = []
+    for difference in found:
+        pair = [tree / difference.name for tree in (one, other)]
+        if all(path.is_file() and not path.is_symlink() for path in pair) and len(said) < LINES:
+            said += _of_files(program, pair)
+    return said[:LINES]
+
+
+def _of_files(program: str, pair: list[Path]) -> list[str]:
+    options = ["--text", "-", "--text-color", "never", "--exclude-directory-metadata", "yes"]
+    command = [program, *options, "--timeout", str(_SECONDS), *map(str, pair)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
 
 
 def discard(place: Path) -> None:

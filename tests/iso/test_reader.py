@@ -1,4 +1,4 @@
-"""Whoever reads a command's output may go away, as head(1) does: a question ends without a word, a build in one line."""
+"""Whoever reads a command's output may go away, as head(1) does: questions end without a word, builds in one line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ def unread(folder: Path, *words: str) -> tuple[int, str]:
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        done = subprocess.run([*DOIT, *words], cwd=folder, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(
+            [*DOIT, *words], cwd=folder, stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+        )
     finally:
         os.close(writing)
     return done.returncode, done.stderr

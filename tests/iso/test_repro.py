@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -29,11 +31,41 @@ def image(place: Path, name: str, content: str, inside: str) -> Path:
 
 
 def test_the_file_that_differs_is_named_in_the_iso_and_in_the_system(tmp_path: Path) -> None:
-    one, other = image(tmp_path, "one", "a", "x"), image(tmp_path, "other", "b", "y")
-    (tmp_path / "place").mkdir()
-    names = [line.partition(":")[0] for line in repro.differences(one, other, tmp_path / "place")]
-    assert names == ["filesystem/motd", "menu.cfg"]
-    assert repro.differences(one, one, tmp_path / "nowhere") == []
+    pair = image(tmp_path, "one", "a", "x"), image(tmp_path, "other", "b", "y")
+    trees = [repro.unpacked(iso, tmp_path / iso.stem) for iso in pair]
+    found = repro.differences(*trees)
+    assert {"filesystem/motd", "menu.cfg"} <= {difference.name for difference in found}
+    assert "live/filesystem.squashfs" not in {difference.name for difference in found}
+    assert repro.differences(trees[0], trees[0]) == []
+
+
+def test_a_time_an_owner_and_a_mode_are_differences_too(tmp_path: Path) -> None:
+    trees = [tmp_path / "one", tmp_path / "other"]
+    for tree in trees:
+        (tree / "folder").mkdir(parents=True)
+        for name in ("same", "time", "mode"):
+            (tree / "folder" / name).touch()
+        for path in (*tree.rglob("*"), tree):
+            os.utime(path, (1, 1))
+    os.utime(trees[1] / "folder/time", (2, 2))
+    (trees[1] / "folder/mode").chmod(0o600)
+    assert [difference.name for difference in repro.differences(*trees)] == ["folder/mode", "folder/time"]
+    assert str(repro.differences(*trees)[1]).endswith(" 1 | " + repro.differences(*trees)[1].second)
+
+
+def test_two_images_are_compared_to_the_line_that_differs(tree: Path, tmp_path: Path) -> None:
+    one, other = (
+        image(tmp_path, "one", "timeout 1\n", "welcome\n"),
+        image(tmp_path, "other", "timeout 2\n", "go away\n"),
+    )
+    done = doit(tree, "repro", str(one), str(other))
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1, done.stderr
+    assert lines[0].endswith(" differences:")
+    # What diffoscope says of the files themselves.
+    assert {"-welcome", "+go away", "-timeout 1", "+timeout 2"} <= set(lines)
+    assert lines[-1].startswith("kept in /var/tmp/bee-repro-")
+    shutil.rmtree(lines[-1].removeprefix("kept in "))
 
 
 @pytest.fixture
