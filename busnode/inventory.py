@@ -106,6 +106,7 @@ class Target:
     via: str | None = None
     tags: tuple[str, ...] = ()
     become_password: str | None = None
+    time_synchronised: bool = False
     packages: tuple[str, ...] = ()
     directories: tuple[Directory, ...] = ()
     service_accounts: tuple[ServiceAccount, ...] = ()
@@ -132,6 +133,7 @@ class Target:
             via=settings.get("via"),
             tags=tuple(settings.get("tags", ())),
             become_password=settings.get("become", {}).get("password"),
+            time_synchronised=settings["time_synchronised"],
             packages=tuple(settings["packages"]),
             directories=tuple(Directory(**item) for item in settings["directories"]),
             service_accounts=tuple(ServiceAccount(**item) for item in settings["service_accounts"]),

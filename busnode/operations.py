@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from busnode.contract import Check, Operation, Response, StepStatus, VerifyFailedError
 from busnode.outside import Look
 from busnode.script import Plan
-from busnode.steps import accounts, credentials, directories, facts, firewall, listeners, packages, services
+from busnode.steps import accounts, clock, credentials, directories, facts, firewall, listeners, packages, services
 from busnode.transport import Answer
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ LOOK_SECONDS = 60.0
 
 
 def bootstrap(node: Node, *, dry_run: bool = False, time_limit: float = BOOTSTRAP_SECONDS) -> Response:
-    """Packages, accounts, directories, credentials and services, only where they are not yet as wanted.
+    """Clock, packages, accounts, directories, credentials and services, only where they are not yet as wanted.
 
     With `dry_run` the node is looked at and nothing is changed. `time_limit` in seconds.
     """
@@ -39,6 +39,8 @@ def bootstrap_plan(node: Node, *, dry_run: bool = False) -> Plan:
         Operation.BOOTSTRAP,
         (
             facts.check_ssh(),
+            packages.wait_for_cloud_init(),
+            *clock.steps(target),
             *packages.steps(target),
             *accounts.steps(target),
             *directories.steps(target),

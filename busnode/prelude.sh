@@ -108,6 +108,27 @@ write_beside() {
     return 1
 }
 
+# differs_from FILE TEXT: whether a file has another content
+differs_from() {
+    [ -f "$1" ] && [ ! -L "$1" ] || return 0
+    printf '%s' "$2" | cmp -s - "$1" && return 1
+    return 0
+}
+
+# difference FILE TEXT: what writing TEXT there would change, as a unified diff; nothing where nothing would
+difference() {
+    old=$1
+    [ -f "$old" ] || old=/dev/null
+    printf '%s' "$2" | diff -u --label "$1 (now)" --label "$1 (wanted)" -- "$old" - | bounded
+}
+
+# The first 64 KiB of standard input, and that there was more.
+bounded() {
+    cat >"$box/shown"
+    head -c 65536 "$box/shown"
+    [ "$(wc -c <"$box/shown")" -le 65536 ] || printf '\n(the rest of the difference is left out)\n'
+}
+
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # One operation at a time: the lock dies with whoever holds it, so that none is ever stale. lock_node [flock's options]

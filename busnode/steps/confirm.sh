@@ -214,7 +214,7 @@ state_restored() {
         return
     fi
     [ "$dry_run" = 0 ] || state_difference >"$box/difference"
-    would "$(head -c 3000 "$box/difference" 2>/dev/null)" && return
+    would "$(bounded <"$box/difference" 2>/dev/null)" && return
     wrong_before=$wrong wrong=
     firewall_stopped "$kept" >"$log" 2>&1
     files_put_back "$kept" >"$log" 2>&1

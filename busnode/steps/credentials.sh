@@ -2,6 +2,9 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 # Credentials: content that came on standard input, and the operator's key for the account that logs in.
 
+# short DIGEST: its first 8 digits
+short() { printf '%.8s' "$1"; }
+
 # credential_placed BLOB SHA256 DESTINATION OWNER GROUP MODE
 credential_placed() {
     if [ -L "$3" ] || [ -d "$3" ]; then
@@ -23,6 +26,10 @@ credential_placed() {
     fi
     if [ "$digest" = "$2" ]; then was=$is; else was=${is:+other content}; fi
     was=${was:-absent}
+    # The beginning of a digest tells contents apart, and is of no use to whoever guesses one.
+    if [ "$digest" != "$2" ]; then
+        would "$was -> $4:$5 $6; content sha256 ${digest:+$(short "$digest") -> }$(short "$2")" && return
+    fi
     would "$was -> $4:$5 $6" && return
     if [ ! -d "${3%/*}/" ]; then
         failed "the folder ${3%/*} does not exist; list it in directories"
@@ -71,6 +78,12 @@ key_known() {
     return 1
 }
 
+# key_difference FILE LINE: as diff -U0 would show it, without a look at the other lines, which are the user's
+key_difference() {
+    lines=$(grep -c '' -- "$1" 2>/dev/null)
+    printf -- '--- %s (now)\n+++ %s (wanted)\n@@ -%d,0 +%d @@\n+%s' "$1" "$1" "${lines:-0}" "$((${lines:-0} + 1))" "${2% }"
+}
+
 # authorized_key USER TYPE BLOB COMMENT: only ever added, never in place of another
 authorized_key() {
     if key_known "$1" "$3"; then
@@ -82,7 +95,7 @@ authorized_key() {
         failed "sshd takes the keys of $1 from no file (AuthorizedKeysFile none)"
         return
     fi
-    would "add to $file" && return
+    would "$(key_difference "$file" "$2 $3 $4")" && return
     # As the user, so that nothing the user planted there is followed with root's rights.
     # shellcheck disable=SC2016
     run runuser -u "$1" -- sh -c '

@@ -2,6 +2,15 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 # Directories with owner, group and mode.
 
+# missing_above PATH: the folders above it that would be made too, as mkdir -p makes them
+missing_above() {
+    above=${1%/*}
+    while [ -n "$above" ] && [ ! -e "$above" ]; do
+        printf '\n%s: absent -> root:root 755' "$above"
+        above=${above%/*}
+    done
+}
+
 # directory_present PATH OWNER GROUP MODE
 directory_present() {
     if [ -L "$1" ]; then
@@ -17,7 +26,7 @@ directory_present() {
         ok
         return
     fi
-    would "${is:-absent} -> $2:$3 $4" && return
+    would "${is:-absent} -> $2:$3 $4$(missing_above "$1")" && return
     [ -n "$is" ] || run mkdir -p -m 0700 -- "$1" || return
     # By its own ., for a name in a folder of another could be exchanged for a symbolic link in between. With five
     # digits chmod also takes away a setgid bit that the folder inherited.

@@ -33,12 +33,24 @@ rules_in_force() {
     fi
 }
 
+# What loading would change: our three files, and where they are as wanted, what is in force.
+firewall_difference() {
+    difference "$firewall_rules" "$rules_text"
+    difference "$unit_dir/busnode-firewall.service" "$unit_text"
+    difference "$nftables_dropin" "$nftables_text"
+    if ! live_rules 2>/dev/null >"$box/live"; then
+        echo "the table $table is not loaded"
+    elif [ -f "$state_dir/firewall.live" ]; then
+        diff -u --label "$table (now)" --label "$table (as harden loaded it)" -- "$box/live" "$state_dir/firewall.live" | bounded
+    fi
+}
+
 firewall_loaded() {
     if [ -z "$firewall_needed" ]; then
         ok
         return
     fi
-    would "$(difference "$firewall_rules" "$rules_text")" && return
+    would "$([ "$dry_run" = 0 ] || firewall_difference)" && return
     printf '%s' "$rules_text" >"$box/rules"
     run nft -c -f "$box/rules" || return
     mkdir -p "${firewall_rules%/*}" "${nftables_dropin%/*}"

@@ -12,10 +12,14 @@ if TYPE_CHECKING:
 CLOUD_INIT_SECONDS = 300
 
 
+def wait_for_cloud_init() -> Step:
+    """Until cloud-init has done what it does at a first boot."""
+    return Step("wait-cloud-init", "wait for cloud-init", "packages", ("cloud_init_done", str(CLOUD_INIT_SECONDS)))
+
+
 def steps(target: Target) -> list[Step]:
-    """Wait for cloud-init, then install what is missing, in one run of apt."""
-    waiting = Step("wait-cloud-init", "wait for cloud-init", "packages", ("cloud_init_done", str(CLOUD_INIT_SECONDS)))
+    """Install what is missing, in one run of apt."""
     if not target.packages:
-        return [waiting]
+        return []
     names = ("packages_installed", *target.packages)
-    return [waiting, Step("install-packages", f"packages {' '.join(target.packages)}", "packages", names)]
+    return [Step("install-packages", f"packages {' '.join(target.packages)}", "packages", names)]

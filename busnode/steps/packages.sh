@@ -51,18 +51,32 @@ apt_update() {
     step_status='' step_detail=
 }
 
+# apt_would PACKAGE...: what apt would do, a line a package; by the lists that are there now, for none is fetched
+apt_would() {
+    if apt-get -s -q -o Debug::NoLocking=1 -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
+        install --no-install-recommends -- "$@" </dev/null >"$box/apt" 2>"$log"; then
+        echo
+        sed -n 's/^Inst \([^ ]*\) (\([^ ]*\).*/\1: absent -> \2/p
+            s/^Inst \([^ ]*\) \[\(.*\)\] (\([^ ]*\).*/\1: \2 -> \3/p
+            s/^Remv \([^ ]*\) \[\([^]]*\).*/\1: \2 -> absent/p' "$box/apt"
+    else
+        printf '; by the package lists that are there now: %s' "$(grep '^E: ' "$log" | tr '\n' ' ')"
+    fi
+}
+
 packages_installed() {
     missing_packages "$@"
     if [ -z "$missing" ]; then
         ok "all of $# there"
         return
     fi
-    wanted=$missing
-    would "install $wanted" && return
+    packages_wanted=$missing
+    # shellcheck disable=SC2086
+    would "install $packages_wanted$([ "$dry_run" = 0 ] || apt_would $packages_wanted)" && return
     apt_update || update_said=$step_detail
     step_status='' step_detail=
     # shellcheck disable=SC2086
-    if ! apt install --no-install-recommends -- $wanted; then
+    if ! apt install --no-install-recommends -- $packages_wanted; then
         failed "$step_detail${update_said:+; before that: $update_said}"
         return
     fi
@@ -71,5 +85,5 @@ packages_installed() {
         failed "apt ended well, and $missing is still not installed: is it a virtual package? Name the real one"
         return
     fi
-    changed "installed $wanted"
+    changed "installed $packages_wanted"
 }

@@ -16,6 +16,8 @@ unit_state() {
     todo=
     case $2:$enabled in
         *:not-found | *:)
+            # A dry run installed nothing.
+            [ -n "${packages_wanted-}" ] && would "no unit $1 yet, before the installation of $packages_wanted" && return
             failed "there is no unit $1; install its package first"
             return
             ;;

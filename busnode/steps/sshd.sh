@@ -25,20 +25,6 @@ sshd_differs() {
     return 1
 }
 
-# differs_from FILE TEXT: whether a file has another content
-differs_from() {
-    [ -f "$1" ] && [ ! -L "$1" ] || return 0
-    printf '%s' "$2" | cmp -s - "$1" && return 1
-    return 0
-}
-
-# difference FILE TEXT: the beginning of the unified diff
-difference() {
-    old=$1
-    [ -f "$old" ] || old=/dev/null
-    printf '%s' "$2" | diff -u --label "$1 (now)" --label "$1 (wanted)" -- "$old" - | head -c 3000
-}
-
 sshd_dropin_written() {
     if ! differs_from "$sshd_dropin" "$dropin_text"; then
         ok

@@ -64,6 +64,7 @@ def test_the_bootstrap_of_the_documents_own_target(target: Target) -> None:
     assert _calls(plan) == [
         "step ssh read_ssh",
         "step 'wait for cloud-init' cloud_init_done 300",
+        "step time clock_synchronised 90 systemd-timesyncd",
         f"step 'packages {PACKAGES}' packages_installed {PACKAGES}",
         "step 'account bus-service' service_account bus-service /var/lib/bus",
         "step 'directory /etc/bus' directory_present /etc/bus root bus-service 750",
@@ -76,6 +77,7 @@ def test_the_bootstrap_of_the_documents_own_target(target: Target) -> None:
     assert plan.actions == (
         "check-ssh",
         "wait-cloud-init",
+        "synchronise-time",
         "install-packages",
         "create-accounts",
         "create-directories",

@@ -58,6 +58,16 @@ def test_a_dry_run_says_what_it_would_and_makes_nothing(run: Run, tmp_path: Path
     assert not path.exists()
 
 
+def test_a_dry_run_names_the_folders_above_that_would_be_made_too(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a/b/c"
+    detail = _only(run(_directory(path), dry_run=True))[1]
+    above = f"{tmp_path}/a/b: absent -> root:root 755\n{tmp_path}/a: absent -> root:root 755"
+    assert detail == f"absent -> root:root 750\n{above}"
+    assert not (tmp_path / "a").exists()
+    run(_directory(path))
+    assert [(tmp_path / name).stat().st_mode & 0o7777 for name in ("a", "a/b", "a/b/c")] == [0o755, 0o755, 0o750]
+
+
 def test_a_setgid_bit_that_was_inherited_is_taken_away(run: Run, tmp_path: Path) -> None:
     above = tmp_path / "above"
     above.mkdir()
@@ -172,8 +182,16 @@ def test_a_credential_without_its_folder_names_it(run: Run, tmp_path: Path) -> N
 
 
 def test_a_dry_run_of_a_credential_needs_no_content(run: Run, tmp_path: Path) -> None:
-    assert _only(run(_credential(tmp_path / "token", b"x"), dry_run=True))[0] == "would-change"
-    assert not (tmp_path / "token").exists()
+    path, new = tmp_path / "token", hashlib.sha256(b"x").hexdigest()[:8]
+    shown = _only(run(_credential(path, b"x"), dry_run=True))
+    assert shown == ("would-change", f"absent -> root:root 600; content sha256 {new}")
+    assert not path.exists()
+    path.write_bytes(b"old")
+    old = hashlib.sha256(b"old").hexdigest()[:8]
+    assert _only(run(_credential(path, b"x"), dry_run=True))[1].endswith(f"content sha256 {old} -> {new}")
+    path.write_bytes(b"x")
+    path.chmod(0o640)
+    assert _only(run(_credential(path, b"x"), dry_run=True))[1] == "root:root 640 -> root:root 600"
 
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOk operator"
@@ -203,6 +221,22 @@ def test_a_key_is_added_and_none_is_lost(
     assert _only(_authorize(run, program, file)) == ("changed", f"added to {file}")
     assert file.read_text() == expected
     assert _only(_authorize(run, program, file)) == ("ok", "known to sshd for root")
+
+
+@pytest.mark.parametrize(("there", "line"), [(None, 0), ("ssh-rsa BBBB other\n", 1), ("a\nno newline", 2)])
+def test_a_dry_run_shows_the_key_and_no_other_line(
+    run: Run, program: Program, tmp_path: Path, there: str | None, line: int
+) -> None:
+    file = tmp_path / "authorized_keys"
+    if there is not None:
+        file.write_text(there)
+    program("sshd", f'echo "authorizedkeysfile {file}"')
+    shown = _only(run(credentials.authorized_key("root"), operator_key=KEY, dry_run=True))
+    assert shown == (
+        "would-change",
+        f"--- {file} (now)\n+++ {file} (wanted)\n@@ -{line},0 +{line + 1} @@\n+{KEY}",
+    )
+    assert (file.read_text() if file.exists() else None) == there
 
 
 def test_a_key_behind_options_is_known(run: Run, program: Program, tmp_path: Path) -> None:
@@ -241,6 +275,42 @@ def test_only_what_is_missing_is_installed(run: Run, program: Program, tmp_path:
     assert update.endswith(" update")
     assert install.endswith(" install --no-install-recommends -- g++")
     assert "-o DPkg::Lock::Timeout=600" in install
+
+
+SIMULATED = """\
+NOTE: This is only a simulation!
+Inst libc6 [2.36-9] (2.36-10 Debian:12/stable [amd64]) []
+Inst g++ (4:12.2.0-3 Debian:12/stable [amd64])
+Remv clang [1:14.0-55]
+Conf g++ (4:12.2.0-3 Debian:12/stable [amd64])
+"""
+
+
+def test_a_dry_run_asks_apt_what_it_would_do(run: Run, program: Program, tmp_path: Path) -> None:
+    (tmp_path / "installed").write_text("nftables\n")
+    program("dpkg-query", DPKG.format(tmp_path / "installed"))
+    calls = program("apt-get", f"cat <<'END'\n{SIMULATED}END")
+    assert _only(run(PACKAGES, dry_run=True)) == (
+        "would-change",
+        "install g++\nlibc6: 2.36-9 -> 2.36-10\ng++: absent -> 4:12.2.0-3\nclang: 1:14.0-55 -> absent",
+    )
+    assert calls.read_text().startswith("-s ")
+    program("apt-get", 'echo "E: Unable to locate package g++" >&2; exit 100')
+    said = "install g++; by the package lists that are there now: E: Unable to locate package g++"
+    assert _only(run(PACKAGES, dry_run=True)) == ("would-change", said)
+
+
+def test_a_unit_may_come_with_a_package_that_a_dry_run_does_not_install(
+    run: Run, program: Program, tmp_path: Path
+) -> None:
+    program("dpkg-query", "exit 1")
+    program("apt-get", "")
+    program("systemctl", "echo not-found; exit 1")
+    unit = Step("enable-services", "service", "services", ("unit_state", "x.service", "true", "true"))
+    assert run(PACKAGES, unit, dry_run=True).steps[1].detail == (
+        "no unit x.service yet, before the installation of nftables g++"
+    )
+    assert _only(run(unit, dry_run=True))[0] == "failed"
 
 
 def test_apts_last_words_are_the_failure(run: Run, program: Program, tmp_path: Path) -> None:
