@@ -82,6 +82,7 @@ def command_parser(name: str) -> argparse.ArgumentParser:
     if name == "plan":
         parser.add_argument("--id", required=True, metavar="ID", help="the node's id in the targets file")
         parser.add_argument("operation", nargs="?", choices=_OPERATIONS, help="this one only")
+        _add_steps(parser)
         return parser
     _add_nodes(parser, required=name != "history")
     if name == "history":
@@ -101,6 +102,8 @@ def command_parser(name: str) -> argparse.ArgumentParser:
         "--timeout", type=_seconds, metavar="SECONDS", help="how long the node lets the operation's script run"
     )
     parser.add_argument("--trust-on-first-use", action="store_true", help="take an unknown host key, and keep it")
+    if name == "bootstrap":
+        _add_steps(parser)
     if name in {"bootstrap", "harden", "rollback"}:
         parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
     if name == "harden":
@@ -117,6 +120,12 @@ def _add_nodes(parser: argparse.ArgumentParser, *, required: bool) -> None:
     nodes.add_argument("--id", action="append", metavar="ID", help="a node's id in the targets file; may be repeated")
     nodes.add_argument("--tag", action="append", metavar="TAG", help="every node with this tag; may be repeated")
     nodes.add_argument("--all", action="store_true", help="every node of the targets file")
+
+
+def _add_steps(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--steps", type=Path, metavar="FILE", help="classes of the inventory's own steps (Python that you alone write)"
+    )
 
 
 def _count(text: str) -> int:

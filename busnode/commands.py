@@ -12,22 +12,26 @@ from busnode.contract import BadRequestError, ConfirmationRequiredError, Operati
 from busnode.following import Following
 from busnode.inventory import Inventory
 from busnode.node import Node, whoami
+from busnode.operations import MISSING_STEPS
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from busnode.console import Console
     from busnode.contract import Response
     from busnode.inventory import Target
+    from busnode.plugins import StepKinds
     from busnode.script import Plan
     from busnode.settings import Settings
 
 
 def operate(operation: Operation, command: argparse.Namespace, settings: Settings, console: Console) -> int:
     """One of the operations, on the nodes that were named."""
-    inventory = Inventory.load(settings.require_targets_file())
+    inventory = Inventory.load(settings.require_targets_file(), _kinds(command))
     targets = _chosen(inventory, command)
+    if operation is Operation.BOOTSTRAP:
+        _require_steps(inventory, targets)
     nodes = [_node(target, command, settings, inventory) for target in targets]
     record = history.History(history.place(os.environ), whoami(), console.say)
     run = _OPERATIONS[operation](command)
@@ -100,6 +104,23 @@ def _chosen(inventory: Inventory, command: argparse.Namespace) -> list[Target]:
     return chosen
 
 
+def _kinds(command: argparse.Namespace) -> StepKinds | None:
+    """The classes of the operator's own steps, where a file of them was given."""
+    path = getattr(command, "steps", None)
+    if path is None:
+        return None
+    from busnode.plugins import StepKinds  # noqa: PLC0415 - the other commands do not pay for it
+
+    return StepKinds.load(path)
+
+
+def _require_steps(inventory: Inventory, targets: Iterable[Target]) -> None:
+    """Raises BadRequestError where targets name steps of the operator's own and no file of them was given."""
+    without = [f"{inventory.source}: {target.id}.{MISSING_STEPS}" for target in targets if target.own_steps is None]
+    if without:
+        raise BadRequestError("\n".join(without))
+
+
 def _node(target: Target, command: argparse.Namespace, settings: Settings, inventory: Inventory) -> Node:
     return Node.over_ssh(
         target,
@@ -140,7 +161,7 @@ def show_list(_: argparse.Namespace, settings: Settings, console: Console) -> in
 
 def show_plan(command: argparse.Namespace, settings: Settings, console: Console) -> int:
     """`plan`: the steps of the operations, without a connection."""
-    inventory = Inventory.load(settings.require_targets_file())
+    inventory = Inventory.load(settings.require_targets_file(), _kinds(command))
     node = _node(inventory[command.id], command, settings, inventory)
     wanted = [command.operation] if command.operation else list(_PLANS)
     plans = {name: [(step.action, step.name) for step in _PLANS[name](node).steps] for name in wanted}

@@ -17,7 +17,10 @@ from busnode import schema
 from busnode.contract import BadRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from busnode.plugins import StepKinds
+    from busnode.script import StepRecord
 
 MAX_BYTES = 10_000_000
 PROFILE = "bus-host"
@@ -96,7 +99,10 @@ class FirewallPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One node of the inventory, complete: what the file left out is filled from the profile."""
+    """One node of the inventory, complete: what the file left out is filled from the profile.
+
+    `own_steps` is None where the inventory names steps of the operator's own and their classes were not given.
+    """
 
     id: str
     host: str
@@ -113,13 +119,16 @@ class Target:
     credential_files: tuple[CredentialFile, ...] = ()
     authorize_operator: bool = False
     services: tuple[Service, ...] = ()
+    own_steps: tuple[StepRecord, ...] | None = ()
     listeners: tuple[Listener, ...] = ()
     ssh_policy: SshPolicy = SshPolicy()
     firewall_policy: FirewallPolicy | None = None
     base: Path = Path()
 
     @classmethod
-    def from_document(cls, node_id: str, document: dict[str, Any], base: Path = Path()) -> Target:
+    def from_document(
+        cls, node_id: str, document: dict[str, Any], base: Path = Path(), kinds: StepKinds | None = None
+    ) -> Target:
         """A target from a document that the schema accepts; `base` is where relative references begin."""
         profile = _profile(PROFILE)
         settings = {**profile, **document}
@@ -140,6 +149,7 @@ class Target:
             credential_files=tuple(CredentialFile(**item) for item in credentials if "source" in item),
             authorize_operator=any("authorized_key" in item for item in credentials),
             services=tuple(Service(**item) for item in settings["services"]),
+            own_steps=_own_steps(settings.get("steps", ()), kinds),
             listeners=tuple(Listener(**{**item, "port": int(item["port"])}) for item in settings["listeners"]),
             ssh_policy=SshPolicy(**settings.get("ssh_policy", {})),
             firewall_policy=_firewall_policy(settings),
@@ -159,26 +169,28 @@ class Inventory:
         self.source = source
 
     @classmethod
-    def load(cls, path: Path | str) -> Inventory:
-        """Read a targets file.
+    def load(cls, path: Path | str, kinds: StepKinds | None = None) -> Inventory:
+        """Read a targets file; `kinds` are the classes of its own steps (see busnode.plugins).
 
         Raises BadRequestError with one line a mistake, each naming the file, the path in the document and the remedy.
         """
         path = Path(path)
         document = _parse(path, _read(path))
-        return cls.from_document(document, source=str(path), base=path.absolute().parent)
+        return cls.from_document(document, source=str(path), base=path.absolute().parent, kinds=kinds)
 
     @classmethod
-    def from_document(cls, document: object, source: str = "the inventory", base: Path = Path()) -> Inventory:
+    def from_document(
+        cls, document: object, source: str = "the inventory", base: Path = Path(), kinds: StepKinds | None = None
+    ) -> Inventory:
         """The same from a document that is already in memory."""
         try:
-            found = list(_mistakes(document))
+            found = list(_mistakes(document, kinds))
         except RecursionError:
             found = ["nested too deeply; give targets as schemas/targets.schema.json describes them"]
         if found:
             raise BadRequestError("\n".join(f"{source}: {mistake}" for mistake in found))
         assert isinstance(document, dict)
-        return cls({key: Target.from_document(key, item, base) for key, item in document.items()}, source)
+        return cls({key: Target.from_document(key, item, base, kinds) for key, item in document.items()}, source)
 
     def __getitem__(self, node_id: str) -> Target:
         try:
@@ -244,7 +256,7 @@ def _refuse(path: Path, what: str) -> NoReturn:
     raise BadRequestError(f"{path}: {what}")
 
 
-def _mistakes(document: object) -> Iterator[str]:
+def _mistakes(document: object, kinds: StepKinds | None) -> Iterator[str]:
     found = list(schema.violations(document, schema.load("targets")))
     yield from found
     if found or not isinstance(document, dict):
@@ -266,6 +278,8 @@ def _mistakes(document: object) -> Iterator[str]:
             if service["unit"] in _SSH_UNITS and not (service.get("enabled", True) and service.get("running", True)):
                 yield f"{node_id}.services[{index}]: without {service['unit']} nobody can log in; remove the entry"
         yield from _repeated(node_id, settings)
+        if kinds is not None:
+            yield from _wrong_steps(node_id, target.get("steps", ()), kinds)
     yield from _wrong_ways(document)
     yield from _shared_host_keys(document)
 
@@ -311,6 +325,26 @@ def _repeated(node_id: str, settings: dict[str, Any]) -> Iterator[str]:
                 yield f"{node_id}.{name}[{index}].{key}: {value} is there twice; keep one of the two"
             if value is not None:
                 seen.add(value)
+
+
+def _wrong_steps(node_id: str, items: Sequence[dict[str, Any]], kinds: StepKinds) -> Iterator[str]:
+    """Steps of the operator's own that no class is given for, or that their classes do not take."""
+    names: set[str] = set()
+    for index, item in enumerate(items):
+        try:
+            name = kinds.record(item).name
+        except BadRequestError as error:
+            yield from (f"{node_id}.steps[{index}].{line}" for line in str(error).splitlines())
+            continue
+        if name in names:
+            yield f"{node_id}.steps[{index}]: a step called {json.dumps(name)} is there twice; keep one of the two"
+        names.add(name)
+
+
+def _own_steps(items: Sequence[dict[str, Any]], kinds: StepKinds | None) -> tuple[StepRecord, ...] | None:
+    if not items:
+        return ()
+    return None if kinds is None else tuple(map(kinds.record, items))
 
 
 def _firewall_policy(settings: dict[str, Any]) -> FirewallPolicy | None:

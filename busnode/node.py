@@ -22,7 +22,7 @@ from busnode.contract import (
     UnreachableError,
 )
 from busnode.job import Job, Parcel, Vault
-from busnode.script import DEBIAN, Layout, Plan, Report, compile_script, parse_report
+from busnode.script import DEBIAN, Layout, Plan, Report, compile_script, is_check, parse_report
 from busnode.secrets import require_private
 from busnode.transport.openssh import OpenSsh, public_key
 
@@ -152,4 +152,4 @@ def new_operation_id() -> str:
 
 
 def _is_check(plan: Plan, result: StepResult) -> bool:
-    return any(step.check for step in plan.steps if step.name == result.name)
+    return any(is_check(step) for step in plan.steps if step.name == result.name)

@@ -8,19 +8,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from busnode.contract import Check, Operation, Response, StepStatus, VerifyFailedError
+from busnode.contract import BadRequestError, Check, Operation, Response, StepStatus, VerifyFailedError
 from busnode.outside import Look
-from busnode.script import Plan
+from busnode.script import Plan, is_check
 from busnode.steps import accounts, clock, credentials, directories, facts, firewall, listeners, packages, services
 from busnode.transport import Answer
 
 if TYPE_CHECKING:
     from busnode.inventory import Target
     from busnode.node import Node
-    from busnode.script import Report
+    from busnode.script import Report, StepRecord
 
 BOOTSTRAP_SECONDS = 1800.0
 LOOK_SECONDS = 60.0
+# Said of a target.
+MISSING_STEPS = "steps: there are steps of your own; give the file of their classes with --steps FILE"
 
 
 def bootstrap(node: Node, *, dry_run: bool = False, time_limit: float = BOOTSTRAP_SECONDS) -> Response:
@@ -45,6 +47,7 @@ def bootstrap_plan(node: Node, *, dry_run: bool = False) -> Plan:
             *accounts.steps(target),
             *directories.steps(target),
             *credentials.steps(target, authorize_operator=node.operator_key is not None),
+            *_own_steps(target),
             *services.steps(target),
         ),
         # A dry run compares digests; no content is sent for it.
@@ -52,6 +55,12 @@ def bootstrap_plan(node: Node, *, dry_run: bool = False) -> Plan:
         dry_run=dry_run,
         exclusive=True,
     )
+
+
+def _own_steps(target: Target) -> tuple[StepRecord, ...]:
+    if target.own_steps is None:
+        raise BadRequestError(f"{target.id}.{MISSING_STEPS}")
+    return target.own_steps
 
 
 def status(node: Node, *, time_limit: float = LOOK_SECONDS) -> Response:
@@ -102,7 +111,7 @@ def _checks(plan: Plan, report: Report) -> tuple[Check, ...]:
     results = {step.name: step for step in report.steps}
     found = []
     for step in plan.steps:
-        if not step.check:
+        if not is_check(step):
             continue
         result = results.get(step.name)
         if result is None:

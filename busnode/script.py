@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from busnode.contract import Operation, StepResult, StepStatus
 
@@ -66,19 +66,42 @@ class Material:
 Word = str | Material
 
 
+class StepRecord(Protocol):
+    """What the compiler takes: any frozen record with these is a step, built in or of an operator's own.
+
+    One whose `check` is there and true only looks: its failure stops nothing after it.
+    """
+
+    @property
+    def action(self) -> str:
+        """What the step belongs to: a word of the response's `actions`."""
+
+    @property
+    def name(self) -> str:
+        """One line that tells it from the other steps of its plan."""
+
+    @property
+    def shell(self) -> str:
+        """POSIX sh functions; one of them is called, and says how it went: ok, changed, skipped, failed or would."""
+
+    @property
+    def call(self) -> tuple[Word, ...]:
+        """That function's name and its arguments, any text without NUL bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One call of a shell function.
-
-    `action` is the contract's word for what the step belongs to, `part` the file of `steps/` that holds the function;
-    a `check` that fails stops nothing.
-    """
+    """A built-in step: `part` is the file of `steps/` that holds its shell functions; the rest as in StepRecord."""
 
     action: str
     name: str
     part: str
     call: tuple[Word, ...]
     check: bool = False
+
+    @property
+    def shell(self) -> str:
+        return _part(self.part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +113,7 @@ class Plan:
     """
 
     operation: Operation
-    steps: tuple[Step, ...]
+    steps: tuple[StepRecord, ...]
     blobs: tuple[str, ...] = ()
     dry_run: bool = False
     exclusive: bool = False
@@ -113,7 +136,9 @@ class Plan:
     def digest(self) -> str:
         """What tells this plan from another: 16 hexadecimal digits of the sha256 of all its calls."""
         calls = [self.before, [(step.name, step.call) for step in self.steps], self.after]
-        text = json.dumps([self.operation.value, self.dry_run, calls], default=_named)
+        # The built-in functions are those of the version; an operator's own are as they were written.
+        own = [step.shell for step in self.steps if not isinstance(step, Step)]
+        text = json.dumps([self.operation.value, self.dry_run, calls, own], default=_named)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -146,17 +171,22 @@ def compile_script(plan: Plan, *, operation_id: str, by: str, layout: Layout = D
         "unit_dir": layout.unit_dir,
         "PATH": layout.path,
     }
-    parts = dict.fromkeys((*plan.parts, *(step.part for step in plan.steps)))
+    functions = dict.fromkeys((*map(_part, plan.parts), *(step.shell for step in plan.steps)))
     lines = [f"{name}={shlex.quote(value)}" for name, value in settings.items()]
-    lines += [shell_text("prelude.sh"), *(shell_text(f"steps/{part}.sh") for part in parts)]
+    lines += [shell_text("prelude.sh"), *functions]
     if plan.exclusive and not plan.dry_run:
         lines.append("hold_node")
     names = {material: f'"$material_{number}"' for number, material in enumerate(plan.materials)}
     lines += [_call(call, names) for call in plan.before]
-    lines += [_call(("check" if step.check else "step", step.name, *step.call), names) for step in plan.steps]
+    lines += [_call(("check" if is_check(step) else "step", step.name, *step.call), names) for step in plan.steps]
     lines += [shlex.join(call) for call in plan.after]
     lines.append("finish")
     return "\n".join(lines) + "\n"
+
+
+def is_check(step: StepRecord) -> bool:
+    """Whether it is one that only looks."""
+    return bool(getattr(step, "check", False))
 
 
 def _call(words: tuple[Word, ...], names: dict[Material, str]) -> str:
@@ -165,6 +195,10 @@ def _call(words: tuple[Word, ...], names: dict[Material, str]) -> str:
 
 def _named(material: Material) -> list[str | None]:
     return [material.kind, material.reference]
+
+
+def _part(name: str) -> str:
+    return shell_text(f"steps/{name}.sh")
 
 
 @cache

@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 
 from busnode import cli, schema
+from tests.busnode.examples import blocks
 
 DOCUMENT = '{"proxy":{"host":"10.0.0.10","user":"bus","port":22,"allowed_ports":[22,80,443,8080]}}'
 
@@ -127,6 +128,27 @@ def test_bad_input_is_one_line_and_no_connection(station: Workstation, operation
     assert 'no target "a;b"' in _one_line(station.refuses(operation, "--id", "a;b"))
     (station.folder / "nodes.json").write_text('{"proxy":{"host":"-oProxyCommand=x","user":"bus"}}')
     assert "nodes.json: proxy.host:" in _one_line(station.refuses(*words))
+
+
+def test_steps_that_cannot_be_had_are_one_line_and_no_connection(station: Workstation) -> None:
+    words = ("bootstrap", "--id", "proxy")
+    document = {"proxy": {"host": "10.0.0.10", "user": "bus", "steps": [{"step": "motd", "text": "x"}]}}
+    (station.folder / "nodes.json").write_text(json.dumps(document))
+    assert "nodes.json: proxy.steps: there are steps of your own; give the file" in _one_line(station.refuses(*words))
+    assert "site.py: No such file" in _one_line(station.refuses(*words, "--steps", "site.py"))
+    file = station.folder / "site.py"
+    file.write_text("raise SystemExit(0)")
+    assert "site.py: line 1: SystemExit: 0; correct it" in _one_line(station.refuses(*words, "--steps", "site.py"))
+    file.write_text(blocks("docs/steps.md", "python")[0])
+    file.chmod(0o666)
+    assert "site.py: mode 0666 lets others write it" in _one_line(station.refuses(*words, "--steps", "site.py"))
+    file.chmod(0o644)
+    planned = json.loads(station.run("plan", "--id", "proxy", "bootstrap", "--steps", "site.py").stdout)["plan"]
+    assert {"action": "write-motd", "name": "message in /etc/motd"} in planned["bootstrap"]
+    (station.folder / "nodes.json").write_text(json.dumps(document).replace("motd", "mtod"))
+    said = _one_line(station.refuses(*words, "--steps", "site.py"))
+    assert "nodes.json: proxy.steps[0].step: there is no step 'mtod'; site.py has: motd" in said
+    assert station.run("status", "--id", "proxy").returncode == 3, "who runs no steps needs no classes"
 
 
 def test_a_key_that_others_can_read_is_refused(station: Workstation) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.busnode.examples import blocks
 from tests.nodes import process
 
 if TYPE_CHECKING:
@@ -64,6 +66,45 @@ def test_what_the_inventory_names_is_there_once(node: Deployment) -> None:
     again = node.operate("bootstrap")
     assert again.code == 0, again
     assert again.changed == []
+
+
+def test_a_step_of_the_operators_own_from_the_docs(node: Deployment) -> None:
+    (node.folder / "site_steps.py").write_text(blocks("docs/steps.md", "python")[0])
+    steps = json.loads(blocks("docs/steps.md", "json")[0])["proxy"]["steps"]
+    node.write_target(steps=steps)
+    before = node.node.run("cat", "/etc/motd").stdout
+    shown = node.operate("bootstrap", "--steps", "site_steps.py", "--dry-run")
+    assert shown.code == 0, shown
+    assert f"+{steps[0]['text']}" in str(shown.document["steps"])
+    assert node.node.run("cat", "/etc/motd").stdout == before
+    assert node.operate("bootstrap", "--steps", "site_steps.py").changed == ["message in /etc/motd"]
+    assert node.node.run("cat", "/etc/motd").stdout == steps[0]["text"] + "\n"
+    assert node.operate("bootstrap", "--steps", "site_steps.py").changed == []
+    missing = node.operate("status")
+    assert missing.code == 0, missing
+
+
+# As cloud-init's own program: its first boot takes a while, and apt is its own until then.
+_CLOUD_INIT = """#!/bin/sh
+echo "$@" >>/run/cloud-init.asked
+if [ "$2" = --wait ]; then sleep 4; : >/run/cloud-init.done; fi
+echo "status: done"
+"""
+
+
+def test_cloud_init_is_awaited(bare: Deploy, suite: str) -> None:
+    made = bare(suite)
+    made.node.place("/usr/bin/cloud-init", _CLOUD_INIT, mode=0o755)
+    made.node.start()
+    made.node.wait()
+    made.write_target(packages=["less"])
+    answer = made.operate("bootstrap")
+    assert answer.code == 0, answer
+    seconds = {step["name"]: step["seconds"] for step in answer.document["steps"]}
+    assert seconds["wait for cloud-init"] >= 4
+    asked, installed = made.node.shell("stat -c %Y /run/cloud-init.done /var/lib/dpkg/info/less.list").split()
+    assert int(asked) <= int(installed)
+    assert made.node.shell("cat /run/cloud-init.asked") == "status --wait\n"
 
 
 def test_what_drifted_is_put_right_and_nothing_else_is_touched(node: Deployment) -> None:
