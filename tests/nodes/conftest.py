@@ -14,9 +14,8 @@ import pytest
 
 from tests.nodes.deployment import Deployment, deployment
 from tests.nodes.leftovers import nothing_left
-from tests.nodes.tree import Tree, base_tree, cache
+from tests.nodes.tree import SUITES, Tree, base_tree, cache
 
-SUITES = ("bookworm", "trixie")
 TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter", "ip", "ssh", "ssh-keygen", "dpkg-scanpackages", "setpriv")
 
 Deploy = Callable[[str], Deployment]

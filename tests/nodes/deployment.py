@@ -101,10 +101,15 @@ class Deployment:
 
 
 @contextlib.contextmanager
-def deployment(tree: Tree, folder: Path, *, disk_below: Path | None = None) -> Iterator[Deployment]:
+def deployment(
+    tree: Tree, folder: Path, *, disk_below: Path | None = None, disk_bytes: int | None = None
+) -> Iterator[Deployment]:
     """An operator who knows the node's host key and may log in; the node is not running yet."""
     work = folder / "work"
-    with operator(folder / "home") as station, Node(tree, station, folder / "node", disk_below=disk_below) as machine:
+    with (
+        operator(folder / "home") as station,
+        Node(tree, station, folder / "node", disk_below=disk_below, disk_bytes=disk_bytes) as machine,
+    ):
         for part in ("deploy", "local"):
             (work / part).mkdir(mode=0o700, parents=True)
         made = Deployment(station, machine, work)

@@ -98,8 +98,8 @@ class Operator:
         path = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         return {"PATH": path, "HOME": str(self.home), "LANG": "C.UTF-8", **(extra or {})}
 
-    def attach(self, pid: int, *addresses: str) -> None:
-        """Lay a cable from the bridge to the namespace of process `pid`; its end there is eth0."""
+    def attach(self, pid: int, *addresses: str) -> str:
+        """Lay a cable from the bridge to the namespace of process `pid`; there it ends as eth0, here as the answer."""
         cable = f"node{len(self._cables)}"
         self._cables.append(cable)
         self._ip("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
@@ -109,6 +109,15 @@ class Operator:
             process.run([*inside, "address", "add", address, "dev", "eth0", *_no_detection(address)])
         process.run([*inside, "link", "set", "lo", "up"])
         process.run([*inside, "link", "set", "eth0", "up"])
+        return cable
+
+    def pull(self, cable: str) -> None:
+        """Take a cable out: nothing passes, and neither end is told more than that its link is down."""
+        self._ip("link", "set", cable, "down")
+
+    def plug(self, cable: str) -> None:
+        """Put it back in."""
+        self._ip("link", "set", cable, "up")
 
     def probe(self, *ends: tuple[str, int]) -> dict[tuple[str, int], str]:
         """What each (address, port) answers to a connection: open, refused or silent."""

@@ -75,7 +75,8 @@ def cgroup_roots() -> list[Path]:
 class Node:
     """One machine. What it writes is kept in `disk` from boot to boot, until `close`.
 
-    Its root file system is the base tree, then `disk_below` (of a node that is off), then its own `disk`.
+    Its root file system is the base tree, then `disk_below` (of a node that is off), then its own `disk`, which holds
+    `disk_bytes` and lies in memory where that is given: in `storage`, beside which nothing else is.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Node:
         address: str = ADDRESS,
         address_6: str = ADDRESS_6,
         disk_below: Path | None = None,
+        disk_bytes: int | None = None,
     ) -> None:
         self.tree = tree
         self.station = station
@@ -95,13 +97,19 @@ class Node:
         self.name = f"{tree.suite}{next(_numbers)}"
         self.folder = folder
         self.console = folder / "console.log"
-        self.disk = folder / "disk"
+        self.storage = folder / "storage"
+        self.disk = self.storage / "disk"
+        self._in_memory = disk_bytes is not None
         self._lower = ":".join(str(layer) for layer in (disk_below, tree.root) if layer)
+        self.cable = ""
         self._groups: list[Path] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._leader = 0
-        for part in (self.disk, folder / "work"):
-            part.mkdir(parents=True)
+        self.storage.mkdir(parents=True)
+        if disk_bytes is not None:
+            process.run(["mount", "-t", "tmpfs", "-o", f"size={disk_bytes}", "tmpfs", str(self.storage)])
+        for part in (self.disk, self.storage / "work"):
+            part.mkdir()
         shutil.copystat(tree.root, self.disk)
         self.place("/etc/hostname", f"{self.name}\n")
         self.place("/etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {self.name}\n::1 localhost\n")
@@ -158,7 +166,7 @@ class Node:
         self._groups = [root / f"{CGROUP_PREFIX}{os.getpid()}-{self.name}" for root in cgroup_roots()]
         for group in self._groups:
             group.mkdir()
-        parts = (self._lower, self.disk, self.folder / "work", self.tree.packages, REPOSITORY, self.name)
+        parts = (self._lower, self.disk, self.storage / "work", self.tree.packages, REPOSITORY, self.name)
         apart = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
         with self.console.open("ab") as console:
             self._process = process.start(
@@ -169,7 +177,7 @@ class Node:
             )
         pid = self._process.pid
         process.wait_until("a network namespace", lambda: namespace("net", pid) != namespace("net", os.getpid()), 10)
-        self.station.attach(pid, f"{self.address}/24", f"{self.address_6}/64")
+        self.cable = self.station.attach(pid, f"{self.address}/24", f"{self.address_6}/64")
         assert self._process.stdin is not None
         self._process.stdin.close()
 
@@ -219,6 +227,8 @@ class Node:
     def close(self) -> None:
         """Pull its plug and throw its disk away."""
         self.stop()
+        if self._in_memory:
+            process.run(["umount", str(self.storage)])
         shutil.rmtree(self.folder)
 
     def __enter__(self) -> Node:
@@ -228,6 +238,11 @@ class Node:
         self.close()
 
     # Looking inside, past ssh
+
+    @property
+    def root(self) -> Path:
+        """Its root folder as the node itself sees it, for looks that must cost no process; gone when it is off."""
+        return Path(f"/proc/{self._leader or 'off'}/root")
 
     def command(self, *command: str) -> list[str]:
         """The command line that runs a command on the node as root."""

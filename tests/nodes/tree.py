@@ -20,6 +20,8 @@ from pathlib import Path
 from iso.archive import sources as apt_sources
 from tests.nodes import process
 
+SUITES = ("bookworm", "trixie")
+
 # What a Debian server has before anybody prepared it.
 INSTALLED = (
     "dbus",

@@ -27,11 +27,15 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--limit", type=float, default=7200, help="seconds after which a property test is killed (default: 7200)"
     )
+    parser.add_argument("--runs", type=int, default=32, help="of harden, with each fault on each release (default: 32)")
     parser.add_argument(
         "--only", metavar="TEXT", action="append", help="the units whose title has TEXT in it, such as 'fuzz: lspci'"
     )
     parser.add_argument(
-        "--state", type=Path, default=ROOT / ".torture", help="where results are kept (default: .torture)"
+        "--state",
+        type=Path,
+        action="append",
+        help="where results are kept (default: .torture); --summary reads more than one",
     )
     parser.add_argument("--list", action="store_true", help="name the units and run none")
     parser.add_argument(
@@ -55,15 +59,17 @@ def _chosen(budget: units.Budget, only: list[str] | None) -> list[Unit]:
 def main(words: list[str] | None = None) -> int:
     """Run what must run. Exit code 0: all passed; 1: something was found, or stopped; 130: interrupted."""
     arguments = _arguments(words)
+    states = arguments.state or [ROOT / ".torture"]
     if arguments.summary:
-        print(summary.table(summary.kept(arguments.state)), end="")
+        print(summary.table(summary.kept(*states)), end="")
         return 0
     budget = units.Budget(
         seed=arguments.seed,
         examples=arguments.examples,
         seconds=arguments.seconds,
         limit=arguments.limit,
-        state=arguments.state.resolve(),
+        state=states[0].resolve(),
+        runs=arguments.runs,
     )
     chosen = _chosen(budget, arguments.only)
     if not chosen:
@@ -72,7 +78,7 @@ def main(words: list[str] | None = None) -> int:
     if arguments.list:
         print("\n".join(f"{unit.title}  ({unit.budget}, code {unit.code()})" for unit in chosen))
         return 0
-    print(f"seed {budget.seed}, {len(chosen)} units, results in {arguments.state}", flush=True)
+    print(f"seed {budget.seed}, {len(chosen)} units, results in {states[0]}", flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.nice(max(0, 19 - os.nice(0)))
     try:

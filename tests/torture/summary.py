@@ -14,12 +14,13 @@ _HEAD = """\
 Written by `make torture ARGS=--summary`; [torture.md](torture.md) says how to run them and how to read this.
 `code` is a digest of what ran; where `make torture ARGS=--list` shows another, the code has changed since.
 """
-_COLUMNS = ("unit", "budget", "seed", "executions", "seconds", "processor seconds", "coverage", "code", "outcome")
+_COLUMNS = ("unit", "budget", "seed", "executions", "seconds", "processor seconds")
+_LAST_COLUMNS = ("code", "outcome")
 
 
-def kept(state: Path) -> list[Result]:
-    """All results in a state folder, by proof and name."""
-    found = (read_result(path) for path in sorted((state / "results").glob("*.json")))
+def kept(*states: Path) -> list[Result]:
+    """All results in some state folders, by proof and name."""
+    found = (read_result(path) for state in states for path in sorted((state / "results").glob("*.json")))
     return sorted((result for result in found if result), key=lambda result: (result.proof, result.name))
 
 
@@ -31,7 +32,9 @@ def table(results: list[Result]) -> str:
         total = sum(row.executions for row in rows)
         ended = sum(row.outcome == "passed" for row in rows)
         parts.append(f"## {proof}\n\n{ended} of {len(rows)} units passed, {total:,} executions in all.\n")
-        lines = [_row(_COLUMNS), _row(("---",) * len(_COLUMNS)), *map(_row, map(_cells, rows))]
+        details = sorted({name for row in rows for name in row.details})
+        columns = (*_COLUMNS, *(name.replace("_", " ") for name in details), *_LAST_COLUMNS)
+        lines = [_row(columns), _row(("---",) * len(columns)), *(_row(_cells(row, details)) for row in rows)]
         parts.append("\n".join(lines) + "\n")
         said = [f"- `{row.name}`: {finding}" for row in rows for finding in row.findings]
         if said:
@@ -39,7 +42,7 @@ def table(results: list[Result]) -> str:
     return "\n".join(parts)
 
 
-def _cells(result: Result) -> tuple[str, ...]:
+def _cells(result: Result, details: list[str]) -> tuple[str, ...]:
     return (
         f"`{result.name}`".replace("|", r"\|"),
         result.budget,
@@ -47,7 +50,7 @@ def _cells(result: Result) -> tuple[str, ...]:
         f"{result.executions:,}",
         f"{result.seconds:.0f}",
         f"{result.cpu_seconds:.0f}",
-        str(result.details.get("coverage", "")),
+        *(str(result.details.get(name, "")) for name in details),
         f"`{result.code}`",
         result.outcome,
     )

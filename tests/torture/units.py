@@ -11,7 +11,9 @@ from pathlib import Path
 
 from tests.bee.parser_cases import CASES
 from tests.house.tree import files
+from tests.nodes.tree import SUITES
 from tests.torture import runner
+from tests.torture.faults import FAULTS
 from tests.torture.proofs import Report, Unit
 from tests.torture.signals import SIGNALS, STAGES
 from tests.torture.sources import ROOT, closure, module_file
@@ -20,6 +22,9 @@ from tests.torture.sources import ROOT, closure, module_file
 _GRACE_SECONDS = 120.0
 # The first of them makes the image that the others compare with; each makes one more than its seconds allow.
 _BUILD_SECONDS = 1800.0
+# To make a node and to learn its states; and of one run on a machine that has much else to do.
+_NODE_SECONDS = 1200.0
+_RUN_SECONDS = 120.0
 _HERE = Path(__file__).parent
 
 
@@ -33,6 +38,7 @@ class Budget:
         seconds: of fuzzing every parser; its growth, and each signal at each stage, take a tenth of that.
         limit: the seconds after which a property test is killed.
         state: the folder of results, logs and what the fuzzer has learnt.
+        runs: of harden, with each fault on each release.
     """
 
     seed: int
@@ -40,6 +46,7 @@ class Budget:
     seconds: float
     limit: float
     state: Path
+    runs: int = 32
 
 
 def growth(budget: Budget) -> list[Unit]:
@@ -109,11 +116,36 @@ def signals(budget: Budget) -> list[Unit]:
     ]
 
 
+def lockout(budget: Budget) -> list[Unit]:
+    """harden on a real node of each release, with each kind of fault at a random point of it."""
+    names = (f"tests.torture.{name}" for name in ("lockout", "unguarded"))
+    programs = [program for name in names if (program := module_file(name))]
+    shipped = [path for path in files() if path.is_relative_to(ROOT / "busnode") and path.suffix in {".sh", ".json"}]
+    return [
+        Unit(
+            proof="lockout",
+            name=f"{suite}: {fault}",
+            budget=f"{budget.runs} runs",
+            seed=budget.seed,
+            command=(
+                *(sys.executable, "-m", "tests.torture.lockout", suite, fault, "--runs", str(budget.runs)),
+                *("--seed", str(budget.seed), "--place", str(budget.state / "lockout" / f"{suite}-{fault}")),
+            ),
+            read=runner.found,
+            limit=_NODE_SECONDS + budget.runs * _RUN_SECONDS,
+            sources=(*closure(*programs, ROOT / "busnode/cli.py"), _HERE / "clock.c", *shipped),
+        )
+        for suite in SUITES
+        for fault in FAULTS
+    ]
+
+
 PROOFS: dict[str, Callable[[Budget], list[Unit]]] = {
     "growth": growth,
     "fuzz": fuzz,
     "property": properties,
     "signals": signals,
+    "lockout": lockout,
 }
 
 
