@@ -10,13 +10,17 @@ from bee.records import replace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bee.model import Audit, Cpu, Gpu, PciDevice
+    from bee.model import Audit, Cpu, Disk, Gpu, PciDevice, RaidDrive, RaidMember, Storage
 
 _IS = " is "
 # What `_quoted` made; a note ends after 500 characters, maybe within a quote.
 _QUOTE = re.compile(r"(?:(?<= is )|(?<=, ))'((?:[^'\\]|\\.)*)(?:' by |\\?\Z)", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _SMBIOS, _FRU, _KERNEL = "dmidecode", "ipmitool fru", "/proc/cpuinfo"
+# A tool that rounds a size, or leaves out what the controller keeps of a drive for itself, is near this.
+_ROUNDED = 0.01
+# What sas2ircu and sas3ircu have of a longer serial number; of fewer characters many drives have the same.
+_CUT_SERIAL = 8
 
 
 def differing(name: str, said: dict[str, str | int | None], *, cut: bool = False) -> list[str]:
@@ -70,13 +74,14 @@ def noted(audit: Audit) -> Audit:
     """`audit` with a note in each part whose facts another part's tool, or the kernel, has otherwise."""
     board = audit.board and replace(audit.board, notes=(*audit.board.notes, *_serials(audit)))
     cpu = audit.cpu and replace(audit.cpu, notes=(*audit.cpu.notes, *_processors(audit, audit.cpu)))
+    audit = replace(audit, board=board, cpu=cpu, storage=audit.storage and _beside_controllers(audit.storage))
     if audit.nvidia is None or audit.pcie is None:
-        return replace(audit, board=board, cpu=cpu)
+        return audit
     devices = {device.address: device for device in audit.pcie.devices}
     gpus = tuple(
         replace(gpu, notes=(*gpu.notes, *_links(gpu, devices.get(gpu.pci_address or "")))) for gpu in audit.nvidia.gpus
     )
-    return replace(audit, board=board, cpu=cpu, nvidia=replace(audit.nvidia, gpus=gpus))
+    return replace(audit, nvidia=replace(audit.nvidia, gpus=gpus))
 
 
 def _serials(audit: Audit) -> list[str]:
@@ -115,6 +120,49 @@ def _processors(audit: Audit, cpu: Cpu) -> list[str]:
         total = sum(count or 0 for count in threads)
         notes += differing("number of threads", {_SMBIOS: total, _KERNEL: audit.host.logical_cpus})
     return notes
+
+
+def _beside_controllers(storage: Storage) -> Storage:
+    """A drive that smartctl reaches, and a RAID controller's own tool shows too, is the same one in both."""
+    shown = [(controller.tool, drive) for controller in storage.raid_controllers for drive in controller.drives]
+    return replace(
+        storage,
+        disks=tuple(
+            replace(disk, notes=(*disk.notes, *_drives(disk, "lsblk or smartctl", shown))) for disk in storage.disks
+        ),
+        raid_members=tuple(
+            replace(member, notes=(*member.notes, *_drives(member, "smartctl", shown)))
+            for member in storage.raid_members
+        ),
+    )
+
+
+def _drives(drive: Disk | RaidMember, by: str, shown: list[tuple[str, RaidDrive]]) -> list[str]:
+    """What a controller's tool has otherwise; counts of errors are each tool's own, and are left out."""
+    notes: list[str] = []
+    for tool, other in shown:
+        if not _same_drive(drive, other):
+            continue
+        for name, values in (
+            ("model", (drive.model, other.model)),
+            ("serial", (drive.serial, other.serial)),
+            ("wwn", (drive.wwn, other.wwn)),
+            ("firmware", (drive.firmware, other.firmware)),
+        ):
+            notes += differing(name, dict(zip((by, tool), values, strict=True)), cut=True)
+        size = drive.size_bytes or 0
+        if other.size_bytes is not None and abs(size - other.size_bytes) > _ROUNDED * size:
+            notes += differing("size_bytes", {by: drive.size_bytes, tool: other.size_bytes})
+        notes += differing("logical_sector_bytes", {by: drive.logical_sector_bytes, tool: other.sector_bytes})
+    return notes
+
+
+def _same_drive(drive: Disk | RaidMember, other: RaidDrive) -> bool:
+    """By its WWN, or by its serial number, which may be cut in one of both."""
+    if drive.wwn and other.wwn and _bare(drive.wwn).removeprefix("0x") == _bare(other.wwn).removeprefix("0x"):
+        return True
+    short, long = sorted((_bare(drive.serial or ""), _bare(other.serial or "")), key=len)
+    return short != "" and (short == long or (len(short) >= _CUT_SERIAL and long.startswith(short)))
 
 
 def _links(gpu: Gpu, device: PciDevice | None) -> list[str]:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 SMARTCTL = ("smartctl", "-j", "-x", "/dev/sda")
 NVME = ("nvme", "id-ctrl", "-o", "json", "/dev/nvme0")
 FRU = ("ipmitool", "fru")
+MEMBER = ("smartctl", "-j", "-x", "-d", "megaraid,4", "/dev/bus/0")
+CONTROLLERS = ("storcli64", "/call", "show", "all", "J")
+DRIVES = ("storcli64", "/call/eall/sall", "show", "all", "J")
 NVIDIA_SMI = ("nvidia-smi", "-q", "-x")
 
 
@@ -68,6 +71,62 @@ def test_the_wwn_that_udev_gives_for_a_serial_number_is_none() -> None:
     listed = ("lsblk", "-J", "-b", "-O")
     found = with_change(listed, b'"serial": "S45PNA0M000001"', b'"serial": "5002538e00000001"')
     assert not [note for note in disk(found, "sda") if note.startswith("serial")]
+
+
+def member_notes(found: Audit) -> tuple[str, ...]:
+    assert found.storage is not None
+    (member,) = found.storage.raid_members
+    return member.notes
+
+
+@pytest.mark.parametrize(
+    ("args", "old", "new", "note"),
+    [
+        (DRIVES, b"WFK00001", b"WFK99999", "serial is 'WFK00001' by smartctl, 'WFK99999' by storcli64"),
+        (
+            DRIVES,
+            b"5000C500A1B2C3D4",
+            b"5000C500A1B2C3E4",
+            "wwn is '0x5000c500a1b2c3d4' by smartctl, '5000C500A1B2C3E4' by storcli64",
+        ),
+        (DRIVES, b'"ST31    "', b'"ST32    "', "firmware is 'ST31' by smartctl, 'ST32' by storcli64"),
+        (
+            CONTROLLERS,
+            b"ST1200MM0099",
+            b"ST1200MM0088",
+            "model is 'SEAGATE ST1200MM0099' by smartctl, 'ST1200MM0088' by storcli64",
+        ),
+        (DRIVES, b"0x8bba0cb0", b"0x6bba0cb0", "size_bytes is 1200243695616 by smartctl, 925365788672 by storcli64"),
+        (CONTROLLERS, b"512B", b"4096B", "logical_sector_bytes is 512 by smartctl, 4096 by storcli64"),
+    ],
+)
+def test_a_drive_of_which_smartctl_and_its_controller_differ(
+    args: tuple[str, ...], old: bytes, new: bytes, note: str
+) -> None:
+    assert note in member_notes(with_change(args, old, new))
+
+
+def test_a_drive_that_its_controller_shows_alike_needs_no_note() -> None:
+    assert member_notes(audit(server())) == ()
+    rounded = with_change(DRIVES, b"0x8bba0cb0", b"0x8bba0000")
+    assert member_notes(rounded) == ()
+
+
+def test_another_drive_of_the_controller_is_not_compared() -> None:
+    other = with_change(MEMBER, b"WFK00001", b"WFK00002")
+    assert [note for note in member_notes(other) if note.startswith("serial")]
+    printed = runs()[MEMBER].stdout.replace(b"WFK00001", b"WFK00002").replace(b"0x5000c500a1b2c3d4", b"0x5000c500a1b2")
+    machine = Recorded({**runs(), MEMBER: exited(MEMBER, printed)}, SYS_FILES, LINKS)
+    assert member_notes(audit(machine)) == ()
+
+
+def test_a_disk_that_its_controller_passes_through() -> None:
+    display = ("sas3ircu", "0", "DISPLAY")
+    printed = runs()[display].stdout
+    serial = next(line for line in printed.splitlines() if line.strip().startswith(b"Unit Serial No(VPD)"))
+    changed = printed.replace(serial, serial.partition(b":")[0] + b": S45PNA0M000001")
+    found = audit(Recorded({**runs(), display: exited(display, changed)}, SYS_FILES, LINKS))
+    assert next(n for n in disk(found, "sda") if n.startswith("model is 'SAMSUNG")).endswith(" by sas3ircu")
 
 
 def test_the_bmcs_unit_with_another_serial_number_than_the_firmware_has() -> None:
