@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from iso.image import zipapp
+from tests.iso.compiling import OTHER_VERSION, WATCHED, compiled
 
 ROOT = Path(__file__).parents[2]
 PYTHON = "/usr/bin/python3"
@@ -53,22 +54,13 @@ def test_its_compiled_code_is_what_runs(program: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, run(program, "--version").stdout)
 
 
-WATCHED = """
-import runpy, sys
-compiled = []
-sys.addaudithook(lambda event, details: compiled.append(str(details[1])) if event == "compile" else None)
-program, *sys.argv[1:] = sys.argv[1:]
-try:
-    runpy.run_path(program, run_name="__main__")
-finally:
-    print(*[name for name in compiled if name.endswith(".py")], file=sys.stderr)
-"""
+def watched(program: Path) -> list[str]:
+    command = [PYTHON, "-I", "-c", WATCHED, program, "audit", "--output", "-"]
+    return compiled(subprocess.run(command, cwd="/", capture_output=True, text=True, check=True).stderr)
 
 
 def test_an_audit_compiles_no_module(program: Path) -> None:
-    command = [PYTHON, "-I", "-c", WATCHED, program, "audit", "--output", "-"]
-    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True)
-    assert done.stderr.splitlines()[-1] == ""
+    assert watched(program) == []
 
 
 def test_a_module_without_compiled_code_would_be_noticed(program: Path, tmp_path: Path) -> None:
@@ -76,9 +68,12 @@ def test_a_module_without_compiled_code_would_be_noticed(program: Path, tmp_path
         for name in archive.namelist():
             if name != "bee/audit.pyc":
                 sources.writestr(name, archive.read(name))
-    command = [PYTHON, "-I", "-c", WATCHED, tmp_path / "bee", "audit", "--output", "-"]
-    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True)
-    assert done.stderr.splitlines()[-1].endswith("bee/audit.py")
+    assert watched(tmp_path / "bee") == [f"{tmp_path}/bee/bee/audit.py"]
+
+
+def test_code_compiled_by_another_version_would_be_noticed(program: Path, tmp_path: Path) -> None:
+    subprocess.run([PYTHON, "-I", "-c", OTHER_VERSION, program, tmp_path / "bee"], check=True)
+    assert f"{tmp_path}/bee/bee/audit.py" in watched(tmp_path / "bee")
 
 
 def package(folder: Path) -> Path:
