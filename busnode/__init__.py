@@ -33,6 +33,7 @@ from busnode.hardening import harden, rollback
 from busnode.inventory import Inventory, Target
 from busnode.node import Node
 from busnode.operations import bootstrap, status, verify
+from busnode.script import StepRecord
 
 __all__ = [
     "ApplyFailedError",
@@ -50,6 +51,7 @@ __all__ = [
     "OperationTimeoutError",
     "Response",
     "RolledBackError",
+    "StepRecord",
     "StepResult",
     "StepStatus",
     "SudoRequiredError",

@@ -7,6 +7,7 @@ import os
 import socket
 import uuid
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from busnode.contract import (
     UnreachableError,
 )
 from busnode.job import Job, Parcel, Vault
-from busnode.script import DEBIAN, Layout, Plan, Report, compile_script, is_check, parse_report
+from busnode.script import DEBIAN, Layout, Listener, Plan, Report, compile_script, is_check, parse_report
 from busnode.secrets import require_private
 from busnode.transport.openssh import OpenSsh, public_key
 
@@ -78,14 +79,25 @@ class Node:
         trust_on_first_use: bool = False,
         secrets_dir: Path | str | None = None,
         via: Sequence[Target] = (),
+        progress: Callable[[StepResult], None] | None = None,
     ) -> Node:
         """A node behind OpenSSH, through the jump hosts `via`, the nearest first. No connection is made yet.
+
+        `progress` is told how each step ended as soon as the node says so, in the thread of the operation; what it
+        raises ends the connection.
 
         Raises BadRequestError where the key file is missing or can be read by others.
         """
         key = Path(private_key)
         require_private(key)
-        transport = OpenSsh(target, key, Path(known_hosts) if known_hosts else None, trust_on_first_use, tuple(via))
+        transport = OpenSsh(
+            target,
+            key,
+            Path(known_hosts) if known_hosts else None,
+            trust_on_first_use,
+            tuple(via),
+            listener=None if progress is None else partial(Listener, progress),
+        )
         return cls(target, transport, lambda: public_key(key), Path(secrets_dir) if secrets_dir else None)
 
     def run(self, plan: Plan, time_limit: float, *, operation_id: str | None = None) -> Report:

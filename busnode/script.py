@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from busnode.contract import Operation, StepResult, StepStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from busnode.secrets import Secret
 
@@ -247,6 +247,19 @@ def parse_report(output: bytes) -> Report:
             case {"end": ("ok" | "failed") as end}:
                 ended = end
     return Report(tuple(steps), facts, error, ended)
+
+
+class Listener:
+    """Hears a report piece by piece, and tells of each step once its line is whole."""
+
+    def __init__(self, tell: Callable[[StepResult], None]) -> None:
+        self._tell, self._rest = tell, b""
+
+    def __call__(self, piece: bytes) -> None:
+        """The next piece."""
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        for step in parse_report(b"\n".join(lines)).steps:
+            self._tell(step)
 
 
 def json_object(text: bytes | str) -> dict[str, Any] | None:

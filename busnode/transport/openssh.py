@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, SupportsBytes
+from typing import IO, TYPE_CHECKING, SupportsBytes
 
 from busnode.contract import (
     AuthFailedError,
@@ -31,7 +31,7 @@ from busnode.transport import Answer
 from busnode.transport.process import Completed, exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from busnode.inventory import Target
 
@@ -76,7 +76,10 @@ _OPTIONS = (
 
 @dataclass(frozen=True)
 class OpenSsh:
-    """A target reached by the ssh program; the user's ~/.ssh/config is honoured, for jump hosts."""
+    """A target reached by the ssh program; the user's ~/.ssh/config is honoured, for jump hosts.
+
+    `listener` makes, for each connection, what is told the node's words as they come.
+    """
 
     target: Target
     private_key: Path
@@ -85,6 +88,7 @@ class OpenSsh:
     via: tuple[Target, ...] = ()
     connect_seconds: int = CONNECT_SECONDS
     program: str = "ssh"
+    listener: Callable[[], Callable[[bytes], None]] | None = None
 
     def run(self, bundle: SupportsBytes, *, time_limit: float) -> Completed:
         """One connection, one run of the loader; see Transport.run for what is raised."""
@@ -109,7 +113,7 @@ class OpenSsh:
     def _once(self, bundle: bytes, time_limit: float) -> Completed:
         with self._way() as options:
             argv = [*self._argv(options), f"exec sh -c {shlex.quote(loader())}"]
-            return self._exchange(argv, bundle, time_limit)
+            return self._exchange(argv, bundle, time_limit, None if self.listener is None else self.listener())
 
     @property
     def gateway(self) -> str:
@@ -165,9 +169,11 @@ class OpenSsh:
             "-p", str(self.target.port), "-l", self.target.user, "--", self.target.host,
         ]  # fmt: skip
 
-    def _exchange(self, argv: list[str], stdin: bytes, time_limit: float) -> Completed:
+    def _exchange(
+        self, argv: list[str], stdin: bytes, time_limit: float, hear: Callable[[bytes], None] | None = None
+    ) -> Completed:
         try:
-            return exchange(argv, stdin, time_limit=time_limit)
+            return exchange(argv, stdin, time_limit=time_limit, hear=hear)
         except FileNotFoundError:
             message = f"{self.program}: not installed here; run: apt-get install openssh-client"
             raise BadRequestError(message) from None
@@ -208,7 +214,7 @@ class OpenSsh:
             nothing = ["UserKnownHostsFile=/dev/null", "GlobalKnownHostsFile=/dev/null", "StrictHostKeyChecking=yes"]
             yield [*nothing, f"KnownHostsCommand={_PIN.format(fingerprint=pinned)}"]
         elif pinned is not None:
-            with tempfile.NamedTemporaryFile("w", prefix="busnode-", suffix=".known") as file:
+            with self._temporary_file() as file:
                 file.write(known_hosts_line(pinned, self._known_as) + "\n")
                 file.flush()
                 yield [*self._known_hosts_file(Path(file.name)), "StrictHostKeyChecking=yes"]
@@ -216,6 +222,13 @@ class OpenSsh:
             strict = "accept-new" if self.trust_on_first_use else "yes"
             named = [] if self.known_hosts is None else self._known_hosts_file(self.known_hosts)
             yield [*named, f"StrictHostKeyChecking={strict}"]
+
+    def _temporary_file(self) -> IO[str]:
+        try:
+            return tempfile.NamedTemporaryFile("w", prefix="busnode-", suffix=".known")
+        except OSError as error:
+            message = f"{self._name}: no temporary file can be made here: {error.strerror}; nothing was sent"
+            raise BadRequestError(message) from error
 
     def _known_hosts_file(self, path: Path) -> list[str]:
         return [f"UserKnownHostsFile={_quoted(path)}", "GlobalKnownHostsFile=/dev/null", "KnownHostsCommand=none"]

@@ -11,8 +11,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from busnode.contract import BadRequestError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 MAX_OUTPUT = 4_000_000
 _CHUNK = 65536
@@ -28,17 +30,25 @@ class Completed:
     exit_code: int | None
 
 
-def exchange(argv: Sequence[str], stdin: bytes = b"", *, time_limit: float) -> Completed:
+def exchange(
+    argv: Sequence[str], stdin: bytes = b"", *, time_limit: float, hear: Callable[[bytes], None] | None = None
+) -> Completed:
     """Run `argv` in a process group of its own, write `stdin` to it and read what it prints, for `time_limit` seconds.
 
+    `hear` is told each piece of its standard output as it comes; what it raises ends the program.
     What is printed beyond MAX_OUTPUT bytes a stream is read and dropped. Nothing of `stdin` is kept or logged.
-    Raises OSError where the program cannot be started.
+    Raises FileNotFoundError where there is no such program, BadRequestError where it cannot be started.
     """
     deadline = time.monotonic() + time_limit
     pipe = subprocess.PIPE
-    # The environment goes as it is: ssh needs HOME and the agent's socket.
-    process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
-    exchanged = _Exchange(process, stdin)
+    try:
+        # The environment goes as it is: ssh needs HOME and the agent's socket.
+        process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise BadRequestError(f"{argv[0]}: cannot be started here: {error.strerror}; nothing was sent") from error
+    exchanged = _Exchange(process, stdin, hear)
     try:
         exit_code = process.wait(max(0.0, deadline - time.monotonic())) if exchanged.pump(deadline) else None
     except subprocess.TimeoutExpired:
@@ -52,12 +62,13 @@ def exchange(argv: Sequence[str], stdin: bytes = b"", *, time_limit: float) -> C
 class _Exchange:
     """The three pipes of a process, moved without ever blocking on one of them."""
 
-    def __init__(self, process: subprocess.Popen[bytes], stdin: bytes) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], stdin: bytes, hear: Callable[[bytes], None] | None) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
         self._stdin, self._left = process.stdin, memoryview(stdin)
         self.stdout, self.stderr = bytearray(), bytearray()
+        self._hear = hear
         self._outputs = {process.stdout.fileno(): self.stdout, process.stderr.fileno(): self.stderr}
         self._pipes = (process.stdin, process.stdout, process.stderr)
         self._selector = selectors.DefaultSelector()
@@ -84,6 +95,8 @@ class _Exchange:
         chunk = os.read(descriptor, _CHUNK)
         output = self._outputs[descriptor]
         output += chunk[: max(0, MAX_OUTPUT - len(output))]
+        if self._hear is not None and output is self.stdout and chunk:
+            self._hear(chunk)
         if not chunk:
             self._selector.unregister(descriptor)
             del self._outputs[descriptor]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import itertools
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,6 +17,8 @@ from hypothesis import strategies as st
 import busnode
 from busnode import view
 from busnode.contract import ERRORS, BusnodeError, Check, Operation, Response, StepResult, StepStatus
+from busnode.script import Listener
+from tests.busnode.examples import blocks
 
 MODULES = ["busnode", *(found.name for found in pkgutil.walk_packages(busnode.__path__, "busnode."))]
 
@@ -22,6 +26,37 @@ MODULES = ["busnode", *(found.name for found in pkgutil.walk_packages(busnode.__
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
 def test_the_examples_in_the_docs_are_true(name: str) -> None:
     assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_the_examples_of_the_library_page_are_true() -> None:
+    text = "\n".join(blocks("docs/library.md", "pycon"))
+    examples = doctest.DocTestParser().get_doctest(text, {}, "docs/library.md", None, None)
+    assert examples.examples
+    assert doctest.DocTestRunner().run(examples).failed == 0
+
+
+@pytest.mark.timeout(300)
+def test_the_program_of_the_library_page_is_typed_as_a_user_sees_it(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(blocks("docs/library.md", "python")[0])
+    (tmp_path / "own.py").write_text(
+        blocks("docs/steps.md", "python")[0]
+        + """
+
+from busnode import Inventory, StepRecord
+from busnode.plugins import StepKinds
+
+step: StepRecord = Motd("hello")
+inventory: Inventory = Inventory.load("nodes.json", StepKinds.of([Motd]))
+wrong: int = inventory["proxy"].host
+"""
+    )
+    options = ("--strict", "--config-file=", f"--cache-dir={tmp_path}")
+    command = [sys.executable, "-m", "mypy", *options, "program.py", "own.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    # The one mistake is found, so the types are there.
+    *found, _ = done.stdout.splitlines()
+    assert len(found) == 1, done
+    assert found[0].endswith('(expression has type "str", variable has type "int")  [assignment]')
 
 
 def test_the_face_is_what_it_names() -> None:
@@ -59,3 +94,15 @@ def test_a_long_detail_stands_below_its_step() -> None:
     assert view.response(response, color=False) == (
         "proxy: harden ok (dry run)\n  would-change   0.00 s  sshd drop-in\n      --- a\n      +++ b"
     )
+
+
+@given(cuts=st.lists(st.integers(0, 400), max_size=12))
+def test_steps_are_told_of_once_however_a_report_is_cut(cuts: list[int]) -> None:
+    line = '{{"name":"{0}","status":"ok","detail":"","seconds":0}}\n'
+    report = ("noise\n" + "".join(line.format(name) for name in "abcdef") + '{"end":"ok"}\n').encode()
+    heard: list[StepResult] = []
+    listener = Listener(heard.append)
+    places = [0, *sorted(min(cut, len(report)) for cut in cuts), len(report)]
+    for start, end in itertools.pairwise(places):
+        listener(report[start:end])
+    assert [step.name for step in heard] == list("abcdef")

@@ -6,14 +6,25 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from busnode.contract import AuthFailedError, HostKeyMismatchError, OperationTimeoutError, UnreachableError
+from busnode.contract import (
+    AuthFailedError,
+    BadRequestError,
+    HostKeyMismatchError,
+    OperationTimeoutError,
+    Response,
+    StepResult,
+    UnreachableError,
+)
 from busnode.inventory import Target
 from busnode.node import Node
 from busnode.operations import status
@@ -267,6 +278,49 @@ def test_a_key_file_may_have_any_name(server: Server, known: Path, tmp_path: Pat
     key.write_bytes(server.key.read_bytes())
     key.chmod(0o600)
     assert _says(replace(server.ssh(known), private_key=key)) == b"\0any\xff"
+
+
+def test_one_node_is_used_from_several_threads_at_once(server: Server, known: Path) -> None:
+    """Each operation is answered with its own report, and its steps are told of in its own thread."""
+    told: defaultdict[int, list[str]] = defaultdict(list)
+
+    def tell(step: StepResult) -> None:
+        told[threading.get_ident()].append(step.name)
+
+    target = server.ssh(known).target
+    node = Node.over_ssh(target, server.key, known_hosts=known, progress=tell)
+
+    def look(_: int) -> tuple[int, Response]:
+        return threading.get_ident(), status(node)
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(look, range(8)))
+    names = [step.name for step in answers[0][1].steps]
+    assert len(names) >= 4
+    assert all(answer.ok and [step.name for step in answer.steps] == names for _, answer in answers)
+    for thread, steps in told.items():
+        assert steps == names * sum(ran == thread for ran, _ in answers)
+
+
+def test_what_a_listener_raises_is_its_callers(server: Server, known: Path) -> None:
+    def fail(_: StepResult) -> None:
+        raise ZeroDivisionError
+
+    node = Node.over_ssh(server.ssh(known).target, server.key, known_hosts=known, progress=fail)
+    with pytest.raises(ZeroDivisionError):
+        status(node)
+
+
+def test_what_this_side_lacks_is_an_error_of_the_one_tree(server: Server, known: Path, tmp_path: Path) -> None:
+    (tmp_path / "ssh").write_text("#!/bin/sh\n")
+    with pytest.raises(BadRequestError, match="cannot be started here: Permission denied; nothing was sent"):
+        _says(server.ssh(known, program=str(tmp_path / "ssh")))
+    with pytest.raises(BadRequestError, match="not installed here"):
+        _says(server.ssh(known, program=str(tmp_path / "none")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+        with pytest.raises(BadRequestError, match="no temporary file can be made here"):
+            _says(server.ssh(known, host_key=server.host_key))
 
 
 def test_a_name_that_is_none_of_the_dns_is_unknown(server: Server, known: Path) -> None:
