@@ -145,11 +145,10 @@ def _forget_unused(suite: str) -> None:
 
 def base_tree(suite: str) -> Tree:
     """The tree of a suite, made now (half a minute) when the cache has none of this recipe."""
-    command = recipe(suite, mirror())
-    place = cache() / f"{suite}-{_key(command)}"
+    place = cache() / f"{suite}-{_key(recipe(suite, ''))}"
     with _locked(cache() / f"{suite}.lock"):
         if not place.exists():
-            _make(command, place)
+            _make(recipe(suite, mirror()), place)
         os.utime(place)
         _forget_unused(suite)
     return Tree(suite, place / "root", place / "packages")
