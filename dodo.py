@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from iso.graph import tasks as graph
 from iso.stages import compile as compiling
-from iso.stages import kernel, live_build, nvidia, overlay
+from iso.stages import kernel, live_build, manifest, nvidia, overlay
 
 DOIT_CONFIG = graph.DOIT_CONFIG
 build = graph.Build.of_command_line(__file__)
@@ -88,6 +88,11 @@ def task_sync():
 def task_live_build():
     """14. lb config && lb build"""
     return build.stage(live_build.BUILD)
+
+
+def task__manifest():
+    """what is in the image, beside it: package list, bill of materials, signature"""
+    return build.stage(manifest.MANIFEST)
 
 
 def task_iso():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from iso.image import authorized_keys
+from iso.image import authorized_keys, release_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +75,10 @@ def _keys_file(value: str) -> str | None:
     return "; ".join(authorized_keys.problems(data)) or None
 
 
+def _release_key(value: str) -> str | None:
+    return release_key.problem(Path(value))
+
+
 def _any(_value: str) -> str | None:
     """Checked with its partner, once both are known (iso.image.signing)."""
     return None
@@ -101,4 +105,5 @@ CHECKS: dict[str, Callable[[str], str | None]] = {
     "authorized_keys": _keys_file,
     "sign_key": _any,
     "sign_cert": _any,
+    "release_key": _release_key,
 }

@@ -54,6 +54,7 @@ class Config:
         authorized_keys: public keys that may log in as root; without them the image has a password.
         sign_key: private key that signs the driver's modules; comes with sign_cert or not at all.
         sign_cert: its certificate.
+        release_key: private SSH key that signs the checksums beside the image.
     """
 
     suite: str
@@ -71,6 +72,7 @@ class Config:
     authorized_keys: Path | None = None
     sign_key: Path | None = None
     sign_cert: Path | None = None
+    release_key: Path | None = None
 
     @property
     def with_nvidia(self) -> bool:
@@ -197,6 +199,7 @@ def _config(pinned: Mapping[str, str], settings: Mapping[str, str]) -> Config:
         authorized_keys=path("authorized_keys"),
         sign_key=path("sign_key"),
         sign_cert=path("sign_cert"),
+        release_key=path("release_key"),
     )
 
 

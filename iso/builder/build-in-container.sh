@@ -28,7 +28,7 @@ place() {
     realpath -- "$1"
 }
 
-keys='' sign_key='' sign_cert=''
+keys='' sign_key='' sign_cert='' release_key=''
 count=$#
 while [ "$count" -gt 0 ]; do
     word=$1
@@ -53,6 +53,10 @@ while [ "$count" -gt 0 ]; do
     sign_cert=*)
         sign_cert=$(place "${word#*=}")
         word=sign_cert=/run/sign_cert
+        ;;
+    release_key=*)
+        release_key=$(place "${word#*=}")
+        word=release_key=/run/release_key
         ;;
     -* | =*) die "no such option: $word" ;;
     *=*) ;;
@@ -116,5 +120,6 @@ fi
 # The container's own .venv: another release has another Python.
 run --rm ${keys:+-v "$keys:/run/authorized_keys:ro"} \
     ${sign_key:+-v "$sign_key:/run/sign_key:ro"} ${sign_cert:+-v "$sign_cert:/run/sign_cert:ro"} \
+    ${release_key:+-v "$release_key:/run/release_key:ro"} \
     -v "$cache/venv-$suite:$root/.venv" -v "$cache:/root/.cache/bee-busnode/iso" -v "$private:/root/.config/bee-busnode/iso" \
     "$image" iso/build.sh "$@"

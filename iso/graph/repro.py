@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SQUASHFS = "live/filesystem.squashfs"
 # Whose values are paths: relative ones would mean something else in another folder.
-_PATHS = ("authorized_keys", "sign_cert", "sign_key")
+_PATHS = ("authorized_keys", "release_key", "sign_cert", "sign_key")
 # So much of a difference is shown, and diffoscope is given so long for a file.
 LINES = 40
 _SECONDS = 60

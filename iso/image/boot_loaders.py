@@ -62,9 +62,21 @@ def signed_tree(archive: Archive, paths: Paths) -> Path:
     return _kept(archive, _chosen(archive), paths)[1]
 
 
-def _chosen(archive: Archive) -> list[str]:
+def versions(archive: Archive) -> dict[str, str]:
+    """The packages that the signed loaders come from, each with its version.
+
+    Args:
+        archive: a package archive.
+
+    Raises:
+        BuildError: the archive was never asked, or does not have them.
+    """
     # By their versions: a new shim comes from the security archive, while the release stays as it is.
-    return [f"{package}={archive.newest(package)}" for package, _, _ in _PARTS]
+    return {package: archive.newest(package) for package, _, _ in _PARTS}
+
+
+def _chosen(archive: Archive) -> list[str]:
+    return [f"{package}={version}" for package, version in versions(archive).items()]
 
 
 def _kept(archive: Archive, chosen: list[str], paths: Paths) -> tuple[str, Path]:

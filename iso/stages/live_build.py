@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-from iso import build_root, checksums, lock, packages, shell
+from iso import build_root, lock, packages, shell
 from iso.archive import mirror
 from iso.graph.inputs import Inputs
 from iso.graph.stage import Job, Stage
@@ -125,7 +125,6 @@ def _build(job: Job) -> None:
     with lock.waiting(kept.with_suffix(".lock")):
         shell.run_isolated(_command(job, system, loaders), job.log, environment)
     iso = image(job)
-    checksums.write(job.paths.checksums, [iso, *netboot(job)])
     print(f"{iso.relative_to(job.paths.root)}: {iso.stat().st_size / 1e6:.0f} MB")
 
 
@@ -137,7 +136,7 @@ def _memory() -> str:
 
 
 def _outputs(job: Job) -> list[Path]:
-    return [image(job), *netboot(job), job.paths.checksums]
+    return [image(job), *netboot(job)]
 
 
 def _assembly(job: Job) -> Inputs:

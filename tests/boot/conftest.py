@@ -6,14 +6,17 @@ import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import pytest
 
+from iso.graph.repro import copy_of
 from iso.image.release import bee_version
+from iso.mounts import remove_tree
 from iso.paths import Paths
 from iso.versions import configure
 from tests.boot.qemu import BOOT_LIMIT, QEMU, guests_left
@@ -31,7 +34,7 @@ _remarks: list[str] = []
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Whichever test comes first pays for the image and for a boot: its own limit does not count that.
     for item in items:
-        if "iso" in getattr(item, "fixturenames", ()):
+        if {"iso", "build_another"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.timeout(BUILD_LIMIT + BOOT_LIMIT + 300), append=False)
 
 
@@ -76,11 +79,12 @@ def key(paths: Paths) -> Path:
     return private
 
 
-def _run_to_its_end(command: list[str], output: IO[str]) -> int:
+def _run_to_its_end(command: list[str], output: IO[str], root: Path, variables: Mapping[str, str]) -> int:
     """A build's exit code. Should this process be stopped or die, the build is told to stop (TERM)."""
     with subprocess.Popen(
         ["setpriv", "--pdeathsig", "TERM", *command],
-        cwd=ROOT,
+        cwd=root,
+        env=os.environ | variables,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
@@ -94,24 +98,80 @@ def _run_to_its_end(command: list[str], output: IO[str]) -> int:
 
 
 @pytest.fixture(scope="session")
-def iso(paths: Paths, key: Path) -> Path:
-    """The ISO, built in this checkout by the documented command; BEE_ACCEPTANCE_ISO names one that is ready."""
+def _tools() -> None:
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
         pytest.skip(f"not installed here: {', '.join(missing)} (iso/builder/setup-builder.sh iso test acceptance)")
-    ready = os.environ.get("BEE_ACCEPTANCE_ISO")
-    if ready:
-        return Path(ready)
-    log = ROOT / "dist/acceptance/build.log"
+
+
+def _build(root: Path, name: str, settings: Mapping[str, str], variables: Mapping[str, str]) -> Path:
+    """The ISO of a checkout, built by the documented command; `name` is its log's."""
+    log = ROOT / f"dist/acceptance/{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with timed("build the ISO"), log.open("w") as output:
-        code = _run_to_its_end([str(BIN / "doit"), "iso", f"authorized_keys={key}.pub", "abi=pin-or-newest"], output)
+    words = [f"{key}={value}" for key, value in settings.items()]
+    # -B: the sources are left as they are.
+    with timed(f"build the ISO ({name})"), log.open("w") as output:
+        code = _run_to_its_end([str(BIN / "python"), "-B", "-m", "doit", "iso", *words], output, root, variables)
     said = log.read_text(errors="replace").splitlines()
     _remarks.extend(line for line in said if line.lstrip(". ").startswith("STALE PIN"))
     if code:
         last = "\n".join(said[-LINES_SHOWN:])
         pytest.fail(f"doit iso ended with {code}; the last lines of {log}:\n{last}", pytrace=False)
-    return paths.image(bee_version(paths), configure(paths.versions.read_text(), {}).suite)
+    paths = Paths.of(root)
+    return paths.image(bee_version(paths), configure(paths.versions.read_text(), settings).suite)
+
+
+@pytest.fixture(scope="session")
+def iso(_tools: None, key: Path) -> Path:
+    """The ISO, built in this checkout by the documented command; BEE_ACCEPTANCE_ISO names one that is ready."""
+    ready = os.environ.get("BEE_ACCEPTANCE_ISO")
+    if ready:
+        return Path(ready)
+    return _build(ROOT, "build", {"authorized_keys": f"{key}.pub", "abi": "pin-or-newest", "release_key": str(key)}, {})
+
+
+class Builder(Protocol):
+    """Builds an ISO of this checkout in a copy of it, so that the one in dist/ stays."""
+
+    def __call__(
+        self,
+        name: str,
+        settings: Mapping[str, str],
+        variables: Mapping[str, str] | None = None,
+        by_hand: Path | None = None,
+    ) -> Path:
+        """An image with these settings.
+
+        Args:
+            name: of its log.
+            settings: of the build.
+            variables: to add to its environment.
+            by_hand: a file to put into its dist/ beforehand.
+        """
+
+
+@pytest.fixture(scope="module")
+def build_another(_tools: None) -> Iterator[Builder]:
+    """Other images for the tests of a module, gone with it. What they are made of comes from the same cache."""
+    folders: list[Path] = []
+
+    def build(
+        name: str,
+        settings: Mapping[str, str],
+        variables: Mapping[str, str] | None = None,
+        by_hand: Path | None = None,
+    ) -> Path:
+        # Not pytest's own folder: it keeps those of three runs.
+        folders.append(Path(tempfile.mkdtemp(prefix="bee-build-", dir="/var/tmp")))
+        copy = copy_of(ROOT, folders[-1])
+        if by_hand:
+            (copy / "dist").mkdir()
+            shutil.copy2(by_hand, copy / "dist")
+        return _build(copy, name, settings, variables or {})
+
+    yield build
+    for folder in folders:
+        remove_tree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,6 +113,23 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+def _answer(command: list[str], stdin: str, limit: float, variables: Mapping[str, str] | None = None) -> Answer:
+    try:
+        done = subprocess.run(
+            command,
+            input=stdin,
+            env=os.environ | (variables or {}),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=limit,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise GuestError(f"{command[-1]!r} did not end within {limit:.0f} s") from None
+    return Answer(done.returncode, done.stdout, done.stderr)
 
 
 class Guest:
@@ -223,21 +240,23 @@ class Guest:
         Raises:
             GuestError: it did not end within `limit` seconds, or (with `check`) not with exit code 0.
         """
-        try:
-            done = subprocess.run(
-                [*self.ssh_command("-i", str(self._key), "-o", "BatchMode=yes"), command],
-                input=stdin,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=limit,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise GuestError(f"{command!r} did not end within {limit:.0f} s") from None
-        if check and done.returncode:
-            raise GuestError(f"{command!r} ended with {done.returncode}: {done.stderr or done.stdout}")
-        return Answer(done.returncode, done.stdout, done.stderr)
+        answer = _answer([*self.ssh_command("-i", str(self._key), "-o", "BatchMode=yes"), command], stdin, limit)
+        if check and answer.code:
+            raise GuestError(f"{command!r} ended with {answer.code}: {answer.stderr or answer.stdout}")
+        return answer
+
+    def run_by_password(self, password: str, command: str, *, stdin: str = "", limit: float = 120) -> Answer:
+        """The same with a password in the place of the key; ssh's exit code is 255 where that is refused.
+
+        Raises:
+            GuestError: it did not end within `limit` seconds.
+        """
+        askpass = self._folder / "askpass"
+        askpass.write_text("#!/bin/sh\nprintf '%s\\n' \"$BEE_PASSWORD\"\n")
+        askpass.chmod(0o700)
+        options = ("-o", "PubkeyAuthentication=no", "-o", "NumberOfPasswordPrompts=1")
+        asked = {"SSH_ASKPASS": str(askpass), "SSH_ASKPASS_REQUIRE": "force", "BEE_PASSWORD": password}
+        return _answer([*self.ssh_command(*options), command], stdin, limit, asked)
 
     def ssh_command(self, *options: str) -> list[str]:
         """ssh to this guest, independent of the user's own configuration and agent."""
@@ -254,17 +273,19 @@ class Guest:
         ssh = ["ssh", "-F", "none", *configured, *options, "-p", str(self.port), f"root@{self._address}"]
         return [*self._through, *ssh]
 
-    def wait_for_login(self, limit: float = BOOT_LIMIT) -> None:
+    def wait_for_login(self, limit: float = BOOT_LIMIT, password: str = "") -> None:
         """Wait until a command runs over SSH: the forwarded port accepts long before anything listens behind it.
 
         Raises:
-            GuestError: nobody could log in within `limit` seconds after power-on.
+            GuestError: nobody could log in, with the key or that password, within `limit` seconds after power-on.
         """
         left = limit - (time.monotonic() - self._began)
-        self._wait(self._answers, "a log-in over SSH", left, pause=2)
+        self._wait(lambda: self._answers(password), "a log-in over SSH", left, pause=2)
 
-    def _answers(self) -> bool:
+    def _answers(self, password: str) -> bool:
         with contextlib.suppress(GuestError):
+            if password:
+                return self.run_by_password(password, "true", limit=30).code == 0
             return self.run("true", limit=30, check=False).code == 0
         return False
 

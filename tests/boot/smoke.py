@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tests.house.tree import ROOT
 
 SMOKETEST = ROOT / "iso/builder/smoketest.sh"
+SMOKE_LIMIT = 600  # seconds; it takes 20 on an emulated machine that has the host to itself
 
 
 @dataclass(frozen=True, slots=True)

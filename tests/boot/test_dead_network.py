@@ -16,11 +16,11 @@ from tests.boot.conftest import timed
 from tests.boot.hardware import SERVER
 from tests.boot.lan import Lan, lan
 from tests.boot.qemu import BOOT_LIMIT, Guest, GuestError, boot
-from tests.boot.smoke import SMOKETEST, verdicts
+from tests.boot.smoke import SMOKE_LIMIT, SMOKETEST, verdicts
 from tests.boot.usb_stick import DRIVE, Stick
 from tests.house.tree import ROOT
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
 
 STATIC, LINK_LOCAL_PEER, LEASED = "198.51.100.7", "169.254.99.1", "198.51.100.8"
 OPERATOR = ("198.51.100.1/24", f"{LINK_LOCAL_PEER}/16")
@@ -96,7 +96,7 @@ def test_with_the_word_on_the_command_line_the_screen_is_a_root_shell(first: Gue
 
 
 def test_the_smoke_test_passes_on_a_rack_without_dhcp(first: Guest) -> None:
-    answer = first.run("sh -s", stdin=SMOKETEST.read_text(), limit=180, check=False)
+    answer = first.run("sh -s", stdin=SMOKETEST.read_text(), limit=SMOKE_LIMIT, check=False)
     assert answer.code == 0, answer
     assert verdicts(answer.stdout)["shell"].reason == "root's shell is on tty1, by bee.shell=tty1"
 

@@ -12,11 +12,11 @@ from tests.boot.command_line import WEB_SERVER
 from tests.boot.conftest import timed
 from tests.boot.hardware import SERVER
 from tests.boot.qemu import Guest, boot
-from tests.boot.smoke import SMOKETEST
+from tests.boot.smoke import SMOKE_LIMIT, SMOKETEST
 from tests.boot.start import BIOS, NETWORK, UEFI, Firmware, Start
 from tests.house.tree import ROOT
 
-pytestmark = [pytest.mark.acceptance_full, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.acceptance_full, pytest.mark.timeout(900)]
 
 DOCUMENTED = re.search(r"```ipxe\n(.*?)```", (ROOT / "docs/iso.md").read_text(), re.DOTALL)
 SETTLED_LIMIT = 300
@@ -64,5 +64,5 @@ def test_the_documented_kernel_arguments_are_those_of_the_boot_menu(guest: Guest
 
 
 def test_the_smoke_test_passes(guest: Guest) -> None:
-    answer = guest.run("sh -s", stdin=SMOKETEST.read_text(), limit=180, check=False)
+    answer = guest.run("sh -s", stdin=SMOKETEST.read_text(), limit=SMOKE_LIMIT, check=False)
     assert answer.code == 0, answer

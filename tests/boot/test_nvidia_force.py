@@ -11,9 +11,9 @@ import pytest
 from tests.boot.conftest import timed
 from tests.boot.hardware import SERVER
 from tests.boot.qemu import BOOT_LIMIT, Guest, boot
-from tests.boot.smoke import SMOKETEST, verdicts
+from tests.boot.smoke import SMOKE_LIMIT, SMOKETEST, verdicts
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
 
 LABEL = "nvidia-force"  # of the boot loader's menu
 BOOT_LOADER_LIMIT = 120  # seconds from power-on to the boot loader's prompt
@@ -94,7 +94,7 @@ def test_the_service_ends_well_and_says_why_it_skipped(guest: Guest, log: str) -
 
 
 def test_the_smoke_test_passes_and_accounts_for_no_such_device(guest: Guest) -> None:
-    answer = guest.run("sh -s", stdin=SMOKETEST.read_text(), limit=180, check=False)
+    answer = guest.run("sh -s", stdin=SMOKETEST.read_text(), limit=SMOKE_LIMIT, check=False)
     assert answer.code == 0, answer
     verdict = verdicts(answer.stdout)["nvidia-modules"]
     assert verdict.word == "PASS"

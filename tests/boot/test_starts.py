@@ -13,10 +13,10 @@ from tests.boot import traffic
 from tests.boot.conftest import timed
 from tests.boot.hardware import SERVER
 from tests.boot.qemu import BOOT_LIMIT, Guest, boot
-from tests.boot.smoke import SMOKETEST, verdicts
+from tests.boot.smoke import SMOKE_LIMIT, SMOKETEST, verdicts
 from tests.boot.start import BIOS, CD, SECURE_BOOT, UEFI, USB, Start
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 BOOT_LOADER_LIMIT = 180  # seconds from power-on to the boot loader's prompt
 SETTLED_LIMIT = 300  # seconds from the first log-in to the end of the last start job, the audit
@@ -144,6 +144,6 @@ def test_both_serial_lines_have_the_summary_and_a_log_in(started: Started) -> No
 
 
 def test_the_smoke_test_passes(started: Started) -> None:
-    answer = started.guest.run("sh -s", stdin=SMOKETEST.read_text(), limit=180, check=False)
+    answer = started.guest.run("sh -s", stdin=SMOKETEST.read_text(), limit=SMOKE_LIMIT, check=False)
     assert answer.code == 0, answer
     assert verdicts(answer.stdout)["audit-fresh"].word == "PASS"

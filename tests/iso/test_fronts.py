@@ -117,15 +117,17 @@ def test_a_container_build_is_the_same_command_in_a_privileged_container(checkou
 
 
 def test_a_signing_key_is_shown_to_the_container_where_it_may_lie_anywhere(checkout: Path) -> None:
-    for name in ("our key", "our certificate"):
+    for name in ("our key", "our certificate", "our release key"):
         (checkout.parent / name).touch()
     path = f"{checkout / 'bin'}:{os.environ['PATH']}"
-    pair = ["sign_key=our key", "sign_cert=our certificate"]
+    pair = ["sign_key=our key", "sign_cert=our certificate", "release_key=our release key"]
     done = run(checkout, CONTAINER, *pair, BEE_CONTAINER_ENGINE="engine", PATH=path)
     last = done.stdout.splitlines()[-1]
     assert f"[{checkout.parent}/our key:/run/sign_key:ro]" in last
     assert f"[{checkout.parent}/our certificate:/run/sign_cert:ro]" in last
-    assert last.endswith("[iso/build.sh] [sign_key=/run/sign_key] [sign_cert=/run/sign_cert]")
+    assert f"[{checkout.parent}/our release key:/run/release_key:ro]" in last
+    given = "[sign_key=/run/sign_key] [sign_cert=/run/sign_cert] [release_key=/run/release_key]"
+    assert last.endswith(f"[iso/build.sh] {given}")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,207 @@
+"""Under Secure Boot the kernel takes the driver's modules when they are signed by a key that the machine knows.
+
+The image has NVIDIA's modules of the open flavour, from an installer of NVIDIA's kind, signed by `sign_key=`; its
+certificate is enrolled in the machine as MokManager does it, in shim's variable MokList.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from iso.tree import file_digest
+from iso.versions import configure
+from tests.boot import nvidia_installer
+from tests.boot.conftest import Builder, timed
+from tests.boot.hardware import SERVER
+from tests.boot.qemu import Guest, boot
+from tests.boot.smoke import SMOKE_LIMIT, SMOKETEST, verdicts
+from tests.boot.start import CD, SECURE_BOOT, Firmware, Start
+from tests.boot.test_starts import FORCED, choose
+from tests.house.tree import ROOT
+from tests.iso.test_nvidia import sign
+
+if TYPE_CHECKING:
+    from iso.paths import Paths
+
+pytestmark = [pytest.mark.acceptance_full, pytest.mark.timeout(900)]
+
+NVIDIA = "/usr/local/lib/nvidia"
+OWNER = "605dab50-e046-4300-abb6-3dd810dd8b23"  # shim's GUID; whose certificate it is, nobody asks
+MODULE = f"{NVIDIA}/nvidia.ko"
+# Without what scripts/sign-file appended: the signature, what describes it (its length last), a mark.
+STRIP = """
+import sys
+module = open(sys.argv[1], "rb").read()
+mark = b"~Module signature appended~\\n"
+assert module.endswith(mark)
+end = len(module) - len(mark)
+size = int.from_bytes(module[end - 4:end], "big")
+open(sys.argv[2], "wb").write(module[:end - 12 - size])
+"""
+
+
+@pytest.fixture(scope="module")
+def signing(paths: Paths) -> Path:
+    """A folder with two pairs of key and certificate, `ours` and `theirs`.
+
+    It is kept in the product's cache: another certificate is another driver, which takes minutes to build.
+    """
+    folder = paths.cache / "acceptance"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name in ("ours", "theirs"):
+        if not (folder / f"{name}.pem").exists():
+            # docs/iso.md, "Signed modules"
+            subject = ["-subj", f"/CN=bee acceptance, {name}/", "-addext", "keyUsage=digitalSignature"]
+            files = ["-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.pem")]
+            make = ["openssl", "req", "-new", "-x509", "-newkey", "rsa:3072", "-nodes", "-days", "3650", *subject]
+            subprocess.run([*make, "-addext", "extendedKeyUsage=codeSigning", *files], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def image(
+    build_another: Builder, paths: Paths, key: Path, signing: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The image, of an installer that was put into dist/ by hand."""
+    config = configure(paths.versions.read_text(), {})
+    with timed("make an installer of NVIDIA's kind"):
+        installer = nvidia_installer.make(config, paths, tmp_path_factory.mktemp("installer"))
+    settings = {
+        "nvidia": "run",
+        "nvidia_flavour": "open",
+        "nvidia_sha256": file_digest(installer),
+        "nvidia_url": f"http://127.0.0.1:9/{installer.name}",
+        "sign_key": f"{signing}/ours.key",
+        "sign_cert": f"{signing}/ours.pem",
+        "authorized_keys": f"{key}.pub",
+        "abi": "pin-or-newest",
+    }
+    return build_another("signed", settings, by_hand=installer)
+
+
+@pytest.fixture(scope="module")
+def firmware(signing: Path, tmp_path_factory: pytest.TempPathFactory) -> Firmware:
+    """A machine's with Secure Boot, in which the certificate was enrolled."""
+    variables = tmp_path_factory.mktemp("firmware") / "variables.fd"
+    enrol = ["--add-mok", OWNER, f"{signing}/ours.pem"]
+    command = [f"{Path(sys.executable).parent}/virt-fw-vars", "-i", SECURE_BOOT.variables, "-o", str(variables), *enrol]
+    subprocess.run(command, check=True, capture_output=True)
+    return dataclasses.replace(SECURE_BOOT, variables=str(variables))
+
+
+@pytest.fixture(scope="module")
+def guest(image: Path, key: Path, kept: Path, firmware: Firmware) -> Iterator[Guest]:
+    """The image on that machine, its modules tried though there is no GPU."""
+    start = Start(firmware, CD)
+    with boot(image, SERVER, key, start) as machine:
+        try:
+            with timed("boot signed modules, Secure Boot: to a log-in"):
+                choose(machine, start, FORCED)
+                machine.wait_for_login()
+            machine.run("systemctl is-system-running --wait", limit=300, check=False)
+            yield machine
+        finally:
+            (kept / "serial-signed.log").write_text(machine.serial)
+
+
+def _tried(guest: Guest) -> str:
+    """What bee-nvidia says of a new try."""
+    guest.run("systemctl restart bee-nvidia", check=False)
+    return guest.run("journalctl -b -u bee-nvidia -o cat --no-pager -n 25").stdout.rpartition("Starting ")[2]
+
+
+def _smoke(guest: Guest, name: str) -> tuple[str, str]:
+    said = guest.run(f"sh -s -- {name}", stdin=SMOKETEST.read_text(), limit=SMOKE_LIMIT, check=False).stdout
+    verdict = verdicts(said)[name]
+    return verdict.word, verdict.reason
+
+
+def test_the_kernel_is_locked_down_and_knows_the_certificate(guest: Guest) -> None:
+    assert "[integrity]" in guest.run("cat /sys/kernel/security/lockdown").stdout
+    said = guest.run(f"mokutil --test-key {NVIDIA}/signing-certificate.der", check=False).stdout
+    assert "is already enrolled" in said
+
+
+def test_the_kernel_takes_the_signed_modules(guest: Guest) -> None:
+    log = guest.run("journalctl -b -u bee-nvidia -o cat --no-pager").stdout
+    # It came to nvidia.ko's own code, which finds no GPU.
+    assert re.search(rf"^{MODULE}: .*No such device", log, re.MULTILINE), log
+    assert "Key was rejected" not in log
+    assert guest.run("systemctl is-active bee-nvidia").stdout == "active\n"
+    assert "NVRM" in guest.run("dmesg").stdout
+
+
+def test_the_smoke_test_passes_and_says_who_signed(guest: Guest) -> None:
+    answer = guest.run("sh -s", stdin=SMOKETEST.read_text(), limit=SMOKE_LIMIT, check=False)
+    assert answer.code == 0, answer
+    assert "signed by bee acceptance, ours" in verdicts(answer.stdout)["nvidia-files"].reason
+
+
+def test_the_driver_is_the_open_one_with_its_firmware_where_the_kernel_looks(guest: Guest) -> None:
+    assert "Dual MIT/GPL" in guest.run(f"modinfo -F license {MODULE}").stdout
+    assert guest.run(". /etc/bee-release; echo $NVIDIA_SOURCE $NVIDIA_FLAVOUR").stdout == "run open\n"
+    wanted = guest.run(f"modinfo -F firmware {MODULE}").stdout.split()
+    assert wanted
+    assert guest.run("cat /sys/module/firmware_class/parameters/path").stdout.strip() == ""
+    for name in wanted:
+        assert guest.run(f"test -s /lib/firmware/{name}", check=False).code == 0, name
+
+
+@pytest.fixture
+def unsigned(guest: Guest) -> Iterator[None]:
+    """nvidia.ko without its signature, in the place of the signed one."""
+    guest.run(f"python3 -I - {MODULE} /run/unsigned.ko", stdin=STRIP)
+    guest.run(f"mount --bind /run/unsigned.ko {MODULE}")
+    yield
+    guest.run(f"umount {MODULE} && systemctl restart bee-nvidia")
+
+
+def test_an_unsigned_module_is_refused_and_what_to_do_is_said(guest: Guest, unsigned: None) -> None:
+    log = _tried(guest)
+    [line] = [line for line in log.splitlines() if line.startswith(f"{MODULE} is not signed")]
+    assert "sign_key= and sign_cert=" in line
+    assert "mokutil --import" in line
+    assert guest.run("systemctl is-active bee-nvidia", check=False).stdout == "failed\n"
+    word, reason = _smoke(guest, "nvidia-modules")
+    assert word == "FAIL"
+    assert "NOT SIGNED" in reason
+    assert "sign_key= and sign_cert=" in reason
+
+
+@pytest.fixture
+def foreign(guest: Guest, image: Path, signing: Path, tmp_path: Path) -> Iterator[None]:
+    """nvidia.ko signed by a key that the machine does not know."""
+    [module] = image.parent.glob("nvidia-*/nvidia.ko")
+    copy = tmp_path / "nvidia.ko"
+    subprocess.run([sys.executable, "-c", STRIP, str(module), str(copy)], check=True)
+    sign(copy, signing, "theirs")
+    encoded = base64.b64encode(copy.read_bytes()).decode()
+    guest.run("base64 -d >/run/foreign.ko", stdin=encoded, limit=600)
+    guest.run(f"mount --bind /run/foreign.ko {MODULE}")
+    yield
+    guest.run(f"umount {MODULE} && systemctl restart bee-nvidia")
+
+
+def test_a_key_that_the_machine_does_not_know_is_refused_and_what_to_enrol_is_said(guest: Guest, foreign: None) -> None:
+    log = _tried(guest)
+    assert "Key was rejected by service" in log
+    [line] = [line for line in log.splitlines() if "is signed by a key that this machine does not know" in line]
+    assert f"mokutil --import {NVIDIA}/signing-certificate.der" in line
+    word, reason = _smoke(guest, "nvidia-modules")
+    assert word == "FAIL"
+    assert "signed by bee acceptance, theirs" in reason
+
+
+def test_the_signing_key_is_nowhere_in_what_was_built(image: Path, signing: Path) -> None:
+    secret = (signing / "ours.key").read_bytes().splitlines()[5]
+    written = [path for path in image.parent.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert [str(path.relative_to(ROOT.parent)) for path in written if secret in path.read_bytes()] == []
