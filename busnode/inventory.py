@@ -175,16 +175,22 @@ class Inventory:
         Raises BadRequestError with one line a mistake, each naming the file, the path in the document and the remedy.
         """
         path = Path(path)
-        document = _parse(path, _read(path))
-        return cls.from_document(document, source=str(path), base=path.absolute().parent, kinds=kinds)
+        document, repeated = _parse(path, _read(path))
+        return cls._checked(document, str(path), path.absolute().parent, kinds, repeated)
 
     @classmethod
     def from_document(
         cls, document: object, source: str = "the inventory", base: Path = Path(), kinds: StepKinds | None = None
     ) -> Inventory:
         """The same from a document that is already in memory."""
+        return cls._checked(document, source, base, kinds)
+
+    @classmethod
+    def _checked(
+        cls, document: object, source: str, base: Path, kinds: StepKinds | None, repeated: Sequence[str] = ()
+    ) -> Inventory:
         try:
-            found = list(_mistakes(document, kinds))
+            found = [*repeated, *_mistakes(document, kinds)]
         except RecursionError:
             found = ["nested too deeply; give targets as schemas/targets.schema.json describes them"]
         if found:
@@ -226,12 +232,15 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _parse(path: Path, data: bytes) -> object:
+def _parse(path: Path, data: bytes) -> tuple[object, list[str]]:
+    """The document, and what is said of keys that stand in it twice."""
+    repeated: list[str] = []
+
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in pairs:
             if key in found:
-                _refuse(path, f"{json.dumps(key)} is there twice in one object; remove one of the two")
+                repeated.append(f"{json.dumps(key)} is there twice in one object; remove one of the two")
             found[key] = value
         return found
 
@@ -249,7 +258,7 @@ def _parse(path: Path, data: bytes) -> object:
         _refuse(path, f"not JSON: line {error.lineno} column {error.colno}: {error.msg}; correct it there")
     except (ValueError, RecursionError) as error:
         _refuse(path, f"not JSON: {error}; correct it")
-    return document
+    return document, repeated
 
 
 def _refuse(path: Path, what: str) -> NoReturn:

@@ -213,8 +213,7 @@ state_restored() {
         ok
         return
     fi
-    [ "$dry_run" = 0 ] || state_difference >"$box/difference"
-    would "$(bounded <"$box/difference" 2>/dev/null)" && return
+    would "$([ "$dry_run" = 0 ] || state_difference | bounded)" && return
     wrong_before=$wrong wrong=
     firewall_stopped "$kept" >"$log" 2>&1
     files_put_back "$kept" >"$log" 2>&1

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from busnode.contract import BadRequestError
 from busnode.inventory import Directory, FirewallPolicy, Inventory, Listener, Target
+from busnode.plugins import StepKinds
 
 GOOD = {"host": "10.0.0.10", "user": "bus"}
 
@@ -45,7 +46,10 @@ def test_what_a_target_names_takes_the_place_of_the_profile() -> None:
     ("text", "line"),
     [
         ("{", ": not JSON: line 1 column 2: Expecting property name enclosed in double quotes; correct it there"),
-        ('{"a":{"host":"h","user":"u"},"a":{}}', ': "a" is there twice in one object; remove one of the two'),
+        (
+            '{"a":{"host":"h","user":"u"},"a":{"host":"h","user":"u"}}',
+            ': "a" is there twice in one object; remove one of the two',
+        ),
         (b"\xff\xfe", ": not UTF-8 (invalid start byte); save it as UTF-8"),
         ('{"a":{"host":"h","user":"u","port":NaN}}', ": NaN is not JSON; give a number"),
         ("[]", ": [] is not an object; give an object of targets by node id"),
@@ -118,6 +122,26 @@ def test_a_mistake_is_one_line_with_file_path_and_remedy(tmp_path: Path, text: s
 def test_every_mistake_is_said_at_once(tmp_path: Path) -> None:
     said = _refusal(tmp_path / "nodes.json", '{"a":{"host":"","user":"u","port":0},"b":{"host":"h","user":"U"}}')
     assert [line.split(": ")[1] for line in said.splitlines()] == ["a.host", "a.port", "b.user"]
+
+
+def test_what_no_schema_can_say_is_said_at_once_too(tmp_path: Path) -> None:
+    """Unknown step, circular via, duplicate ids, one host key twice; from a file, and nothing was connected to."""
+    (tmp_path / "nodes.json").write_text("""{
+        "a": {"host": "10.0.0.1", "user": "bus", "via": "b", "steps": [{"step": "motd", "text": "x"}]},
+        "b": {"host": "10.0.0.2", "user": "bus", "via": "a"},
+        "c": {"host": "10.0.0.3", "user": "bus", "host_key": "ssh-ed25519 AAAAC3Nz"},
+        "c": {"host": "10.0.0.4", "user": "bus", "host_key": "ssh-ed25519 AAAAC3Nz"},
+        "d": {"host": "10.0.0.5", "user": "bus", "host_key": "ssh-ed25519 AAAAC3Nz d"}
+    }""")
+    with pytest.raises(BadRequestError) as caught:
+        Inventory.load(tmp_path / "nodes.json", StepKinds({}, "site.py"))
+    assert [line.removeprefix(f"{tmp_path}/nodes.json: ") for line in str(caught.value).splitlines()] == [
+        '"c" is there twice in one object; remove one of the two',
+        "a.steps[0].step: there is no step 'motd'; site.py has: none",
+        "a.via: the way goes in a circle: a via b via a; break it",
+        "b.via: the way goes in a circle: b via a via b; break it",
+        "d.host_key: c has the same; make new host keys on one of the two",
+    ]
 
 
 def test_a_file_that_is_missing_names_the_variable(tmp_path: Path) -> None:

@@ -93,29 +93,6 @@ def _knows_what_it_did(node: Deployment, first: Answer) -> None:
     assert changed, "the first round changed something"
 
 
-def test_a_dry_run_changes_nothing(node: Deployment) -> None:
-    before = node.node.state()
-    packages = node.node.run("dpkg-query", "-W").stdout
-    bootstrap = node.operate("bootstrap", "--dry-run")
-    assert bootstrap.code == 0, bootstrap
-    assert bootstrap.document["dry_run"] is True
-    assert "would-change" in {step["status"] for step in bootstrap.document["steps"]}
-    assert bootstrap.changed == []
-    assert node.node.differences(before) == {}
-    assert node.node.run("dpkg-query", "-W").stdout == packages
-
-
-def test_a_dry_harden_changes_nothing(prepared: Deploy, suite: str) -> None:
-    made = prepared(suite)
-    made.node.start()
-    made.node.wait()
-    before = made.node.state()
-    harden = made.operate("harden", "--dry-run")
-    assert harden.code == 0, harden
-    assert "would-change" in {step["status"] for step in harden.document["steps"]}
-    assert made.node.differences(before) == {}
-
-
 def test_what_harden_did_is_there_after_a_power_cut(prepared: Deploy, suite: str) -> None:
     made = prepared(suite)
     made.node.start()
