@@ -2,7 +2,8 @@
 
     /usr/bin/python3 -m iso.preflight iso|acceptance
 
-Needs nothing but the standard library: it runs before anything is installed. Exit 0 when nothing lacks, else 2.
+Needs nothing but the standard library: it runs before anything is installed. Exit 0 when nothing lacks that a build
+needs, else 2.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -35,19 +37,48 @@ _ACCEPTANCE_MEMORY_BYTES = 6 << 30
 _ACCEPTANCE_DIST_BYTES = 12 << 30
 _SECONDS = 60
 
-# All that a build asks of the kernel, tried in namespaces of its own.
-_FACILITIES = """set -e
-mount -t tmpfs -o mode=0755 bee-preflight /mnt
-mkdir /mnt/bound && mount --bind /usr /mnt/bound
-mknod /mnt/null c 1 3 && : >/mnt/null
-cp /bin/true /mnt/true && /mnt/true
-chroot / /bin/true
-"""
-_NODE_FACILITIES = """
-mkdir /mnt/lower /mnt/upper /mnt/work /mnt/merged
-mount -t overlay -o lowerdir=/mnt/lower,upperdir=/mnt/upper,workdir=/mnt/work overlay /mnt/merged
-unshare --net true
-"""
+_PRIVILEGED = "in a container: start it with --privileged; else ask who runs this machine"
+_LOOP = "in a container: start it with --privileged and, where that is not enough, -v /dev:/dev; else modprobe loop"
+
+
+@dataclass(frozen=True, slots=True)
+class Facility:
+    """Something that a build asks of the kernel.
+
+    Args:
+        name: what it is, as it is said of one that is missing.
+        trial: a shell's commands that try it, in namespaces of their own with a file system in memory on /mnt.
+        remedy: what mends it.
+        needed: whether there is no build without it.
+    """
+
+    name: str
+    trial: str
+    remedy: str = _PRIVILEGED
+    needed: bool = True
+
+
+_FACILITIES = (
+    Facility("/proc in a process namespace of its own", "mkdir /mnt/proc; mount -t proc proc /mnt/proc"),
+    Facility("bind mounts", "mkdir /mnt/bound; mount --bind /usr /mnt/bound"),
+    Facility("device nodes (mknod)", "mknod /mnt/null c 1 3; : >/mnt/null"),
+    Facility("programs in a file system in memory (exec)", "cp /bin/true /mnt/true; /mnt/true"),
+    Facility("chroot", "chroot / /bin/true"),
+    Facility(
+        "loop devices",
+        "truncate -s 1M /mnt/disk; device=$(losetup --find --show --read-only /mnt/disk); losetup --detach $device",
+        _LOOP,
+        needed=False,
+    ),
+)
+_NODE_FACILITIES = (
+    Facility(
+        "overlay mounts",
+        "mkdir /mnt/lower /mnt/upper /mnt/work /mnt/merged\n"
+        "mount -t overlay -o lowerdir=/mnt/lower,upperdir=/mnt/upper,workdir=/mnt/work overlay /mnt/merged",
+    ),
+    Facility("network namespaces", "unshare --net true"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +88,12 @@ class Lack:
     Args:
         what: it, and what it is needed for.
         remedy: the command or the deed that mends it.
+        needed: whether there is no build without it; else there is a slower one.
     """
 
     what: str
     remedy: str
+    needed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,16 +246,35 @@ def _privilege(machine: Machine) -> list[Lack]:
 
 
 def _facilities(machine: Machine, *, acceptance: bool) -> Iterable[Lack]:
+    wanted = _FACILITIES + (_NODE_FACILITIES if acceptance else ())
     as_root = [] if machine.is_root else ["sudo", "-n", "--"]
-    script = _FACILITIES + (_NODE_FACILITIES if acceptance else "")
-    namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    code, said = machine.run([*as_root, *namespaces, "/bin/sh", "-c", script])
+    namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+    code, said = machine.run([*as_root, *namespaces, "/bin/sh", "-c", _trials(wanted)])
     if code:
-        last = said.strip().splitlines()[-1:] or ["it said nothing"]
-        yield Lack(
-            f"the kernel refuses namespaces, mounts, device nodes or chroot, which the build needs: {last[0]}",
-            "in a container: start it with --privileged; else ask who runs this machine",
-        )
+        yield Lack(f"the kernel refuses namespaces or mounts, which the build needs: {_last(said)}", _PRIVILEGED)
+        return
+    failures = dict(line.removeprefix(_FAILED).split(": ", 1) for line in said.splitlines() if line.startswith(_FAILED))
+    for number, facility in enumerate(wanted):
+        if reason := failures.get(str(number)):
+            use = "which the build needs" if facility.needed else "without which it is slower"
+            yield Lack(f"the kernel refuses {facility.name}, {use}: {reason}", facility.remedy, facility.needed)
+
+
+# How a line begins that says the number of a facility and why it failed.
+_FAILED = "bee-preflight failed "
+
+
+def _trials(facilities: Iterable[Facility]) -> str:
+    """A script that tries all, each in a shell of its own, and prints a line for each that fails."""
+    lines = ["mount -t tmpfs -o mode=0755 bee-preflight /mnt || exit 1"]
+    for number, facility in enumerate(facilities):
+        trial = f"/bin/sh -ec {shlex.quote(facility.trial)} 2>&1"
+        lines.append(f'said=$({trial}) || echo "{_FAILED}{number}: ${{said##*$newline}}"')
+    return "newline='\n'\n" + "\n".join([*lines, "exit 0"])
+
+
+def _last(said: str) -> str:
+    return next(reversed(said.strip().splitlines()), "it said nothing")
 
 
 def _space(machine: Machine, needed: int) -> Iterable[Lack]:
@@ -285,8 +337,8 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     found = lacks(Machine.here(Path(__file__).resolve().parents[1]), arguments)
     for lack in found:
-        print(f"missing: {lack.what}\n    mend: {lack.remedy}", file=sys.stderr)
-    return 2 if found else 0
+        print(f"{'missing' if lack.needed else 'slower'}: {lack.what}\n    mend: {lack.remedy}", file=sys.stderr)
+    return 2 if any(lack.needed for lack in found) else 0
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from iso import container
 from iso.image import authorized_keys, release_key
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ CHECKS: dict[str, Callable[[str], str | None]] = {
     "security_mirror": _archive,
     "snapshot": _matching(r"[0-9]{8}T[0-9]{6}Z", "not a time such as 20260131T000000Z"),
     "authorized_keys": _keys_file,
+    container.SETTING: _one_of(*container.ENGINES),
     "sign_key": _any,
     "sign_cert": _any,
     "release_key": _release_key,

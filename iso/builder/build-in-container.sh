@@ -4,11 +4,11 @@
 # live-build mounts, makes device nodes and uses chroot, so the container is privileged, and the engine must run as root.
 #   BEE_CONTAINER_ENGINE   the engine and its global options (podman, else docker)
 #   BEE_CONTAINER_OPTIONS  more options for its `run`
-#   BEE_BUILDER_SUITE      Debian release of the container (trixie)
+#   BEE_BUILDER_SUITE      Debian release of the container (the live CD's)
+# `doit iso container=podman` is the same.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
-suite=${BEE_BUILDER_SUITE:-trixie}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/bee-busnode/iso
 private=${XDG_CONFIG_HOME:-$HOME/.config}/bee-busnode/iso
 
@@ -17,10 +17,8 @@ die() {
     exit 2
 }
 
-engine=${BEE_CONTAINER_ENGINE:-}
-if [ -z "$engine" ]; then
-    engine=$(command -v podman || command -v docker) || die "neither podman nor docker is here: apt install podman"
-fi
+engine=${BEE_CONTAINER_ENGINE:-$(command -v podman || command -v docker)} ||
+    die "neither podman nor docker is here: apt install podman"
 
 # A file's own place on this machine.
 place() {
@@ -28,6 +26,7 @@ place() {
     realpath -- "$1"
 }
 
+suite=$(sed -n 's/^SUITE=//p' "$root/iso/builder/VERSIONS")
 keys='' sign_key='' sign_cert='' release_key=''
 count=$#
 while [ "$count" -gt 0 ]; do
@@ -58,6 +57,7 @@ while [ "$count" -gt 0 ]; do
         release_key=$(place "${word#*=}")
         word=release_key=/run/release_key
         ;;
+    suite=*) suite=${word#*=} ;;
     -* | =*) die "no such option: $word" ;;
     *=*) ;;
     *) die "not a setting: $word" ;;
@@ -68,6 +68,10 @@ if [ -n "$keys" ]; then
     keys=$(place "$keys")
     set -- --authorized-keys=/run/authorized_keys "$@"
 fi
+
+command -v "${engine%% *}" >/dev/null || die "$engine is not here: install it, or name another engine"
+suite=${BEE_BUILDER_SUITE:-$suite}
+case $suite in bookworm | trixie) ;; *) die "suite=$suite: must be one of trixie, bookworm" ;; esac
 
 mkdir -p "$cache/venv-$suite" "$private"
 chmod 700 "$private"
@@ -117,8 +121,14 @@ if ! $engine image inspect "$image" >/dev/null 2>&1; then
     trap - EXIT
 fi
 
+# What build.json compares the container with: the same versions give the same bytes.
+# shellcheck source=/dev/null
+host=$(. /etc/os-release && printf %s "$PRETTY_NAME")
+# shellcheck disable=SC2046 # a list of words on purpose
+installed=$(dpkg-query -W -f '${Package}=${Version} ' $(printf '%s\n' "$packages" | sed 's/#.*//') 2>/dev/null || true)
+
 # The container's own .venv: another release has another Python.
-run --rm ${keys:+-v "$keys:/run/authorized_keys:ro"} \
+run --rm -e "BEE_HOST_SYSTEM=$host" -e "BEE_HOST_PACKAGES=$installed" ${keys:+-v "$keys:/run/authorized_keys:ro"} \
     ${sign_key:+-v "$sign_key:/run/sign_key:ro"} ${sign_cert:+-v "$sign_cert:/run/sign_cert:ro"} \
     ${release_key:+-v "$release_key:/run/release_key:ro"} \
     -v "$cache/venv-$suite:$root/.venv" -v "$cache:/root/.cache/bee-busnode/iso" -v "$private:/root/.config/bee-busnode/iso" \

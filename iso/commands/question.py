@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
+from iso import container
 from iso.errors import BadInputError, BuildError, explained
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class Question(DoitCmdBase, abc.ABC):  # type: ignore[misc]  # doit has no types
 
     def _execute(self) -> int:
         try:
+            if engine := self.build.settings.get(container.SETTING):
+                raise BadInputError([f"{container.SETTING}={engine}: only doit iso goes to a container"])
             return self.answer()
         except (BuildError, OSError) as error:
             print(explained(error), file=sys.stderr)

@@ -11,14 +11,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from iso import packages
+from iso import container, packages
 from iso.errors import BuildError
 from iso.image import release
 from iso.replacement import replace_file
 from iso.urls import without_userinfo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from iso.graph.stage import Step
     from iso.graph.stamps import Done
@@ -41,6 +41,7 @@ def write(steps: Sequence[Step], ran: set[str], config: Config, paths: Paths) ->
         BuildError: a stage is not done, so that there is nothing to report.
     """
     stages = [_stage(step, ran=step.stage.name in ran, root=paths.root) for step in steps]
+    tools = packages.versions(packages.listed(paths))
     document = {
         "format": FORMAT,
         "bee_version": release.bee_version(paths),
@@ -48,8 +49,8 @@ def write(steps: Sequence[Step], ran: set[str], config: Config, paths: Paths) ->
         "settings": settings(config),
         "finished": _time(time.time()),
         "seconds": round(sum(stage["seconds"] for stage in stages if not stage["cached"]), 3),
-        "machine": _machine(),
-        "tools": packages.versions(packages.listed(paths)),
+        "machine": _machine(tools),
+        "tools": tools,
         "stages": stages,
     }
     replace_file(paths.report, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
@@ -95,13 +96,15 @@ def settings(config: Config) -> dict[str, str]:
     return {name: "" if value is None else without_userinfo(str(value)) for name, value in values.items()}
 
 
-def _machine() -> dict[str, object]:
+def _machine(tools: Mapping[str, str]) -> dict[str, object]:
+    host = container.host(tools)
     system = re.search(r'^PRETTY_NAME="?([^"\n]*)', Path("/etc/os-release").read_text(), re.MULTILINE)
     return {
         "system": system[1] if system else "",
         "kernel": os.uname().release,
         "architecture": os.uname().machine,
         "processors": os.cpu_count() or 0,
+        **({"container_on": host} if host else {}),
     }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import calendar
 import hashlib
 import json
+import re
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -45,3 +47,17 @@ def test_no_source_was_written_while_it_was_built(report: dict[str, Any]) -> Non
     sources = [path for path in files() if path.is_relative_to(ROOT / "iso") or path.is_relative_to(ROOT / "bee")]
     written = [str(path.relative_to(ROOT)) for path in sources if first < path.stat().st_mtime < last]
     assert written == []
+
+
+def test_nothing_that_firmware_reads_is_as_young_as_the_build(
+    iso: Path, report: dict[str, Any], tmp_path: Path
+) -> None:
+    """A time of the build itself would make another image of the next one."""
+    fat = tmp_path / "efi.img"
+    extract = ["xorriso", "-osirrox", "on", "-indev", iso, "-extract", "/boot/grub/efi.img", fat]
+    subprocess.run(extract, check=True, capture_output=True)
+    listing = subprocess.run(["mdir", "-/", "-i", fat, "::"], check=True, capture_output=True, text=True).stdout
+    days = re.findall(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", listing)
+    (last,) = (stage for stage in report["stages"] if stage["name"] == "live_build")
+    assert len(days) > 5
+    assert max(days) <= time.strftime("%Y-%m-%d", time.gmtime(int(last["inputs"]["settings"]["date"]))), listing

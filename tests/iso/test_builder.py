@@ -203,3 +203,14 @@ def make_module(path: Path, vermagic: str, firmware: list[str] | None = None) ->
     subprocess.run([*command, "--set-section-flags", ".modinfo=alloc,readonly"], check=True)
     (path.parent / "modinfo.bin").unlink()
     (path.parent / "empty.s").unlink()
+
+
+def test_the_signed_boot_loaders_have_the_same_time_in_every_image(tmp_path: Path) -> None:
+    places = ["usr/lib/shim/shim", "usr/lib/grub/x86_64-efi-signed/grub", "grub-efi-temp/EFI/boot/mm", "usr/lib/other"]
+    for place in places:
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).touch()
+    subprocess.run([HOOKS / "9970-boot-loader-times.hook.chroot", tmp_path], check=True)
+    times = [(tmp_path / place).stat().st_mtime for place in places]
+    assert times[:3] == [946684800.0] * 3
+    assert times[3] > times[0]

@@ -25,6 +25,7 @@ def checkout(tmp_path: Path) -> Path:
         (root / front).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / front, root / front)
     shutil.copytree(ROOT / "iso/builder/host-packages", root / "iso/builder/host-packages")
+    shutil.copy(ROOT / "iso/builder/VERSIONS", root / "iso/builder/VERSIONS")
     (root / "iso/__init__.py").touch()
     (root / "iso/preflight.py").write_text("import sys\nprint('preflight', *sys.argv[1:])\n")
     say = '#!/bin/sh\nprintf "%s" "${0##*/}"\nprintf " [%s]" "$@"\necho\n'
@@ -114,6 +115,21 @@ def test_a_container_build_is_the_same_command_in_a_privileged_container(checkou
     assert f"[{shared}:/root/.cache/bee-busnode/iso]" in last
     assert Paths.of(Path("/")).cache.parts[-2:] == shared.parts[-2:]
     assert last.endswith("[iso/build.sh] [--authorized-keys=/run/authorized_keys] [nvidia=none]")
+    assert "[localhost/bee-builder:trixie-" in last
+    # What the report compares: the machine around it.
+    assert "[BEE_HOST_SYSTEM=Debian GNU/Linux" in last
+    assert "[BEE_HOST_PACKAGES=" in last
+
+
+@pytest.mark.parametrize(
+    ("word", "told", "suite"), [("suite=bookworm", "", "bookworm"), ("nvidia=none", "bookworm", "bookworm")]
+)
+def test_the_container_is_of_the_live_cd_s_release(checkout: Path, word: str, told: str, suite: str) -> None:
+    path = f"{checkout / 'bin'}:{os.environ['PATH']}"
+    done = run(checkout, CONTAINER, word, BEE_CONTAINER_ENGINE="engine", PATH=path, BEE_BUILDER_SUITE=told)
+    assert f"[localhost/bee-builder:{suite}-" in done.stdout.splitlines()[-1]
+    refused = run(checkout, CONTAINER, "suite=sid", BEE_CONTAINER_ENGINE="engine", PATH=path)
+    assert (refused.returncode, "suite=sid: must be one of" in refused.stderr) == (2, True)
 
 
 def test_a_signing_key_is_shown_to_the_container_where_it_may_lie_anywhere(checkout: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,10 +132,12 @@ def test_the_nearest_mount_counts() -> None:
     assert mount_of(Path("/srv/else"), lines) == ("/srv", {"rw", "noexec"})
 
 
+# Isolated from everything that is installed: this runs first on a machine that has nothing.
+PREFLIGHT = ("/usr/bin/python3", "-S", "-m", "iso.preflight")
+
+
 def _preflight(*arguments: str) -> subprocess.CompletedProcess[str]:
-    # Isolated from everything that is installed: this runs first on a machine that has nothing.
-    program = ["/usr/bin/python3", "-S", "-m", "iso.preflight"]
-    return subprocess.run([*program, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run([*PREFLIGHT, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def test_it_runs_on_the_bare_interpreter() -> None:
@@ -149,3 +152,65 @@ def test_unknown_tasks_are_refused(arguments: Sequence[str]) -> None:
     done = _preflight(*arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("usage:")
+
+
+# Command lines that run another with one facility of the kernel gone, and how the line about it begins. What a
+# container that is not privileged lacks, a machine of ours can take away piece by piece.
+NO_PROC = "mount -t tmpfs masked /proc/sys; exec unshare --user --map-root-user --mount --pid --fork"
+NO_LOOP = "mount -t tmpfs none /dev; mknod -m 666 /dev/null c 1 3; exec"
+NO_ROOM = "mount -t tmpfs -o size=1m none /srv; export XDG_CACHE_HOME=/srv; exec"
+NO_EXEC = """
+mount -t tmpfs none /srv
+printf '#!/bin/sh\\nexec /bin/mount -o noexec "$@"\\n' >/srv/mount
+chmod +x /srv/mount
+PATH=/srv:$PATH exec"""
+REFUSED = "the kernel refuses"
+BREAKAGES = {
+    "namespaces": (["setpriv", "--bounding-set=-sys_admin"], f"{REFUSED} namespaces or mounts"),
+    "mknod": (["setpriv", "--bounding-set=-mknod"], f"{REFUSED} device nodes (mknod)"),
+    "chroot": (["setpriv", "--bounding-set=-sys_chroot"], f"{REFUSED} chroot"),
+    "proc": (["unshare", "--mount", "sh", "-ec", f'{NO_PROC} "$@"', "-"], f"{REFUSED} /proc"),
+    "loop": (["unshare", "--mount", "sh", "-ec", f'{NO_LOOP} "$@"', "-"], f"{REFUSED} loop devices"),
+    "exec": (["unshare", "--mount", "sh", "-ec", f'{NO_EXEC} "$@"', "-"], f"{REFUSED} programs in a file system"),
+    "space": (
+        ["unshare", "--mount", "sh", "-ec", f'{NO_ROOM} "$@"', "-"],
+        "/srv/bee-busnode/iso has 0.0 GB free",
+    ),
+}
+
+
+# The part of it that asks the kernel: asking apt takes much longer.
+KERNEL = """
+from pathlib import Path
+from iso import preflight
+machine = preflight.Machine.here(Path.cwd())
+preflight.DIST_BYTES = 0
+print(*preflight._facilities(machine, acceptance=False), *preflight._space(machine, 0), sep="\\n")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="what is taken away belongs to root")
+@pytest.mark.parametrize("broken", BREAKAGES)
+def test_each_facility_that_is_really_gone_is_one_line_with_its_remedy(broken: str) -> None:
+    command, what = BREAKAGES[broken]
+    asking = ["/usr/bin/python3", "-S", "-c", KERNEL]
+    done = subprocess.run([*command, *asking], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lacks = done.stdout.split("\n")
+    (named,) = (lack for lack in lacks if what in lack)
+    assert named.endswith(f"needed={broken != 'loop'})")
+    assert "remedy=''" not in named
+    if broken != "proc":
+        # Nothing else is held against the machine; a user namespace lacks more than its /proc.
+        assert [lack for lack in lacks if lack] == [named]
+
+
+def test_what_only_slows_a_build_does_not_stop_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = [preflight.Lack("no loop devices", "modprobe loop", needed=False)]
+    monkeypatch.setattr(preflight, "lacks", lambda *_: found)
+    assert preflight.main(["iso"]) == 0
+    assert capsys.readouterr().err == "slower: no loop devices\n    mend: modprobe loop\n"
+    found.append(preflight.Lack("no chroot", "--privileged"))
+    assert preflight.main(["iso"]) == 2
