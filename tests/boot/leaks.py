@@ -43,8 +43,14 @@ def complaints(tree: Path, secrets: Mapping[str, bytes], archives: set[str]) -> 
         name, content = str(path.relative_to(tree)), path.read_bytes()
         found += [f"{name} has {what}" for what in _in_content(content, secrets)]
         if name.partition("/")[0] in SETTINGS:
-            found += [f"{name} names the archive {host}" for host in sorted(archives) if host.encode() in content]
+            found += [f"{name} names the archive {host}" for host in sorted(archives) if _names(content, host)]
     return found
+
+
+def _names(content: bytes, host: str) -> bool:
+    """Whether a URL of that host is in it: a host may be called as something else, as `localhost` is."""
+    url = rb"//(?:[^/\s@]*@)?" + re.escape(host.encode()) + rb"(?![A-Za-z0-9.-])"
+    return re.search(url, content) is not None
 
 
 def _files(tree: Path) -> Iterator[Path]:

@@ -20,6 +20,8 @@ def tree(tmp_path: Path) -> Path:
         "etc/machine-id": "",
         "etc/apt/sources.list.d/.keep": "",
         "root/.bashrc": "",
+        "etc/hosts": "127.0.0.1 mirror.example.org",
+        "etc/motd": "http://mirror.example.org.example.net/",
         "root/.ssh/authorized_keys": "ssh-ed25519 AAAA",
         "usr/bin/ssh": "-----BEGIN OPENSSH PRIVATE KEY-----\0more of a program",
         "usr/share/doc/x": "http://mirror.example.org/ and user@example.org, https://example.org/a:b/c@d",

@@ -26,7 +26,6 @@ from tests.boot.qemu import Guest, boot
 from tests.boot.smoke import SMOKE_LIMIT, SMOKETEST, verdicts
 from tests.boot.start import CD, SECURE_BOOT, Firmware, Start
 from tests.boot.test_starts import FORCED, choose
-from tests.house.tree import ROOT
 from tests.iso.test_nvidia import sign
 
 if TYPE_CHECKING:
@@ -204,4 +203,4 @@ def test_a_key_that_the_machine_does_not_know_is_refused_and_what_to_enrol_is_sa
 def test_the_signing_key_is_nowhere_in_what_was_built(image: Path, signing: Path) -> None:
     secret = (signing / "ours.key").read_bytes().splitlines()[5]
     written = [path for path in image.parent.rglob("*") if path.is_file() and not path.is_symlink()]
-    assert [str(path.relative_to(ROOT.parent)) for path in written if secret in path.read_bytes()] == []
+    assert [str(path) for path in written if secret in path.read_bytes()] == []
