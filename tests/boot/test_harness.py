@@ -17,6 +17,7 @@ from tests.boot.breakages import BREAKAGES
 from tests.boot.expectations import differences, expected, facts
 from tests.boot.hardware import SERVER
 from tests.boot.smoke import CHECKS, verdicts
+from tests.boot.test_networks import Reached, _late
 from tests.house.tree import ROOT
 
 TEXT = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=2, max_size=63)
@@ -194,3 +195,10 @@ def test_a_guest_ends_with_the_process_that_booted_it(iso: Path, signal: str) ->
     while running := [pid for pid in guests if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < deadline, running
         time.sleep(0.1)
+
+
+def test_a_network_is_late_when_one_thing_comes_later_there_than_elsewhere() -> None:
+    soon, busy, waiting = Reached(50, 70, {"ARP"}), Reached(60, 90, set()), Reached(50, 130, set())
+    assert _late({"a": soon, "b": busy}) == []
+    assert _late({"a": soon, "b": busy, "c": waiting}) == ["c"]
+    assert waiting.fastest(soon) == soon
