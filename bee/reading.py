@@ -19,7 +19,7 @@ MAX_AUDIT_BYTES = 256 * 2**20
 
 
 def records(document: dict[str, object], path: str) -> Audit:
-    """The records that a document read by `audit` is.
+    """The records that a document read by `audit` is; what an older bee did not list is said on stderr.
 
     Raises:
         BadInputError: something in it is missing, or not what the schema says; the line names the place.
@@ -28,7 +28,7 @@ def records(document: dict[str, object], path: str) -> Audit:
     from bee.typed_json import MalformedError
 
     try:
-        return restoring.audit(document)
+        found, unwritten = restoring.audit(document)
     except restoring.MissingError as error:
         raise BadInputError(
             f"{name(path)} was written by an older bee, or edited: {printable(str(error))}; "
@@ -36,6 +36,13 @@ def records(document: dict[str, object], path: str) -> Audit:
         ) from None
     except (MalformedError, RecursionError) as error:
         raise BadInputError(f"{name(path)} is no audit that bee wrote: {printable(str(error))}") from None
+    if unwritten:
+        lists = ", ".join(unwritten)
+        print(
+            f"bee: {name(path)} was written by an older bee, or edited: it lacks {lists}, read as empty",
+            file=sys.stderr,
+        )
+    return found
 
 
 def audit(path: str, *, redact: bool = False, redactor: Redactor | None = None) -> tuple[dict[str, object], bytes]:

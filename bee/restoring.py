@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import is_dataclass
 from types import UnionType
 from typing import TYPE_CHECKING, cast, get_args, get_origin
@@ -14,6 +15,7 @@ from bee.typed_json import MalformedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_INDEX = re.compile(r"\[\d+\]", re.ASCII)
 _KINDS: dict[type, tuple[str, Callable[[object], bool]]] = {
     bool: ("neither true nor false", lambda value: isinstance(value, bool)),
     int: (
@@ -29,32 +31,36 @@ class MissingError(MalformedError):
     """A field is not there that every audit of this bee has."""
 
 
-def audit(document: object) -> Audit:
-    """The audit that `document` is.
+def audit(document: object) -> tuple[Audit, tuple[str, ...]]:
+    """The audit that `document` is, and which of its lists are not there, such as `psu.supplies`, each once.
 
-    Of what an older bee of the same schema did not write, what may be null is not known, and a list has nothing.
+    An older bee of the same schema did not write them: they have nothing. What may be null is then not known.
 
     Raises:
         MissingError: a field that can be neither is not there; the text names it.
         MalformedError: something in it is not of its field's type; the text names the place.
     """
-    return cast("Audit", _record(Audit, document, ""))
+    unwritten: dict[str, None] = {}
+    return cast("Audit", _record(Audit, document, "", unwritten)), tuple(unwritten)
 
 
-def _record(record: type, value: object, where: str) -> object:
+def _record(record: type, value: object, where: str, unwritten: dict[str, None]) -> object:
     if not isinstance(value, dict):
         raise MalformedError(f"{where or 'the whole'} is no object")
     prefix = f"{where}." if where else ""
     made = {}
     for name, hint in hints(record).items():
-        missing = name not in value
-        if missing and not nullable(hint) and get_origin(hint) is not tuple:
+        if name in value or nullable(hint):
+            made[name] = _value(hint, value.get(name), f"{prefix}{name}", unwritten)
+        elif get_origin(hint) is tuple:
+            made[name] = ()
+            unwritten[_INDEX.sub("", f"{prefix}{name}")] = None
+        else:
             raise MissingError(f"{prefix}{name} is missing")
-        made[name] = () if missing and get_origin(hint) is tuple else _value(hint, value.get(name), f"{prefix}{name}")
     return record(**made)
 
 
-def _value(hint: object, value: object, where: str) -> object:
+def _value(hint: object, value: object, where: str, unwritten: dict[str, None]) -> object:
     if nullable(hint):
         if value is None:
             return None
@@ -63,9 +69,9 @@ def _value(hint: object, value: object, where: str) -> object:
         if not isinstance(value, list):
             raise MalformedError(f"{where} is no list")
         item = get_args(hint)[0]
-        return tuple(_value(item, entry, f"{where}[{index}]") for index, entry in enumerate(value))
+        return tuple(_value(item, entry, f"{where}[{index}]", unwritten) for index, entry in enumerate(value))
     if isinstance(hint, type) and is_dataclass(hint):
-        return _record(hint, value, where)
+        return _record(hint, value, where, unwritten)
     return scalar(hint, value, where)
 
 

@@ -6,6 +6,7 @@ make bench ARGS='--runs 15'
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -40,6 +41,17 @@ for text in texts:
     dmidecode.parse(text)
 print((time.process_time() - begin) * 1000 / (sum(map(len, texts)) / 1e6))
 """
+# What no Python program that asks these tools can go below: its own start, what it needs to run them and read them, and
+# the tools themselves, all at once.
+_BARE = """
+import json, re, subprocess, sys, threading
+null = subprocess.DEVNULL
+running = [
+    subprocess.Popen(command, stdin=null, stdout=subprocess.PIPE, stderr=null) for command in json.loads(sys.argv[1])
+]
+for process in running:
+    process.communicate()
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +78,15 @@ def start(program: Path, runs: int) -> Iterator[Row]:
 
 
 def peers(program: Path, runs: int) -> Iterator[Row]:
-    """A whole audit of this machine beside those of lshw and inxi."""
+    """A whole audit of this machine beside those of lshw and inxi, and beside its tools without bee."""
     with tempfile.TemporaryDirectory() as folder:
+        audit = (*PYTHON, str(program), "audit", "--output", f"{folder}/audit.json")
+        subprocess.run(audit, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+        steps = json.loads(Path(folder, "audit.json").read_bytes())["collectors"]
+        tools = [tool["args"] for step in steps for tool in step["tools"] if tool["outcome"] == "exited"]
         commands = {
-            "bee audit": (*PYTHON, str(program), "audit", "--output", f"{folder}/audit.json"),
+            "bee audit": audit,
+            "its tools alone": (*PYTHON, "-c", _BARE, json.dumps(tools)),
             "lshw -json": ("lshw", "-quiet", "-json"),
             "inxi -Fxxx": ("inxi", "-Fxxx"),
         }
@@ -78,6 +95,8 @@ def peers(program: Path, runs: int) -> Iterator[Row]:
         yield Row(f"bee audit / {name}", ratios(times["bee audit"].wall, times[name].wall), "of its time", limit)
         used = ratios(times["bee audit"].processor, times[name].processor)
         yield Row(f"bee audit / {name}, processor", used, "of its time", None)
+        floor = ratios(times["its tools alone"].wall, times[name].wall)
+        yield Row(f"its tools alone, started by Python / {name}", floor, "of its time", None)
 
 
 def slow_tools(program: Path, runs: int) -> Iterator[Row]:

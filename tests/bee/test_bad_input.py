@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import subprocess
@@ -176,3 +177,20 @@ def test_what_compares_audits_names_the_field_that_is_wrong(
     path.write_bytes(MALFORMED[said](AUDIT))
     assert path.read_bytes() != AUDIT
     assert said in refused(command, path, good)
+
+
+@pytest.mark.parametrize("command", ["diff GOOD BAD", "expect", "check"])
+def test_lists_that_an_older_bee_did_not_write_are_said_to_be_read_as_empty(
+    tmp_path: Path, good: Path, command: str
+) -> None:
+    document = json.loads(AUDIT)
+    del document["storage"]["raid_members"]
+    for disk in document["storage"]["disks"]:
+        del disk["notes"]
+    path = tmp_path / "older.json"
+    path.write_text(json.dumps(document))
+    _, _, err = called(tuple(word.format(bad=path, good=good, golden=GOLDEN) for word in COMMANDS[command]))
+    assert err.splitlines()[0] == (
+        f"bee: {path} was written by an older bee, or edited: "
+        "it lacks storage.disks.notes, storage.raid_members, read as empty"
+    )
