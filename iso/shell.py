@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from iso import faults
 from iso.errors import BuildError
 from iso.isolation import handed_over, isolated
 from iso.urls import without_userinfo
@@ -168,7 +169,9 @@ def _end(running: Any, lifeline: int | None) -> None:
 def _failure(command: Sequence[str], code: int, log: Path, begin: int) -> str:
     with log.open("rb") as stream:
         stream.seek(begin)
-        lines = without_userinfo(stream.read().decode(errors="replace")).rstrip().splitlines()
+        said = without_userinfo(stream.read().decode(errors="replace")).rstrip()
+    if reason := faults.fault(said):
+        return f"{reason}\n  all of it: {log}"
     outcome = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit {code}"
-    tail = "".join(f"\n    {line}" for line in lines[-_TAIL_LINES:])
+    tail = "".join(f"\n    {line}" for line in said.splitlines()[-_TAIL_LINES:])
     return f"{Path(command[0]).name}: {outcome}; its last lines:{tail}\n  all of it: {log}"

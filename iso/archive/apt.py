@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iso import shell
-from iso.archive import faults as apt_faults
 from iso.errors import BuildError
 from iso.replacement import replace_file
 from iso.tree import digest, file_digest
@@ -74,8 +73,7 @@ class Archive:
         _replace(self.folder / "etc/sources.list", self.sources, 0o644)
         # Nobody else's to read: the address of a proxy may have a password in it.
         _replace(self.folder / "apt.conf", self._configuration(), 0o600)
-        with apt_faults.explained(self.log):
-            shell.run(["apt-get", "-q", "update", "--error-on=any"], self.log, self._environment)
+        shell.run(["apt-get", "-q", "update", "--error-on=any"], self.log, self._environment)
 
     def _configuration(self) -> str:
         carried = [line for line in shell.capture(["apt-config", "dump"]).splitlines() if line.startswith(_CARRIED)]
@@ -160,8 +158,7 @@ class Archive:
         partial = folder / ".partial"
         partial.mkdir(parents=True, exist_ok=True)
         command = ["env", "-C", str(partial), "apt-get", "-q", "download", *packages]
-        with apt_faults.explained(self.log):
-            shell.run(command, self.log, self._environment)
+        shell.run(command, self.log, self._environment)
         for package in partial.iterdir():
             package.replace(folder / package.name)
         partial.rmdir()

@@ -7,6 +7,7 @@ import dataclasses
 import email.utils
 import http.server
 import os
+import re
 import subprocess
 import threading
 import time
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iso.archive import faults as apt_faults
+from iso import faults, shell
 from iso.archive.apt import Archive
 from iso.archive.mirror import Mirror
 from iso.errors import BuildError
@@ -33,8 +34,8 @@ def run(*command: str, cwd: Path, **environment: str) -> bytes:
     ).stdout
 
 
-def write_release(folder: Path, suite: str, valid_until: float, home: str) -> None:
-    """The Release file of a suite, signed, good until a time."""
+def write_release(folder: Path, suite: str, valid_until: float, home: str, made: float) -> None:
+    """The Release file of a suite, signed, made at a time and good until another."""
     options = {
         "Suite": suite,
         "Codename": suite,
@@ -46,8 +47,9 @@ def write_release(folder: Path, suite: str, valid_until: float, home: str) -> No
     dist = folder / "dists" / suite
     arguments = [word for key, value in options.items() for word in ("-o", f"APT::FTPArchive::Release::{key}={value}")]
     release = run("apt-ftparchive", *arguments, "release", f"dists/{suite}", cwd=folder)
-    until = f"Valid-Until: {email.utils.formatdate(valid_until, usegmt=True)}\n"
-    (dist / "Release").write_bytes(until.encode() + release)
+    dates = {"Date": made, "Valid-Until": valid_until}
+    head = "".join(f"{name}: {email.utils.formatdate(when, usegmt=True)}\n" for name, when in dates.items())
+    (dist / "Release").write_bytes(head.encode() + re.sub(rb"^Date: .*\n", b"", release, flags=re.MULTILINE))
     signing = ("gpg", "--batch", "--yes", "--clearsign", "-o", "InRelease", "Release")
     run(*signing, cwd=dist, GNUPGHOME=home)
 
@@ -74,9 +76,9 @@ class Site:
         mirror = Mirror(f"{self.url}/debian/{TIME}", f"{self.url}/debian-security/{TIME}", of_the_past=of_the_past)
         return Archive("trixie", mirror, folder / "apt", folder / "apt.log", keyring=str(self.keyring))
 
-    def sign(self, valid_until: float) -> None:
+    def sign(self, valid_until: float, made: float = 0.0) -> None:
         for name, suite in zip(("debian", "debian-security"), SIGNED, strict=True):
-            write_release(self.tree / name / TIME, suite, valid_until, str(self.home))
+            write_release(self.tree / name / TIME, suite, valid_until, str(self.home), made or time.time())
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +212,14 @@ def test_an_archive_of_the_past_is_read_when_it_is_known_to_be(site: Site, tmp_p
     assert archive.kernels() == [ABI]
 
 
+def test_a_clock_that_is_behind_is_one_line(site: Site, tmp_path: Path) -> None:
+    """To a machine whose clock is two days slow, an archive of today comes from the future."""
+    site.sign(time.time() + 9 * 86400, made=time.time() + 2 * 86400)
+    with pytest.raises(BuildError) as caught:
+        site.archive(tmp_path, of_the_past=False).update()
+    assert "this machine's clock is behind: set it, see timedatectl(1)" in str(caught.value).splitlines()[0]
+
+
 def test_an_archive_of_another_signer_is_refused(site: Site, tmp_path: Path) -> None:
     archive = dataclasses.replace(
         site.archive(tmp_path, of_the_past=False), keyring="/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -256,7 +266,39 @@ def test_a_release_that_is_not_there_is_one_line(site: Site, tmp_path: Path) -> 
         archive.update()
 
 
+# What live-build's log has when its own apt or dpkg meets trouble half way.
+HALF_WAY = """Get:7 http://127.0.0.1/debian trixie/main amd64 udev amd64 257.7-1 [2,123 kB]
+E: Failed to fetch http://127.0.0.1/debian/pool/u/udev.deb  Connection failed [IP: 127.0.0.1 80]
+E: Unable to fetch some archives, maybe run apt-get update or try with --fix-missing?
+E: An unexpected failure occurred, exiting...
+"""
+FULL = """Unpacking perl-base (5.40.1-6) ...
+dpkg: error processing archive x.deb (--unpack):
+ cannot copy extracted data for './usr/bin/perl' to '/usr/bin/perl.dpkg-new': failed to write (No space left on device)
+E: Sub-process /usr/bin/dpkg returned an error code (1)
+E: An unexpected failure occurred, exiting...
+"""
+
+
+def test_trouble_in_the_middle_of_live_build_is_one_line_too(tmp_path: Path) -> None:
+    for output, begin, remedy in (
+        (HALF_WAY, "Failed to fetch http://127.0.0.1/", "run the same again; what came whole is kept"),
+        (FULL, "cannot copy extracted data", "free some space there"),
+    ):
+        with pytest.raises(BuildError) as caught:
+            shell.run(["sh", "-c", 'printf %s "$1"; exit 1', "lb", output], tmp_path / "log")
+        first, second = str(caught.value).splitlines()
+        assert first.startswith(begin)
+        assert remedy in first
+        assert second == f"  all of it: {tmp_path}/log"
+
+
+def test_a_full_disk_under_a_real_tool_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match=r"^dd: error writing '/dev/full': No space left on device: free some space"):
+        shell.run(["dd", "if=/dev/zero", "of=/dev/full", "bs=1M", "count=1"], tmp_path / "log")
+
+
 @given(st.text(max_size=200))
 def test_any_output_is_read(text: str) -> None:
-    said = apt_faults.fault(text)
+    said = faults.fault(text)
     assert said is None or "\n" not in said
