@@ -67,6 +67,6 @@ node-bootstrap node-status node-harden node-verify:
 .PHONY: lock
 lock: ## choose the Python dependencies' versions again (needs uv)
 	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	    --extra iso --extra dev pyproject.toml -o requirements.lock
+	    --extra iso --extra dev --extra services pyproject.toml -o requirements.lock
 	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --extra torture --constraint requirements.lock pyproject.toml -o requirements-torture.lock

@@ -25,6 +25,7 @@ subcommands:
   list        the targets of the inventory
   plan        what the operations would do, without a connection
   history     what was done to the nodes from this account
+  serve       the services of a deployment, all in this process
 
 environment, also from ./.env where only you can write it:
   BUS_NODE_TARGETS_FILE      the targets file (JSON)
@@ -78,6 +79,13 @@ def command_parser(name: str) -> argparse.ArgumentParser:
     """The flags of one subcommand."""
     parser = argparse.ArgumentParser(prog=f"{PROGRAM} {name}", allow_abbrev=False)
     if name == "list":
+        return parser
+    if name == "serve":
+        from busnode.services import programs  # noqa: PLC0415 - no other command needs a bus
+
+        programs.add_api_flags(parser)
+        programs.add_folder_flag(parser)
+        programs.add_stop_flag(parser)
         return parser
     if name == "plan":
         parser.add_argument("--id", required=True, metavar="ID", help="the node's id in the targets file")

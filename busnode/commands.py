@@ -187,6 +187,13 @@ def show_history(command: argparse.Namespace, settings: Settings, console: Conso
     return 0
 
 
+def serve(command: argparse.Namespace, settings: Settings, _: Console) -> int:
+    """`serve`: the services of a deployment in this process."""
+    from busnode.services import programs  # noqa: PLC0415 - no other command needs a bus
+
+    return programs.serve(command, settings)
+
+
 _PLANS: dict[str, Callable[[Node], Plan]] = {
     "bootstrap": operations.bootstrap_plan,
     "status": lambda node: operations.status_plan(node.target),
@@ -200,4 +207,5 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Settings, Console], int]] = {
     "list": show_list,
     "plan": show_plan,
     "history": show_history,
+    "serve": serve,
 }

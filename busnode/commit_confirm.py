@@ -21,7 +21,6 @@ from busnode.contract import (
     RolledBackError,
     UnreachableError,
 )
-from busnode.node import new_operation_id
 from busnode.outside import Look, Watch
 from busnode.script import Plan, parse_report
 from busnode.steps import confirm as commit
@@ -65,7 +64,7 @@ def change(node: Node, plan: Plan, watch: Watch, *, rollback_after: float, time_
         RolledBackError: it could not be confirmed, and the node is back in its old state, or will be.
         BusnodeError: the node refused, or could not be reached; nothing was changed.
     """
-    operation_id = new_operation_id()
+    operation_id = node.new_operation_id()
     before = None if plan.dry_run else Look(node.transport, watch.ports)
     began = time.monotonic()
     try:

@@ -110,6 +110,8 @@ class Target:
     port: int = 22
     host_key: str | None = None
     via: str | None = None
+    host_candidates: tuple[str, ...] = ()
+    user_candidates: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     become_password: str | None = None
     time_synchronised: bool = False
@@ -140,6 +142,8 @@ class Target:
             port=int(settings.get("port", 22)),
             host_key=settings.get("host_key"),
             via=settings.get("via"),
+            host_candidates=tuple(settings.get("host_candidates", ())),
+            user_candidates=tuple(settings.get("user_candidates", ())),
             tags=tuple(settings.get("tags", ())),
             become_password=settings.get("become", {}).get("password"),
             time_synchronised=settings["time_synchronised"],

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from busnode.contract import BadRequestError
+from busnode.contract import BadRequestError, UnauthorizedError
 from busnode.script import Material, MaterialKind, pack
-from busnode.secrets import Secret, resolve
+from busnode.secrets import SCHEME, Secret, locate, read_private
 from busnode.steps.credentials import is_public_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +51,31 @@ class Job:
 class Vault:
     """Where references lead on this side; relative files begin at `base`.
 
-    `operator_key` gives the public half of the key that logs in, `type base64 comment`.
+    `operator_key` gives the public half of the key that logs in, `type base64 comment`. Where `folders` are named, a
+    file must lie below one of them, wherever links lead.
     """
 
     base: Path
     secrets_dir: Path | None = None
     operator_key: Callable[[], str] | None = None
+    folders: tuple[Path, ...] | None = None
 
     def secret(self, reference: str) -> Secret:
         """What a reference leads to, read now."""
-        return resolve(reference, self.base, self.secrets_dir)
+        return Secret(read_private(self.path(reference)))
+
+    def path(self, reference: str) -> Path:
+        """The file that a reference names. Raises UnauthorizedError where it is in none of the folders."""
+        path = locate(reference, self.base, self.secrets_dir)
+        if self.folders is None or reference.startswith(SCHEME):
+            return path
+        try:
+            real = path.resolve()
+        except (OSError, RuntimeError) as error:
+            raise BadRequestError(f"{reference}: {error}") from error
+        if not any(real.is_relative_to(folder.resolve()) for folder in self.folders):
+            raise UnauthorizedError(f"{reference}: outside of the folders that may be used here")
+        return real
 
     def value(self, material: Material) -> str:
         """The word that stands for a material in a script."""

@@ -59,7 +59,8 @@ class Node:
     """One target and how it is reached.
 
     `operator_key` gives the public half of the operator's key when a step wants it; `secrets_dir` is where
-    `secret://deployment/<name>` leads; `by` is how the operator is named on the node, `layout` where things lie there.
+    `secret://deployment/<name>` leads; `by` is how the operator is named on the node, `layout` where things lie there;
+    `new_operation_id` names each run of an operation on the node.
     """
 
     target: Target
@@ -68,6 +69,7 @@ class Node:
     secrets_dir: Path | None = None
     by: str = field(default_factory=whoami)
     layout: Layout = DEBIAN
+    new_operation_id: Callable[[], str] = lambda: uuid.uuid4().hex
 
     @classmethod
     def over_ssh(
@@ -106,7 +108,9 @@ class Node:
         Raises a BusnodeError, with the response so far, where the node refused, a step failed or the report is cut.
         Failed checks raise nothing.
         """
-        script = compile_script(plan, operation_id=operation_id or new_operation_id(), by=self.by, layout=self.layout)
+        script = compile_script(
+            plan, operation_id=operation_id or self.new_operation_id(), by=self.by, layout=self.layout
+        )
         job = Job(script, time_limit, plan.materials, plan.blobs, self.target.become_password)
         vault = Vault(self.target.base, self.secrets_dir, self.operator_key)
         try:
@@ -156,11 +160,6 @@ class Node:
         if error is not None:
             error.response, error.output = self.response(plan, report, error), completed.stdout
             raise error
-
-
-def new_operation_id() -> str:
-    """A fresh id for one run of one operation."""
-    return uuid.uuid4().hex
 
 
 def _is_check(plan: Plan, result: StepResult) -> bool:

@@ -17,10 +17,11 @@ from busnode.transport import Answer
 if TYPE_CHECKING:
     from busnode.inventory import Target
     from busnode.node import Node
-    from busnode.script import Report, StepRecord
+    from busnode.script import Report, Step, StepRecord
 
 BOOTSTRAP_SECONDS = 1800.0
 LOOK_SECONDS = 60.0
+KINDS = frozenset({"ssh", "systemd", "listeners"})
 # Said of a target.
 MISSING_STEPS = "steps: there are steps of your own; give the file of their classes with --steps FILE"
 
@@ -63,24 +64,30 @@ def _own_steps(target: Target) -> tuple[StepRecord, ...]:
     return target.own_steps
 
 
-def status(node: Node, *, time_limit: float = LOOK_SECONDS) -> Response:
-    """What the node is and runs: release, uptime, units, listeners, last operation, in the response's `facts`."""
-    plan = status_plan(node.target)
+def status(node: Node, *, kinds: frozenset[str] = KINDS, time_limit: float = LOOK_SECONDS) -> Response:
+    """What the node is and runs: release, uptime, units, listeners, last operation, in the response's `facts`.
+
+    `kinds` leaves out units (`systemd`) or `listeners`.
+    """
+    plan = status_plan(node.target, kinds)
     report = node.run(plan, time_limit)
     return replace(node.response(plan, report), facts=facts.digest(report.facts))
 
 
-def status_plan(target: Target) -> Plan:
+def status_plan(target: Target, kinds: frozenset[str] = KINDS) -> Plan:
     """What status reads."""
-    return Plan(Operation.STATUS, tuple(facts.steps(target)), parts=("services", "listeners"))
+    left_out = {"units": "systemd", "listeners": "listeners"}
+    steps = (step for step in facts.steps(target) if left_out.get(step.name, "ssh") in kinds | {"ssh"})
+    return Plan(Operation.STATUS, tuple(steps), parts=("services", "listeners"))
 
 
-def verify(node: Node, *, time_limit: float = LOOK_SECONDS) -> Response:
+def verify(node: Node, *, kinds: frozenset[str] = KINDS, time_limit: float = LOOK_SECONDS) -> Response:
     """Every listener and every service of the target, sshd's own and our firewall's always among them.
 
+    `kinds` are those of KINDS to look at, all unless told otherwise.
     Raises VerifyFailedError naming the first that is not as it should be.
     """
-    plan = verify_plan(node.target)
+    plan = verify_plan(node.target, kinds)
     report = node.run(plan, time_limit)
     checks = (*_checks(plan, report), *_outside_checks(node, report))
     response = replace(node.response(plan, report), checks=checks)
@@ -92,18 +99,17 @@ def verify(node: Node, *, time_limit: float = LOOK_SECONDS) -> Response:
     raise VerifyFailedError(f"{node.target.id}: {wrong[0].diagnostic}", response=response)
 
 
-def verify_plan(target: Target) -> Plan:
+def verify_plan(target: Target, kinds: frozenset[str] = KINDS) -> Plan:
     """What verify checks."""
-    return Plan(
-        Operation.VERIFY,
-        (
-            facts.check_ssh(),
-            *listeners.checks(target),
-            *services.checks(target),
-            firewall.check(target.firewall_policy),
-        ),
-        parts=("sshd",),
-    )
+    checks = (*listeners.checks(target), *services.checks(target), firewall.check(target.firewall_policy))
+    wanted = (check for check in checks if _kinds(check) & kinds)
+    return Plan(Operation.VERIFY, (facts.check_ssh(), *wanted), parts=("sshd",))
+
+
+def _kinds(check: Step) -> frozenset[str]:
+    """sshd's listener and service are ssh's too."""
+    kind = "listeners" if check.action == "check-listeners" else "systemd"
+    return frozenset({kind, "ssh"} if check.name in {"listener ssh", f"service {services.SSH_UNIT}"} else {kind})
 
 
 def _checks(plan: Plan, report: Report) -> tuple[Check, ...]:

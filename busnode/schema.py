@@ -39,7 +39,11 @@ def violations(document: object, schema: dict[str, Any]) -> Iterator[str]:
     yield from _check(document, schema, "", schema)
 
 
-def _check(value: object, schema: dict[str, Any], path: str, root: dict[str, Any]) -> Iterator[str]:
+def _check(value: object, schema: dict[str, Any] | bool, path: str, root: dict[str, Any]) -> Iterator[str]:
+    if isinstance(schema, bool):
+        if not schema:
+            yield _said(path, f"{_shown(value)} has no place here", {})
+        return
     schema = _resolved(schema, root)
     wanted = schema.get("type")
     if wanted is not None and not _is_type(value, wanted):

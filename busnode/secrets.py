@@ -42,6 +42,11 @@ def resolve(reference: str, base: Path, secrets_dir: Path | None) -> Secret:
 
     Raises BadRequestError where it is missing, too large, or readable by others.
     """
+    return Secret(read_private(locate(reference, base, secrets_dir)))
+
+
+def locate(reference: str, base: Path, secrets_dir: Path | None) -> Path:
+    """The file that `reference` names. Raises BadRequestError where it leads out of the folder of secrets."""
     if reference.startswith(SCHEME):
         if secrets_dir is None:
             raise BadRequestError(f"{reference}: BUS_NODE_SECRETS_DIR is not set; point it at the folder of secrets")
@@ -53,9 +58,8 @@ def resolve(reference: str, base: Path, secrets_dir: Path | None) -> Secret:
             raise BadRequestError(f"{reference}: {error}; correct what lies in {secrets_dir}") from error
         if path.parent != folder:
             raise BadRequestError(f"{reference}: leads out of {secrets_dir}; put the file itself into that folder")
-    else:
-        path = base / reference
-    return Secret(read_private(path))
+        return path
+    return base / reference
 
 
 def read_private(path: Path) -> bytes:

@@ -28,7 +28,7 @@ from busnode.contract import (
 )
 from busnode.script import loader
 from busnode.transport import Answer
-from busnode.transport.process import Completed, exchange
+from busnode.transport.process import MAX_OUTPUT, Completed, exchange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,9 +76,11 @@ _OPTIONS = (
 
 @dataclass(frozen=True)
 class OpenSsh:
-    """A target reached by the ssh program; the user's ~/.ssh/config is honoured, for jump hosts.
+    """A target reached by the ssh program.
 
-    `listener` makes, for each connection, what is told the node's words as they come.
+    ssh's configuration files are honoured, for jump hosts, unless `configured` is false. `listener` makes, for each
+    connection, what is told the node's words as they come. Of what is printed beyond `max_output` bytes the middle is
+    left out.
     """
 
     target: Target
@@ -89,6 +91,8 @@ class OpenSsh:
     connect_seconds: int = CONNECT_SECONDS
     program: str = "ssh"
     listener: Callable[[], Callable[[bytes], None]] | None = None
+    configured: bool = True
+    max_output: int = MAX_OUTPUT
 
     def run(self, bundle: SupportsBytes, *, time_limit: float) -> Completed:
         """One connection, one run of the loader; see Transport.run for what is raised."""
@@ -164,8 +168,10 @@ class OpenSsh:
             given.append(f"IdentityFile={_quoted(self.private_key)}")
         words = [word for option in given for word in ("-o", option)]
         more = [] if forward is None else ["-W", forward]
+        # What /etc and the home folder say of ssh.
+        none = [] if self.configured else ["-F", "none"]
         return [
-            self.program, "-T", "-x", "-a", *words, *more,
+            self.program, *none, "-T", "-x", "-a", *words, *more,
             "-p", str(self.target.port), "-l", self.target.user, "--", self.target.host,
         ]  # fmt: skip
 
@@ -173,7 +179,7 @@ class OpenSsh:
         self, argv: list[str], stdin: bytes, time_limit: float, hear: Callable[[bytes], None] | None = None
     ) -> Completed:
         try:
-            return exchange(argv, stdin, time_limit=time_limit, hear=hear)
+            return exchange(argv, stdin, time_limit=time_limit, hear=hear, max_output=self.max_output)
         except FileNotFoundError:
             message = f"{self.program}: not installed here; run: apt-get install openssh-client"
             raise BadRequestError(message) from None
@@ -181,7 +187,9 @@ class OpenSsh:
     @cached_property
     def _configuration(self) -> dict[str, str]:
         """What ssh -G says of this host, read only where somebody configured anything."""
-        if not Path("~/.ssh/config").expanduser().exists() and not any(Path("/etc/ssh/ssh_config.d").glob("*.conf")):
+        if not self.configured or (
+            not Path("~/.ssh/config").expanduser().exists() and not any(Path("/etc/ssh/ssh_config.d").glob("*.conf"))
+        ):
             return {}
         argv = [self.program, "-G", "-p", str(self.target.port), "-l", self.target.user, "--", self.target.host]
         text = self._exchange(argv, b"", 10).stdout.decode("utf-8", "replace")

@@ -31,12 +31,18 @@ class Completed:
 
 
 def exchange(
-    argv: Sequence[str], stdin: bytes = b"", *, time_limit: float, hear: Callable[[bytes], None] | None = None
+    argv: Sequence[str],
+    stdin: bytes = b"",
+    *,
+    time_limit: float,
+    hear: Callable[[bytes], None] | None = None,
+    max_output: int = MAX_OUTPUT,
 ) -> Completed:
     """Run `argv` in a process group of its own, write `stdin` to it and read what it prints, for `time_limit` seconds.
 
     `hear` is told each piece of its standard output as it comes; what it raises ends the program.
-    What is printed beyond MAX_OUTPUT bytes a stream is read and dropped. Nothing of `stdin` is kept or logged.
+    Of more than `max_output` bytes a stream the middle is left out, which is said there. Nothing of `stdin` is kept or
+    logged.
     Raises FileNotFoundError where there is no such program, BadRequestError where it cannot be started.
     """
     deadline = time.monotonic() + time_limit
@@ -48,7 +54,7 @@ def exchange(
         raise
     except OSError as error:
         raise BadRequestError(f"{argv[0]}: cannot be started here: {error.strerror}; nothing was sent") from error
-    exchanged = _Exchange(process, stdin, hear)
+    exchanged = _Exchange(process, stdin, hear, max_output)
     try:
         exit_code = process.wait(max(0.0, deadline - time.monotonic())) if exchanged.pump(deadline) else None
     except subprocess.TimeoutExpired:
@@ -56,18 +62,47 @@ def exchange(
     finally:
         exchanged.close()
         _kill_group(process)
-    return Completed(bytes(exchanged.stdout), bytes(exchanged.stderr), exit_code)
+    return Completed(exchanged.stdout.kept(), exchanged.stderr.kept(), exit_code)
+
+
+class Bounded:
+    """The beginning and the end of a stream, of `limit` bytes together; it never holds more than that and one chunk."""
+
+    def __init__(self, limit: int) -> None:
+        self._half = limit // 2
+        self._head, self._tail = bytearray(), bytearray()
+        self._left_out = 0
+
+    def add(self, chunk: bytes) -> None:
+        """The next bytes of the stream."""
+        room = self._half - len(self._head)
+        self._head += chunk[:room]
+        self._tail += chunk[room:]
+        beyond = max(0, len(self._tail) - self._half)
+        self._left_out += beyond
+        del self._tail[:beyond]
+
+    def kept(self) -> bytes:
+        """What is kept, with a line in the place of what is not."""
+        mark = f"\n[{self._left_out} bytes are left out here]\n".encode() if self._left_out else b""
+        return bytes(self._head) + mark + bytes(self._tail)
 
 
 class _Exchange:
     """The three pipes of a process, moved without ever blocking on one of them."""
 
-    def __init__(self, process: subprocess.Popen[bytes], stdin: bytes, hear: Callable[[bytes], None] | None) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        stdin: bytes,
+        hear: Callable[[bytes], None] | None,
+        max_output: int,
+    ) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
         self._stdin, self._left = process.stdin, memoryview(stdin)
-        self.stdout, self.stderr = bytearray(), bytearray()
+        self.stdout, self.stderr = Bounded(max_output), Bounded(max_output)
         self._hear = hear
         self._outputs = {process.stdout.fileno(): self.stdout, process.stderr.fileno(): self.stderr}
         self._pipes = (process.stdin, process.stdout, process.stderr)
@@ -94,7 +129,7 @@ class _Exchange:
     def _read(self, descriptor: int) -> None:
         chunk = os.read(descriptor, _CHUNK)
         output = self._outputs[descriptor]
-        output += chunk[: max(0, MAX_OUTPUT - len(output))]
+        output.add(chunk)
         if self._hear is not None and output is self.stdout and chunk:
             self._hear(chunk)
         if not chunk:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +20,8 @@ from busnode.transport.local import Local
 from tests.busnode.conftest import SHELLS, Run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from busnode.inventory import Target
 
 PACKAGES = "ca-certificates iproute2 nftables openssh-server sudo"

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import tomllib
-from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import jsonschema
@@ -14,8 +14,11 @@ import pytest
 
 from tests.house.tree import ROOT, files
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 SCHEMAS = sorted((ROOT / "schemas").glob("*.json"))
-JUDGES = ("hypothesis", "mypy", "playwright", "pytest", "pytest-timeout", "ruff")
+JUDGES = ("hypothesis", "mypy", "playwright", "pytest", "pytest-timeout", "ruff", "schemathesis")
 
 
 def _mirror_hosts() -> set[str]:

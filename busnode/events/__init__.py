@@ -1,0 +1,1 @@
+"""The bus of a deployment: envelopes, what they may say, and the engines that carry them."""

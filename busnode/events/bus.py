@@ -1,0 +1,82 @@
+"""What every engine gives: requests to take and answer, and answers to wait for."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from busnode.events.envelope import Envelope
+
+KEPT_ANSWERS = 10_000
+
+
+class Delivery(Protocol):
+    """One request, to be answered once; until then it is this worker's, and no other of its key is given to any."""
+
+    @property
+    def text(self) -> bytes:
+        """The event as it came, checked by nobody."""
+
+    @property
+    def attempt(self) -> int:
+        """How often it was handed out, this time included."""
+
+    def answer(self, response: Envelope) -> None:
+        """Publish the response, unless the request was answered before, and be done with the request."""
+
+
+class Inbox(Protocol):
+    """The requests of some names, for one of the workers of a group."""
+
+    def take(self, time_limit: float) -> Delivery | None:
+        """The next request whose key nobody works on; None where none came within `time_limit` seconds."""
+
+    def close(self) -> None:
+        """Give out no more, also to who waits; what was taken can still be answered."""
+
+
+class Bus(Protocol):
+    """An engine. All of it can be used from several threads."""
+
+    def publish(self, request: Envelope) -> None:
+        """Send a request. Raises UnreachableError where the engine cannot be reached."""
+
+    def ask(self, request: Envelope, *, time_limit: float) -> Envelope:
+        """Send a request and wait for its answer; one that was answered before gives the same answer again.
+
+        Raises OperationTimeoutError after `time_limit` seconds, UnreachableError where the engine cannot be reached.
+        """
+
+    def inbox(self, names: Sequence[str], *, group: str) -> Inbox:
+        """Take part in the work on the requests of these names; every group gets each request once."""
+
+    def close(self) -> None:
+        """End; whoever waits gets nothing more."""
+
+
+def key_of(text: bytes | str) -> str:
+    """What a request is about: its node, so that those of one node are worked on one after another, in order.
+
+    A look at a port waits for nothing; neither does what names no node.
+    """
+    try:
+        payload = json.loads(text)["payload"]
+        if "port" in payload:
+            return ""
+        node = payload.get("node_id", payload.get("target", {}).get("node_id"))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return ""
+    return node if isinstance(node, str) and len(node) <= 64 else ""
+
+
+def topic_of(name: str) -> str:
+    """What keeps requests in one order: all of `bus.node.*.request` are one topic.
+
+    >>> topic_of("bus.node.harden.request"), topic_of("bus.ssh.script.run.request")
+    ('bus.node.request', 'bus.ssh.request')
+    """
+    words = name.split(".")
+    return ".".join([*words[:2], words[-1]])

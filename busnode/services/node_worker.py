@@ -1,0 +1,158 @@
+"""bus-integration-node: node requests in, the operations of the library over the ssh runner, node responses out."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from busnode import hardening, operations
+from busnode.contract import BadRequestError, BusnodeError, Operation, Response
+from busnode.events.envelope import (
+    NODE_OPERATIONS,
+    NODE_REQUESTS,
+    NODE_RESPONSES,
+    Envelope,
+    EnvelopeError,
+    parse,
+    response_name,
+)
+from busnode.events.node_requests import NodeRequest
+from busnode.node import Node, whoami
+from busnode.script import DEBIAN, Layout
+from busnode.services import log
+from busnode.services.worker import MAX_ATTEMPTS, Worker
+from busnode.transport.runner import Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from busnode.events.bus import Bus
+    from busnode.inventory import Inventory
+
+SERVICE = "bus-integration-node"
+SLOTS = 16
+
+
+@dataclass(frozen=True)
+class NodeWork:
+    """What answers node requests; `layout` is where things lie on the nodes."""
+
+    inventory: Inventory
+    ask: Callable[[Envelope, float], Envelope]
+    by: str = field(default_factory=lambda: f"{SERVICE} of {whoami()}")
+    layout: Layout = DEBIAN
+
+    def handle(self, text: bytes) -> Envelope:
+        """The answer to what came on the bus, whatever it is."""
+        try:
+            envelope = parse(text)
+        except EnvelopeError as error:
+            return _refusal(error.name, error.correlation_id, "", error)
+        try:
+            request = NodeRequest.of(envelope)
+            response = self._run(request)
+        except BusnodeError as error:
+            response = error.response or _failed(envelope, error)
+        except Exception as error:
+            # What is our own mistake must not end the service, or come back for ever.
+            log.say(SERVICE, "mistake", correlation_id=envelope.correlation_id, why=f"{type(error).__name__}: {error}")
+            response = _failed(envelope, BusnodeError(f"{type(error).__name__}: {error}"))
+        return Envelope(_answer_name(envelope.name), envelope.correlation_id, response.to_document())
+
+    def set_aside(self, text: bytes) -> Envelope:
+        """The answer to a request that nobody gets to the end of."""
+        why = BadRequestError(f"set aside: {MAX_ATTEMPTS} workers ended while they worked on it; look into their logs")
+        try:
+            envelope = parse(text)
+        except EnvelopeError as error:
+            return _refusal(error.name, error.correlation_id, "", why)
+        return _refusal(envelope.name, envelope.correlation_id, _node_id(envelope), why)
+
+    def _run(self, request: NodeRequest) -> Response:
+        node = self._node(request)
+        dry_run = not request.apply
+        kinds = request.checks or operations.KINDS
+        match request.operation:
+            case Operation.BOOTSTRAP:
+                return operations.bootstrap(node, dry_run=dry_run)
+            case Operation.HARDEN:
+                # Whoever confirms a change over the bus has nobody to ask back.
+                return hardening.harden(node, dry_run=dry_run, confirm=request.apply)
+            case Operation.STATUS:
+                return operations.status(node, kinds=kinds)
+            case _:
+                return operations.verify(node, kinds=kinds)
+
+    def _node(self, request: NodeRequest) -> Node:
+        target = request.target(self.inventory[request.node_id])
+        operation_id = operation_id_of(request)
+        chosen = {key: value for key, value in request.credentials.items() if key != "sudo_password_secret"}
+        way = Runner(target.id, self.ask, operation_id, chosen)
+        # The key stays with the runner, which knows its public half.
+        return Node(
+            target,
+            way,
+            operator_key=_stays_with_the_runner,
+            by=self.by,
+            layout=self.layout,
+            new_operation_id=lambda: operation_id,
+        )
+
+
+def operation_id_of(request: NodeRequest) -> str:
+    """One id for a request however often it is delivered: what the node knows it by."""
+    text = f"{request.operation} {request.node_id} {request.correlation_id}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def worker(bus: Bus, inventory: Inventory, slots: int = SLOTS) -> Worker:
+    """The program's work, not yet begun."""
+    work = NodeWork(inventory, lambda request, time_limit: bus.ask(request, time_limit=time_limit))
+    return Worker(SERVICE, bus.inbox(NODE_REQUESTS, group=SERVICE), work.handle, work.set_aside, slots)
+
+
+def _stays_with_the_runner() -> str:
+    raise BadRequestError("the operator's key is the ssh runner's alone")
+
+
+def _answer_name(name: str) -> str:
+    """Whoever asks under a name that is none hears of it as of a status."""
+    return response_name(name if name in NODE_REQUESTS else "bus.node.status.request")
+
+
+def _operation(name: str) -> Operation:
+    word = name.split(".")[2] if name in NODE_REQUESTS else "status"
+    assert word in NODE_OPERATIONS
+    return Operation(word)
+
+
+def _node_id(envelope: Envelope) -> str:
+    node_id = envelope.payload.get("node_id")
+    return node_id if isinstance(node_id, str) and len(node_id) <= 63 else ""
+
+
+def _failed(envelope: Envelope, error: BusnodeError) -> Response:
+    return Response(
+        ok=False,
+        node_id=_node_id(envelope),
+        operation=_operation(envelope.name),
+        diagnostics=tuple(str(error).splitlines()),
+        error_class=error.error_class,
+    )
+
+
+def _refusal(name: str, correlation_id: str, node_id: str, error: BusnodeError) -> Envelope:
+    envelope = Envelope(name, correlation_id, {"node_id": node_id})
+    return Envelope(_answer_name(name), correlation_id, _failed(envelope, error).to_document())
+
+
+def capabilities() -> dict[str, Any]:
+    """What `--events --format json` prints, and the API shows."""
+    return {
+        "provider_neutral": True,
+        "providers": [],
+        "transport": "ssh-runner",
+        "events": [*NODE_REQUESTS, *NODE_RESPONSES],
+        "direct_bootstrap": True,
+    }

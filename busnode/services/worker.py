@@ -1,0 +1,87 @@
+"""Threads that take requests from an inbox and answer each: what both worker programs have in common."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from busnode.contract import UnreachableError
+from busnode.services import log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from busnode.events.bus import Delivery, Inbox
+    from busnode.events.envelope import Envelope
+
+MAX_ATTEMPTS = 3
+_WAIT_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Worker:
+    """So many threads on one inbox.
+
+    Args:
+        service: the program's name, in its log and in the names of its threads.
+        inbox: where requests come from.
+        handle: makes the answer to what came; it does not raise for any bytes.
+        set_aside: makes the answer to a request that ended its workers MAX_ATTEMPTS times.
+        slots: how many requests are worked on at once.
+        say: told of each answer.
+    """
+
+    service: str
+    inbox: Inbox
+    handle: Callable[[bytes], Envelope]
+    set_aside: Callable[[bytes], Envelope]
+    slots: int
+    say: Callable[..., None] = log.say
+    _stopping: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Begin to take requests."""
+        for number in range(self.slots):
+            thread = threading.Thread(target=self._work, name=f"{self.service}-{number}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self, time_limit: float) -> bool:
+        """Take nothing more and finish what is under way; False where that took more than `time_limit` seconds."""
+        self._stopping.set()
+        self.inbox.close()
+        deadline = time.monotonic() + time_limit
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                delivery = self.inbox.take(_WAIT_SECONDS)
+                if delivery is not None:
+                    self._answer(delivery)
+            except UnreachableError as error:
+                self.say(self.service, "bus-lost", why=str(error))
+                self._stopping.wait(_WAIT_SECONDS)
+
+    def _answer(self, delivery: Delivery) -> None:
+        begin = time.monotonic()
+        make = self.handle if delivery.attempt <= MAX_ATTEMPTS else self.set_aside
+        response = make(delivery.text)
+        delivery.answer(response)
+        said = response.payload
+        self.say(
+            self.service,
+            "answered",
+            name=response.name,
+            correlation_id=response.correlation_id,
+            node_id=said.get("node_id"),
+            ok=said.get("ok"),
+            error_class=said.get("error_class"),
+            attempt=delivery.attempt,
+            seconds=round(time.monotonic() - begin, 3),
+        )

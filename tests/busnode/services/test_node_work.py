@@ -1,0 +1,171 @@
+"""Node requests over the bus: the same documents as in direct mode, and an answer to whatever comes."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from busnode import operations, schema
+from busnode.contract import BusnodeError
+from busnode.events.envelope import NODE_OPERATIONS, SCRIPT_REQUEST, Envelope
+from busnode.hardening import harden
+from busnode.job import Job
+from busnode.node import Node
+from busnode.script import Material, MaterialKind
+from busnode.services.node_worker import NodeWork
+from busnode.transport.local import Local
+from tests.busnode.services.conftest import KEY, Deployment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ASK: dict[str, dict[str, Any]] = {
+    "bootstrap": {"transport": "ssh-runner", "target_ref": "nodes.proxy", "confirm": True, "dry_run": False},
+    "harden": {"transport": "ssh-runner", "target_ref": "nodes.proxy", "confirm": True},
+    "status": {},
+    "verify": {"checks": ["ssh", "systemd", "listeners"]},
+}
+
+
+def _comparable(document: dict[str, Any]) -> dict[str, Any]:
+    """Without what differs between any two runs."""
+    copied: dict[str, Any] = json.loads(json.dumps(document))
+    for step in copied["steps"]:
+        del step["seconds"]
+        # Uptimes and counts of what listens.
+        step["detail"] = re.sub("[0-9]+", "N", step["detail"])
+    copied.get("facts", {}).pop("uptime_seconds", None)
+    copied.get("facts", {}).pop("listeners", None)
+    copied.get("facts", {}).pop("running", None)
+    return copied
+
+
+def _direct(deployment: Deployment, operation: str) -> dict[str, Any]:
+    target = deployment.inventory["proxy"]
+    node = Node(target, Local(), operator_key=lambda: KEY, layout=deployment.layout, by=deployment.nodes.by)
+    run = {
+        "bootstrap": operations.bootstrap,
+        "status": operations.status,
+        "verify": operations.verify,
+        "harden": lambda node: harden(node, dry_run=True),
+    }[operation]
+    try:
+        return run(node).to_document()
+    except BusnodeError as error:
+        return error.response.to_document() if error.response is not None else {}
+
+
+@pytest.mark.parametrize("operation", NODE_OPERATIONS)
+def test_direct_and_event_mode_give_the_same_document(deployment: Deployment, tmp_path: Path, operation: str) -> None:
+    direct = _direct(deployment, operation)
+    for name in ("made", "placed"):
+        path = tmp_path / name
+        path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+    event = deployment.ask(operation, **ASK[operation])
+    assert list(schema.violations(event, schema.load("node-response"))) == []
+    assert _comparable(event) == _comparable(direct)
+
+
+def test_a_change_is_made_once_however_often_it_is_asked_for(deployment: Deployment, tmp_path: Path) -> None:
+    first = deployment.ask("bootstrap", **ASK["bootstrap"])
+    assert [step["name"] for step in first["steps"] if step["status"] == "changed"] == [
+        f"directory {tmp_path / 'made'}",
+        f"credential {tmp_path / 'placed'}",
+    ]
+    assert (tmp_path / "placed").read_text() == "s3cret of the site"
+    assert deployment.ask("bootstrap", **ASK["bootstrap"]) == first
+    again = deployment.ask("bootstrap", "c-2", **ASK["bootstrap"])
+    assert not any(step["status"] == "changed" for step in again["steps"])
+
+
+def test_confirm_with_dry_run_left_out_changes_nothing(deployment: Deployment, tmp_path: Path) -> None:
+    answer = deployment.ask("bootstrap", transport="ssh-runner", target_ref="nodes.proxy", confirm=True)
+    assert (answer["ok"], answer["dry_run"]) == (True, True)
+    assert "would-change" in {step["status"] for step in answer["steps"]}
+    assert not (tmp_path / "made").exists()
+    assert not (tmp_path / "placed").exists()
+
+
+def test_what_verify_looks_at_is_chosen(deployment: Deployment) -> None:
+    names = {step["name"] for step in deployment.ask("verify", checks=["ssh"])["steps"]}
+    assert names == {"ssh", "listener ssh", "service ssh.service"}
+
+
+def test_no_secret_is_in_an_event_an_answer_or_the_log(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    send = deployment.bus.send
+
+    def noted(name: str, text: bytes | str) -> None:
+        seen.append(str(text))
+        send(name, text)
+
+    monkeypatch.setattr(deployment.bus, "send", noted)
+    answer = deployment.ask("bootstrap", **ASK["bootstrap"])
+    assert answer["ok"]
+    assert any(SCRIPT_REQUEST in text for text in seen)
+    assert "s3cret of the site" not in f"{seen}{answer}{deployment.said}"
+
+
+def test_only_the_runners_threads_start_programs(deployment: Deployment) -> None:
+    started: list[str] = []
+    sys.addaudithook(
+        lambda event, _: started.append(threading.current_thread().name) if event == "subprocess.Popen" else None
+    )
+    deployment.ask("status")
+    deployment.ask("harden", "c-2", **ASK["harden"])
+    assert started
+    assert {name.split("-")[0] for name in started} == {"ssh"}
+
+
+MALFORMED = [
+    (b"no json", "not JSON"),
+    (b'{"name":"bus.node.destroy.request","correlationId":"x","payload":{}}', "name: "),
+    (b'{"name":"bus.node.status.request","correlationId":"x","payload":{}}', "payload: node_id is missing"),
+    (b'{"name":"bus.node.status.request","correlationId":"a b","payload":{"node_id":"proxy"}}', "correlationId: "),
+    (b'{"name":"bus.node.status.request","correlationId":"x","payload":{"node_id":"proxy","x":1}}', "payload.x: "),
+    (b'{"name":"bus.node.verify.request","correlationId":"x","payload":{"node_id":"proxy"}}', "payload: checks is"),
+    (b'{"name":"bus.node.status.request","correlationId":"x","payload":{"node_id":"none"}}', "no target"),
+    (b'{"name":"bus.node.status.request","correlationId":"x","payload":{"node_id":"' + b"x" * 10_000_000, "larger"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), MALFORMED, ids=[said for _, said in MALFORMED])
+def test_what_is_malformed_is_answered_with_its_path(deployment: Deployment, text: bytes, said: str) -> None:
+    answer = deployment.nodes.handle(text)
+    assert answer.name.endswith(".response")
+    assert answer.payload["error_class"] == "bad_request"
+    assert said in answer.payload["diagnostics"][0]
+    assert list(schema.violations(answer.payload, schema.load("node-response"))) == []
+    # The service goes on.
+    deployment.bus.send("bus.node.status.request", text)
+    assert deployment.ask("status")["ok"]
+
+
+def test_our_own_mistake_is_an_answer_too(deployment: Deployment, capfd: pytest.CaptureFixture[str]) -> None:
+    def broken(request: Envelope, time_limit: float) -> Envelope:
+        raise ZeroDivisionError("oops")
+
+    work = NodeWork(deployment.inventory, broken)
+    answer = work.handle(Envelope("bus.node.status.request", "x", {"node_id": "proxy"}).to_text().encode())
+    assert answer.payload["error_class"] == "apply_failed"
+    assert json.loads(capfd.readouterr().err)["correlation_id"] == "x"
+
+
+def test_a_forged_answer_of_the_runner_proves_nothing(deployment: Deployment) -> None:
+    def forged(request: Envelope, time_limit: float) -> Envelope:
+        return Envelope("bus.ssh.script.run.response", request.correlation_id, {"ok": True, "node_id": "other"})
+
+    work = NodeWork(deployment.inventory, forged)
+    answer = work.handle(Envelope("bus.node.status.request", "x", {"node_id": "proxy"}).to_text().encode())
+    assert answer.payload["ok"] is False
+    assert "not valid" in answer.payload["diagnostics"][0]
+
+
+def test_words_of_a_script_that_only_the_runner_knows_are_filled_in_there(deployment: Deployment) -> None:
+    job = Job("x", 1, (Material(MaterialKind.KEY), Material(MaterialKind.DIGEST, "token")))
+    assert "s3cret" not in repr(job)
