@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from busnode.events.envelope import Envelope
 
 KEPT_ANSWERS = 10_000
+MAX_ATTEMPTS = 3
+"""How often a request is handed out before it is set aside."""
 
 
 class Delivery(Protocol):

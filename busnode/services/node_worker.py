@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from busnode import hardening, operations
 from busnode.contract import BadRequestError, BusnodeError, Operation, Response
+from busnode.events.bus import MAX_ATTEMPTS
 from busnode.events.envelope import (
     NODE_OPERATIONS,
     NODE_REQUESTS,
@@ -21,7 +22,7 @@ from busnode.events.node_requests import NodeRequest
 from busnode.node import Node, whoami
 from busnode.script import DEBIAN, Layout
 from busnode.services import log
-from busnode.services.worker import MAX_ATTEMPTS, Worker
+from busnode.services.worker import Worker
 from busnode.transport.runner import Runner
 
 if TYPE_CHECKING:

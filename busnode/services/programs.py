@@ -57,7 +57,7 @@ def bus_api_provider_node() -> NoReturn:
 
 def serve(given: argparse.Namespace, settings: Settings) -> int:
     """All three in this process, over a bus in memory, until INT or TERM."""
-    bus = engine.connect(engine.MEMORY)
+    bus = engine.connect(engine.MEMORY, os.environ)
     inventory = Inventory.load(settings.require_targets_file())
     key = settings.require_private_key()
     folders = _folders(inventory, key, given.folder)
@@ -128,7 +128,7 @@ def _api_parser() -> argparse.ArgumentParser:
 
 def _parser(program: str, description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=program, description=description, allow_abbrev=False)
-    parser.add_argument("--events-url", default=os.environ.get("BUS_EVENTS_URL"), metavar="URL", help=engine.HELP)
+    parser.add_argument("--events-url", metavar="URL", help=engine.HELP)
     add_stop_flag(parser)
     return parser
 
@@ -195,7 +195,7 @@ def _connect(given: argparse.Namespace) -> Bus:
         raise BadRequestError(f"--events-url: missing; give {engine.HELP}")
     if given.events_url.startswith(engine.MEMORY):
         raise BadRequestError("--events-url memory: joins no other program; use: bus operator node serve")
-    return engine.connect(given.events_url)
+    return engine.connect(given.events_url, os.environ)
 
 
 def _run(service: str, bus: Bus, services: Sequence[Service], stop_seconds: float) -> int:

@@ -12,12 +12,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from busnode.contract import AuthFailedError, BadRequestError, BusnodeError, UnauthorizedError, UnreachableError
+from busnode.events.bus import MAX_ATTEMPTS
 from busnode.events.envelope import SCRIPT_REQUEST, SCRIPT_RESPONSE, Envelope, EnvelopeError, parse
 from busnode.events.scripts import ScriptRequest, ScriptResult
 from busnode.job import Parcel, Vault
 from busnode.secrets import require_private
 from busnode.services import log, netplan
-from busnode.services.worker import MAX_ATTEMPTS, Worker
+from busnode.services.worker import Worker
 from busnode.transport.openssh import OpenSsh, public_key
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from busnode.contract import UnreachableError
+from busnode.events.bus import MAX_ATTEMPTS
 from busnode.services import log
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from busnode.events.bus import Delivery, Inbox
     from busnode.events.envelope import Envelope
 
-MAX_ATTEMPTS = 3
 _WAIT_SECONDS = 1.0
 
 

@@ -1,0 +1,205 @@
+"""The bus on a real redis-server: once and in order, whatever is killed on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from busnode.contract import BadRequestError, UnreachableError
+from busnode.events import engine, redis_streams
+from busnode.events.envelope import Envelope, parse, response_to
+
+if TYPE_CHECKING:
+    from busnode.events.bus import Bus
+
+NAMES = ("bus.node.harden.request", "bus.node.status.request")
+WORKER = Path(__file__).with_name("redis_worker.py")
+
+
+@dataclass
+class Server:
+    """A redis-server whose every write is on disk before it is answered."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
+        durable = ["--appendonly", "yes", "--appendfsync", "always"]
+        self.process = subprocess.Popen(["redis-server", *options, *durable], stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise AssertionError("redis-server does not start")
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed: apt install redis-server")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    made = Server(tmp_path, port)
+    made.start()
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def bus(server: Server) -> Iterator[Bus]:
+    made = engine.connect(server.url, {})
+    yield made
+    made.close()
+
+
+def _request(node_id: str, number: int, operation: str = "status") -> Envelope:
+    return Envelope(f"bus.node.{operation}.request", f"{node_id}-{number}", {"node_id": node_id, "number": number})
+
+
+def test_a_nodes_requests_come_in_order_and_one_at_a_time(bus: Bus, server: Server) -> None:
+    other_bus = engine.connect(server.url, {})
+    inbox, other = bus.inbox(NAMES, group="g"), other_bus.inbox(NAMES, group="g")
+    for envelope in (_request("a", 1), _request("a", 2, "harden"), _request("b", 1)):
+        bus.publish(envelope)
+    first, second = inbox.take(10), other.take(10)
+    assert first is not None
+    assert second is not None
+    assert {parse(one.text).correlation_id for one in (first, second)} == {"a-1", "b-1"}
+    assert inbox.take(0.2) is None
+    of_a = first if b"a-1" in first.text else second
+    of_a.answer(response_to(parse(of_a.text), {}))
+    third = inbox.take(0.5) or other.take(10)
+    assert third is not None
+    assert parse(third.text).correlation_id == "a-2"
+    other_bus.close()
+
+
+def test_an_answer_is_kept_and_a_replayed_request_is_not_worked_on_again(bus: Bus) -> None:
+    inbox = bus.inbox(NAMES, group="g")
+    request = _request("a", 1)
+
+    def work() -> None:
+        delivery = inbox.take(20)
+        assert delivery is not None
+        delivery.answer(response_to(request, {"number": 1}))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert bus.ask(request, time_limit=20).payload == {"number": 1}
+    thread.join()
+    assert bus.ask(request, time_limit=20).payload == {"number": 1}
+    bus.publish(request)
+    assert inbox.take(0.2) is None
+
+
+def test_what_a_dead_worker_had_is_anothers_and_then_set_aside(
+    bus: Bus, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_streams, "CLAIM_SECONDS", 0.3)
+    monkeypatch.setattr(redis_streams.RedisInbox, "_beat", lambda self: None)
+    inbox = bus.inbox(NAMES, group="g")
+    bus.publish(_request("a", 1))
+    attempts = []
+    for _ in range(4):
+        delivery = inbox.take(20)
+        assert delivery is not None
+        attempts.append(delivery.attempt)
+        inbox._held.clear()  # type: ignore[attr-defined]
+    assert attempts == [1, 2, 3, 4]
+    delivery.answer(response_to(_request("a", 1), {"ok": False}))
+    client = redis_streams.redis.Redis(port=server.port)
+    assert client.xlen("bus:bus.node.request:set-aside") == 1
+    assert client.xlen("bus:bus.node.request") == 0
+    assert client.keys("bus:bus.node.request:turn:*") == []
+
+
+@pytest.mark.timeout(300)
+def test_every_request_has_one_answer_whatever_is_killed(server: Server, tmp_path: Path) -> None:
+    """Three workers of two threads; one after another is killed, and redis too, while requests come and go."""
+    nodes = tmp_path / "nodes"
+    nodes.mkdir()
+    chaos = random.Random(7)
+
+    def worker() -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, str(WORKER), server.url, str(nodes)])
+
+    workers = [worker() for _ in range(3)]
+    bus = engine.connect(server.url, {})
+    requests = [_request(f"n{number % 10}", number) for number in range(100)]
+    try:
+        for request in requests:
+            bus.publish(request)
+        with ThreadPoolExecutor(20) as pool:
+            answers = [pool.submit(bus.ask, request, time_limit=240) for request in requests]
+            for turn in range(3):
+                time.sleep(2)
+                victim = chaos.randrange(3)
+                workers[victim].send_signal(signal.SIGKILL)
+                workers[victim].wait()
+                workers[victim] = worker()
+                if turn == 1:
+                    server.kill()
+                    server.start()
+            payloads = [answer.result() for answer in answers]
+    finally:
+        for one in workers:
+            one.kill()
+            one.wait()
+        bus.close()
+    assert [answer.correlation_id for answer in payloads] == [request.correlation_id for request in requests]
+    for file in nodes.glob("*.applied"):
+        applied = [json.loads(line) for line in file.read_text().splitlines()]
+        assert applied == sorted(set(applied)), file
+    assert redis_streams.redis.Redis(port=server.port).xlen("bus:bus.node.response") == len(requests)
+    total = sum(len(file.read_text().splitlines()) for file in nodes.glob("*.applied"))
+    assert total == len(requests)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://10.0.0.5", "not encrypted"),
+        ("rediss://10.0.0.5", "no ACL user"),
+        ("redis://:hunter2@127.0.0.1", "holds a password"),
+        ("ftp://x", "no such engine"),
+        ("redis://[", "Invalid IPv6"),
+    ],
+)
+def test_a_bus_that_is_not_safe_is_refused(url: str, said: str) -> None:
+    with pytest.raises(BadRequestError, match=said) as caught:
+        engine.connect(url, {})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_bus_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UnreachableError, match="redis"):
+        engine.connect(f"unix://{tmp_path}/none", dict(os.environ))
