@@ -20,6 +20,7 @@ from iso.mounts import remove_tree
 from iso.paths import Paths
 from iso.versions import configure
 from tests.boot.qemu import BOOT_LIMIT, QEMU, guests_left
+from tests.house.sources import git_status, states
 from tests.house.tree import BIN, ROOT
 
 TOOLS = (QEMU, "setpriv", "ssh", "ssh-keygen", "xorriso")
@@ -122,7 +123,13 @@ def _build(root: Path, name: str, settings: Mapping[str, str], variables: Mappin
 
 
 @pytest.fixture(scope="session")
-def iso(_tools: None, key: Path) -> Path:
+def sources_before() -> tuple[list[str], dict[str, tuple[int, int, int, int]]]:
+    """What git says of the checkout, and its files' states, before the ISO is built."""
+    return git_status(ROOT), states(ROOT)
+
+
+@pytest.fixture(scope="session")
+def iso(_tools: None, key: Path, sources_before: object) -> Path:
     """The ISO, built in this checkout by the documented command; BEE_ACCEPTANCE_ISO names one that is ready."""
     ready = os.environ.get("BEE_ACCEPTANCE_ISO")
     if ready:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iso.mounts import mounted_below
+from tests.house.sources import changes, states
 from tests.house.tree import ROOT
 
 SIGNALS = ("TERM", "INT", "KILL")
@@ -127,6 +128,7 @@ def torment(checkout: Checkout, number: signal.Signals, stage: str, delay: float
         delay: how many seconds after the stage began.
         wanted: the digest of the image of a build that nobody disturbed.
     """
+    sources = states(checkout.root)
     checkout.forget(stage)
     ended: set[str] = set()
     with checkout.build() as build:
@@ -150,6 +152,7 @@ def torment(checkout: Checkout, number: signal.Signals, stage: str, delay: float
     image, events = checkout.built()
     again = {event["stage"] for event in events if event["event"] == "finished"}
     wrong += [f"done, and done again: {name}" for name in sorted(again & done)]
+    wrong += [f"changed by the build: {name}" for name in changes(sources, checkout.root)]
     if image != wanted:
         wrong.append(f"another image: {image} in place of {wanted}")
     return wrong

@@ -53,6 +53,18 @@ def test_another_image_is_found(checkout: Checkout) -> None:
     assert finding.startswith("another image: ")
 
 
+def test_a_source_that_a_build_writes_is_found(checkout: Checkout) -> None:
+    wanted, _ = checkout.built()
+    dodo = checkout.root / "dodo.py"
+    dodo.write_text(
+        dodo.read_text().replace("def check(job):\n", 'def check(job):\n    (here / "iso/log").write_text("x")\n')
+    )
+    assert torment(checkout, signal.SIGTERM, "check", 0.1, wanted) == [
+        "changed by the build: iso",
+        "changed by the build: iso/log",
+    ]
+
+
 def test_a_stage_that_is_done_again_is_found(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted, _ = checkout.built()
     done = Checkout.done.fget
