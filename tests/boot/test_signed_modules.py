@@ -7,7 +7,6 @@ certificate is enrolled in the machine as MokManager does it, in shim's variable
 from __future__ import annotations
 
 import base64
-import dataclasses
 import re
 import subprocess
 import sys
@@ -23,8 +22,9 @@ from tests.boot import nvidia_installer
 from tests.boot.conftest import Builder, timed
 from tests.boot.hardware import SERVER
 from tests.boot.qemu import Guest, boot
+from tests.boot.secure_modules import MODULE, NVIDIA, REFUSED, STRIP, checked, make_pairs, that_knows, tried
 from tests.boot.smoke import SMOKE_LIMIT, SMOKETEST, verdicts
-from tests.boot.start import CD, SECURE_BOOT, Firmware, Start
+from tests.boot.start import CD, Firmware, Start
 from tests.boot.test_starts import FORCED, choose
 from tests.iso.test_nvidia import sign
 
@@ -33,20 +33,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.acceptance_full, pytest.mark.timeout(900)]
 
-NVIDIA = "/usr/local/lib/nvidia"
-OWNER = "605dab50-e046-4300-abb6-3dd810dd8b23"  # shim's GUID; whose certificate it is, nobody asks
-MODULE = f"{NVIDIA}/nvidia.ko"
-# Without what scripts/sign-file appended: the signature, what describes it (its length last), a mark.
-STRIP = """
-import sys
-module = open(sys.argv[1], "rb").read()
-mark = b"~Module signature appended~\\n"
-assert module.endswith(mark)
-end = len(module) - len(mark)
-size = int.from_bytes(module[end - 4:end], "big")
-open(sys.argv[2], "wb").write(module[:end - 12 - size])
-"""
-
 
 @pytest.fixture(scope="module")
 def signing(paths: Paths) -> Path:
@@ -54,16 +40,7 @@ def signing(paths: Paths) -> Path:
 
     It is kept in the product's cache: another certificate is another driver, which takes minutes to build.
     """
-    folder = paths.cache / "acceptance"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for name in ("ours", "theirs"):
-        if not (folder / f"{name}.pem").exists():
-            # docs/iso.md, "Signed modules"
-            subject = ["-subj", f"/CN=bee acceptance, {name}/", "-addext", "keyUsage=digitalSignature"]
-            files = ["-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.pem")]
-            make = ["openssl", "req", "-new", "-x509", "-newkey", "rsa:3072", "-nodes", "-days", "3650", *subject]
-            subprocess.run([*make, "-addext", "extendedKeyUsage=codeSigning", *files], check=True, capture_output=True)
-    return folder
+    return make_pairs(paths.cache / "acceptance")
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +67,7 @@ def image(
 @pytest.fixture(scope="module")
 def firmware(signing: Path, tmp_path_factory: pytest.TempPathFactory) -> Firmware:
     """A machine's with Secure Boot, in which the certificate was enrolled."""
-    variables = tmp_path_factory.mktemp("firmware") / "variables.fd"
-    enrol = ["--add-mok", OWNER, f"{signing}/ours.pem"]
-    command = [f"{Path(sys.executable).parent}/virt-fw-vars", "-i", SECURE_BOOT.variables, "-o", str(variables), *enrol]
-    subprocess.run(command, check=True, capture_output=True)
-    return dataclasses.replace(SECURE_BOOT, variables=str(variables))
+    return that_knows(signing / "ours.pem", tmp_path_factory.mktemp("firmware") / "variables.fd")
 
 
 @pytest.fixture(scope="module")
@@ -112,18 +85,6 @@ def guest(image: Path, key: Path, kept: Path, firmware: Firmware) -> Iterator[Gu
             (kept / "serial-signed.log").write_text(machine.serial)
 
 
-def _tried(guest: Guest) -> str:
-    """What bee-nvidia says of a new try."""
-    guest.run("systemctl restart bee-nvidia", check=False)
-    return guest.run("journalctl -b -u bee-nvidia -o cat --no-pager -n 25").stdout.rpartition("Starting ")[2]
-
-
-def _smoke(guest: Guest, name: str) -> tuple[str, str]:
-    said = guest.run(f"sh -s -- {name}", stdin=SMOKETEST.read_text(), limit=SMOKE_LIMIT, check=False).stdout
-    verdict = verdicts(said)[name]
-    return verdict.word, verdict.reason
-
-
 def test_the_kernel_is_locked_down_and_knows_the_certificate(guest: Guest) -> None:
     assert "[integrity]" in guest.run("cat /sys/kernel/security/lockdown").stdout
     said = guest.run(f"mokutil --test-key {NVIDIA}/signing-certificate.der", check=False).stdout
@@ -134,7 +95,7 @@ def test_the_kernel_takes_the_signed_modules(guest: Guest) -> None:
     log = guest.run("journalctl -b -u bee-nvidia -o cat --no-pager").stdout
     # It came to nvidia.ko's own code, which finds no GPU.
     assert re.search(rf"^{MODULE}: .*No such device", log, re.MULTILINE), log
-    assert "Key was rejected" not in log
+    assert not REFUSED.search(log)
     assert guest.run("systemctl is-active bee-nvidia").stdout == "active\n"
     assert "NVRM" in guest.run("dmesg").stdout
 
@@ -165,12 +126,12 @@ def unsigned(guest: Guest) -> Iterator[None]:
 
 
 def test_an_unsigned_module_is_refused_and_what_to_do_is_said(guest: Guest, unsigned: None) -> None:
-    log = _tried(guest)
+    log = tried(guest)
     [line] = [line for line in log.splitlines() if line.startswith(f"{MODULE} is not signed")]
     assert "sign_key= and sign_cert=" in line
     assert "mokutil --import" in line
     assert guest.run("systemctl is-active bee-nvidia", check=False).stdout == "failed\n"
-    word, reason = _smoke(guest, "nvidia-modules")
+    word, reason = checked(guest, "nvidia-modules")
     assert word == "FAIL"
     assert "NOT SIGNED" in reason
     assert "sign_key= and sign_cert=" in reason
@@ -191,11 +152,11 @@ def foreign(guest: Guest, image: Path, signing: Path, tmp_path: Path) -> Iterato
 
 
 def test_a_key_that_the_machine_does_not_know_is_refused_and_what_to_enrol_is_said(guest: Guest, foreign: None) -> None:
-    log = _tried(guest)
-    assert "Key was rejected by service" in log
+    log = tried(guest)
+    assert REFUSED.search(log)
     [line] = [line for line in log.splitlines() if "is signed by a key that this machine does not know" in line]
     assert f"mokutil --import {NVIDIA}/signing-certificate.der" in line
-    word, reason = _smoke(guest, "nvidia-modules")
+    word, reason = checked(guest, "nvidia-modules")
     assert word == "FAIL"
     assert "signed by bee acceptance, theirs" in reason
 
