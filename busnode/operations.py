@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING
 from busnode.contract import BadRequestError, Check, Operation, Response, StepStatus, VerifyFailedError
 from busnode.outside import Look
 from busnode.script import Plan, is_check
-from busnode.steps import accounts, clock, credentials, directories, facts, firewall, listeners, packages, services
+from busnode.steps import (
+    accounts,
+    clock,
+    credentials,
+    directories,
+    facts,
+    firewall,
+    listeners,
+    packages,
+    services,
+    sshd,
+)
 from busnode.transport import Answer
 
 if TYPE_CHECKING:
@@ -21,6 +32,7 @@ if TYPE_CHECKING:
 
 BOOTSTRAP_SECONDS = 1800.0
 LOOK_SECONDS = 60.0
+_SSH_CHECKS = frozenset({"listener ssh", f"service {services.SSH_UNIT}", "sshd policy"})
 KINDS = frozenset({"ssh", "systemd", "listeners"})
 # Said of a target.
 MISSING_STEPS = "steps: there are steps of your own; give the file of their classes with --steps FILE"
@@ -101,15 +113,16 @@ def verify(node: Node, *, kinds: frozenset[str] = KINDS, time_limit: float = LOO
 
 def verify_plan(target: Target, kinds: frozenset[str] = KINDS) -> Plan:
     """What verify checks."""
-    checks = (*listeners.checks(target), *services.checks(target), firewall.check(target.firewall_policy))
+    kept = (sshd.check(target), firewall.check(target.firewall_policy))
+    checks = (*listeners.checks(target), *services.checks(target), *kept)
     wanted = (check for check in checks if _kinds(check) & kinds)
-    return Plan(Operation.VERIFY, (facts.check_ssh(), *wanted), parts=("sshd",))
+    return Plan(Operation.VERIFY, (facts.check_ssh(), *wanted))
 
 
 def _kinds(check: Step) -> frozenset[str]:
-    """sshd's listener and service are ssh's too."""
+    """sshd's listener, service and policy are ssh's too."""
     kind = "listeners" if check.action == "check-listeners" else "systemd"
-    return frozenset({kind, "ssh"} if check.name in {"listener ssh", f"service {services.SSH_UNIT}"} else {kind})
+    return frozenset({kind, "ssh"} if check.name in _SSH_CHECKS else {kind})
 
 
 def _checks(plan: Plan, report: Report) -> tuple[Check, ...]:

@@ -17,7 +17,7 @@ def wanted(target: Target, policy: FirewallPolicy, layout: Layout = DEBIAN) -> t
     reference = target.ssh_policy.authorized_key_secret
     blob = "" if reference is None else Material(MaterialKind.KEY, reference)
     texts = (sshd.dropin(target), firewall.rules(policy), firewall.unit(layout), firewall.dropin(layout))
-    return ("wanted", *texts, rollback_script(layout), blob, *sshd.effective(target))
+    return ("wanted", *texts, rollback_script(layout), blob, sshd.accounts(target), *sshd.effective(target))
 
 
 def wanted_back(layout: Layout = DEBIAN) -> tuple[str, ...]:

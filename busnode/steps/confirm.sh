@@ -2,10 +2,10 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 # Commit-confirm: what harden manages is saved and a rollback armed before anything changes.
 
-# wanted DROPIN RULES UNIT NFTABLES ROLLBACK KEY SETTING...: what the following steps compare with and write
+# wanted DROPIN RULES UNIT NFTABLES ROLLBACK KEY ACCOUNTS SETTING...: what the following steps compare with and write
 wanted() {
-    dropin_text=$1 rules_text=$2 unit_text=$3 nftables_text=$4 rollback_text=$5 key_blob=$6
-    shift 6
+    dropin_text=$1 rules_text=$2 unit_text=$3 nftables_text=$4 rollback_text=$5 key_blob=$6 accounts=$7
+    shift 7
     printf '%s\n' "$@" >"$box/settings"
     armed=''
 }
@@ -56,6 +56,7 @@ keys_elsewhere() {
 
 compared() {
     ssh_needed='' firewall_needed='' key_needed=''
+    dropin_fitted && settings_fitted || return
     if differs_from "$sshd_dropin" "$dropin_text" || sshd_differs; then ssh_needed=1; fi
     if firewall_differs; then firewall_needed=1; fi
     if [ -n "$key_blob" ] && ! key_known "$login_user" "$key_blob"; then key_needed=1; fi

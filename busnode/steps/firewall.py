@@ -4,42 +4,53 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from busnode import policy as bus_host
 from busnode.script import DEBIAN, Layout, Step
 
 if TYPE_CHECKING:
     from busnode.inventory import FirewallPolicy
+    from busnode.policy import Rule
 
 TABLE = "inet busnode"
+ALLOWED = "allowed_tcp"
 
 
 def rules(policy: FirewallPolicy) -> str:
     """The policy as one nft transaction that replaces our table and touches no other."""
-    accepted = ['iif "lo" accept']
-    if policy.allow_established:
-        accepted.append("ct state established,related accept")
-    accepted += [
-        "ct state invalid drop",
-        # ICMP and ICMPv6, by number, for a small system has no /etc/protocols. Without them IPv6 has no neighbours, and
-        # paths with a small MTU hang.
-        "meta l4proto { 1, 58 } accept",
-        # A host that gets its address by DHCP keeps it.
-        "udp sport 67 udp dport 68 accept",
-        "ip6 saddr fe80::/10 udp dport 546 accept",
-    ]
-    if policy.allowed_ports:
-        accepted.append(f"tcp dport {{ {', '.join(map(str, policy.allowed_ports))} }} accept")
+    chosen = bus_host.load()
     verdict = "drop" if policy.default_deny_inbound else "accept"
-    body = "".join(f"        {line}\n" for line in accepted)
+    body = "".join(f"        {_rule(rule)}\n" for rule in chosen.rules(policy))
     return f"""\
-# Written by busnode harden, which overwrites changes made here.
+# Policy {chosen.name}, version {chosen.version}. Written by busnode harden, which overwrites changes made here.
 table {TABLE}
 delete table {TABLE}
 table {TABLE} {{
-    chain input {{
+{_ports(policy)}    chain input {{
         type filter hook input priority filter; policy {verdict};
 {body}    }}
 }}
 """
+
+
+def _ports(policy: FirewallPolicy) -> str:
+    """The allowed ports as a set that counts what comes in by each; nft takes no empty list."""
+    if not policy.allowed_ports:
+        return ""
+    ports = ", ".join(map(str, policy.allowed_ports))
+    return f"""\
+    set {ALLOWED} {{
+        type inet_service
+        counter
+        elements = {{ {ports} }}
+    }}
+"""
+
+
+def _rule(rule: Rule) -> str:
+    # Each port of the set has a counter of its own.
+    counter = "" if ALLOWED in rule.match else "counter"
+    words = (rule.match, counter, rule.verdict, f'comment "{rule.name}"')
+    return " ".join(word for word in words if word)
 
 
 def unit(layout: Layout = DEBIAN) -> str:

@@ -4,46 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from busnode import policy
 from busnode.script import Step
 
 if TYPE_CHECKING:
     from busnode.inventory import Target
 
-# (keyword, value, why). UsePAM stays as Debian has it: sessions and limits need it.
-_ALWAYS = (
-    ("PubkeyAuthentication", "yes", "the way in that stays"),
-    ("PermitEmptyPasswords", "no", "an empty password is none"),
-    # 3 or less locks out people whose agent offers several keys before the right one.
-    ("MaxAuthTries", "4", "guessing is slow, an agent with a few keys still gets in"),
-    ("X11Forwarding", "no", "a host of services shows no windows"),
-)
-_NO_PASSWORDS = (
-    ("PasswordAuthentication", "no", "keys only"),
-    ("KbdInteractiveAuthentication", "no", "PAM asks for passwords through this one"),
-)
-
-
-def settings(target: Target) -> list[tuple[str, str, str]]:
-    """Every keyword of the drop-in with its value and its reason."""
-    policy = target.ssh_policy
-    root = "prohibit-password" if policy.allow_root_login else "no"
-    found = [*_ALWAYS, ("PermitRootLogin", root, "root comes through sudo, which names who it was")]
-    if policy.disable_password_auth:
-        found += _NO_PASSWORDS
-    found += [("DenyUsers", account.name, "a service account never logs in") for account in target.service_accounts]
-    return found
-
 
 def dropin(target: Target) -> str:
-    """The text of the drop-in."""
-    head = "# Written by busnode harden, which overwrites changes made here. In sshd the first value wins.\n"
-    return head + "".join(f"# {reason}\n{keyword} {value}\n" for keyword, value, reason in settings(target))
+    """The text of the drop-in; of each list of algorithms the node leaves out what its own openssh does not have."""
+    chosen = policy.load()
+    settings = chosen.settings(target)
+    return "".join(
+        (
+            f"# Policy {chosen.name}, version {chosen.version}.\n",
+            "# Written by busnode harden, which overwrites changes made here. In sshd the first value wins.\n",
+            *(f"# {setting.reason}\n{setting.keyword} {setting.value}\n" for setting in settings),
+            "\n# Once more, for a Match block of another file would win over what is set above.\n",
+            "Match all\n",
+            *(f"    {setting.keyword} {setting.value}\n" for setting in settings if setting.everyone),
+        )
+    )
 
 
 def effective(target: Target) -> list[str]:
-    """What `sshd -T` must then say, one `keyword value` each."""
-    spelt = {"prohibit-password": "without-password"}
-    return [f"{keyword.lower()} {spelt.get(value, value)}" for keyword, value, _ in settings(target)]
+    """What `sshd -T` must then say of every account, one `keyword value` each."""
+    return [f"{setting.keyword.lower()} {setting.effective}" for setting in policy.load().settings(target)]
+
+
+def accounts(target: Target) -> str:
+    """For whom that is asserted, beside the user who logs in: root and the service accounts, parted by blanks."""
+    return " ".join(("root", *(account.name for account in target.service_accounts)))
 
 
 def steps() -> list[Step]:
@@ -53,3 +44,9 @@ def steps() -> list[Step]:
         Step("configure-ssh", "sshd reload", "sshd", ("sshd_reloaded",)),
         Step("check-ssh-policy", "sshd policy", "sshd", ("sshd_effective",)),
     ]
+
+
+def check(target: Target) -> Step:
+    """That sshd does as the inventory's policy says, whoever changed its configuration or the inventory since."""
+    call = ("policy_in_force", accounts(target), *effective(target))
+    return Step("check-services", "sshd policy", "sshd", call, check=True)

@@ -8,21 +8,69 @@ sshd_says() {
     sshd -T -C "user=$1,host=localhost,addr=${ssh_connection%% *}" 2>"$log"
 }
 
-# sshd_differs: the first of the wanted settings that is not in force, in $differs
+# Of each list of algorithms what this release's openssh has, in the same order: algorithms_fitted <lines >lines
+algorithms_fitted() {
+    while IFS= read -r line; do
+        setting=${line#"${line%%[! ]*}"}
+        keyword=${setting%% *}
+        case $keyword in
+            [Kk]ex[Aa]lgorithms | [Cc]iphers | MACs | macs | [Hh]ost[Kk]ey[Aa]lgorithms | [Pp]ubkey[Aa]ccepted[Aa]lgorithms)
+                ssh -Q "$keyword" </dev/null >"$box/algorithms" 2>"$log"
+                printf '%s\n' "${setting#* }" | tr ',' '\n' >"$box/wanted"
+                known=$(grep -xF -f "$box/algorithms" "$box/wanted" | tr '\n' ',')
+                if [ -z "$known" ]; then
+                    echo "this node's openssh has none of the policy's $keyword" >>"$log"
+                    return 1
+                fi
+                line="${line%"${setting}"}$keyword ${known%,}"
+                ;;
+        esac
+        printf '%s\n' "$line"
+    done
+}
+
+dropin_fitted() {
+    if ! printf '%s' "$dropin_text" | algorithms_fitted >"$box/dropin"; then
+        failed "$(tail -n 1 "$log")"
+        return 1
+    fi
+    dropin_text="$(cat "$box/dropin")
+"
+}
+
+settings_fitted() {
+    if ! algorithms_fitted <"$box/settings" >"$box/settings.fitted"; then
+        failed "$(tail -n 1 "$log")"
+        return 1
+    fi
+    mv "$box/settings.fitted" "$box/settings"
+}
+
+# sshd_differs: the first of the wanted settings that is not in force for one of the accounts, in $differs
 sshd_differs() {
-    for user in "$login_user" root; do
+    # Names of accounts are words.
+    # shellcheck disable=SC2086
+    for user in "$login_user" $accounts; do
         if ! sshd_says "$user" >"$box/sshd"; then
             differs="sshd -T: $(tail -n 1 "$log")"
             return 0
         fi
-        while IFS= read -r setting; do
-            grep -qixF -- "$setting" "$box/sshd" && continue
-            is=$(grep -i -m 1 -- "^${setting%% *} " "$box/sshd")
-            differs="${is:-${setting%% *} is not set} for $user, wanted $setting"
-            return 0
-        done <"$box/settings"
+        differs=$(grep -vixF -f "$box/sshd" -- "$box/settings" | head -n 1)
+        [ -n "$differs" ] || continue
+        is=$(grep -i -m 1 -- "^${differs%% *} " "$box/sshd")
+        differs="${is:-${differs%% *} is not set} for $user, wanted $differs"
+        return 0
     done
     return 1
+}
+
+# A check: policy_in_force ACCOUNTS SETTING...
+policy_in_force() {
+    accounts=$1
+    shift
+    printf '%s\n' "$@" >"$box/settings"
+    settings_fitted || return
+    if sshd_differs; then failed "sshd: $differs; run harden"; else ok "in force for $login_user $accounts"; fi
 }
 
 sshd_dropin_written() {
@@ -58,5 +106,9 @@ sshd_effective() {
         return
     fi
     would "$differs" && return
-    failed "not in force: $differs; another file sets it before ${sshd_dropin##*/}"
+    if grep -qsiE '^[[:space:]]*include[[:space:]].*sshd_config\.d/\*\.conf' /etc/ssh/sshd_config; then
+        failed "not in force: $differs; another file sets it before ${sshd_dropin##*/}"
+    else
+        failed "not in force: $differs; /etc/ssh/sshd_config does not begin with: Include /etc/ssh/sshd_config.d/*.conf"
+    fi
 }

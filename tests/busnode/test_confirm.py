@@ -105,7 +105,7 @@ class Machine:
 
 
 SSHD = """case $* in -t) exit 0 ;; esac
-[ ! -e {dropin} ] || grep -a '^[A-Z]' {dropin}
+[ ! -e {dropin} ] || sed -n 's/ 1G 1h$/ 1073741824 3600/; /^[A-Z]/p' {dropin}
 echo "passwordauthentication yes"
 """
 SYSTEMCTL = """case "$*" in
@@ -325,7 +325,7 @@ def test_a_pending_change_without_its_timer_is_taken_back_by_the_next_operation(
     report = machine.run(
         confirm.compare(),
         exclusive=True,
-        before=(("wanted", "", "", "", "", "", ""),),
+        before=(("wanted", "", "", "", "", "", "", ""),),
         parts=("sshd", "firewall", "credentials"),
     )
     assert report.error is None, report

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busnode.inventory import FirewallPolicy, ServiceAccount, SshPolicy, Target
+from busnode import policy
+from busnode.inventory import FirewallPolicy, SshPolicy, Target
 from busnode.script import Layout, Step
 from busnode.steps import confirm, firewall, sshd
 
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
 Program = Callable[[str, str], Path]
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOk operator"
+ROOT = Path(__file__).resolve().parents[2]
 POLICY = FirewallPolicy((22, 80))
 
 
@@ -30,19 +36,25 @@ def test_the_rules_of_a_policy() -> None:
     assert (
         firewall.rules(POLICY)
         == """\
-# Written by busnode harden, which overwrites changes made here.
+# Policy bus-host, version 2. Written by busnode harden, which overwrites changes made here.
 table inet busnode
 delete table inet busnode
 table inet busnode {
+    set allowed_tcp {
+        type inet_service
+        counter
+        elements = { 22, 80 }
+    }
     chain input {
         type filter hook input priority filter; policy drop;
-        iif "lo" accept
-        ct state established,related accept
-        ct state invalid drop
-        meta l4proto { 1, 58 } accept
-        udp sport 67 udp dport 68 accept
-        ip6 saddr fe80::/10 udp dport 546 accept
-        tcp dport { 22, 80 } accept
+        iif "lo" counter accept comment "loopback"
+        ct state established,related counter accept comment "established"
+        ct state invalid counter drop comment "invalid"
+        meta l4proto { 1, 58 } counter accept comment "icmp"
+        udp sport 67 udp dport 68 counter accept comment "dhcp"
+        ip6 saddr fe80::/10 udp dport 546 counter accept comment "dhcpv6"
+        tcp dport @allowed_tcp accept comment "allowed"
+        counter drop comment "denied"
     }
 }
 """
@@ -59,10 +71,10 @@ policies = st.builds(
 
 @pytest.mark.skipif(shutil.which("nft") is None, reason="nft is not installed: apt install nftables")
 @given(policies)
-def test_nft_itself_takes_the_rules_of_any_policy(policy: FirewallPolicy) -> None:
+def test_nft_itself_takes_the_rules_of_any_policy(chosen: FirewallPolicy) -> None:
     done = subprocess.run(
         ["unshare", "--net", "nft", "-c", "-f", "-"],
-        input=firewall.rules(policy),
+        input=firewall.rules(chosen),
         capture_output=True,
         text=True,
         check=False,
@@ -80,19 +92,15 @@ def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
 
 
 def test_the_drop_in_says_why_and_what(target: Target) -> None:
-    text = sshd.dropin(target)
-    settings = [line for line in text.splitlines() if not line.startswith("#")]
-    assert settings == [
-        "PubkeyAuthentication yes",
-        "PermitEmptyPasswords no",
-        "MaxAuthTries 4",
-        "X11Forwarding no",
-        "PermitRootLogin no",
-        "PasswordAuthentication no",
-        "KbdInteractiveAuthentication no",
-        "DenyUsers bus-service",
-    ]
-    assert text.count("\n# ") == len(settings)
+    once, _, for_everyone = sshd.dropin(target).partition("\nMatch all\n")
+    lines = once.splitlines()
+    wanted = policy.load().settings(target)
+    pairs = list(zip(lines[2:-2:2], lines[3:-2:2], strict=True))
+    assert pairs == [(f"# {setting.reason}", f"{setting.keyword} {setting.value}") for setting in wanted]
+    assert {"PasswordAuthentication no", "PermitRootLogin no", "DenyUsers bus-service"} <= set(lines)
+    repeated = {line.strip() for line in for_everyone.splitlines()}
+    assert repeated < set(lines)
+    assert {"PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin no"} <= repeated
 
 
 @pytest.mark.parametrize(
@@ -108,14 +116,133 @@ def test_what_must_be_in_force_follows_the_policy(target: Target, policy: SshPol
     assert has_not not in effective
 
 
-@pytest.mark.skipif(not Path("/usr/sbin/sshd").exists(), reason="sshd is not installed: apt install openssh-server")
-def test_sshd_itself_says_what_must_be_in_force(target: Target, tmp_path: Path) -> None:
-    (tmp_path / "config").write_text(sshd.dropin(replace(target, service_accounts=(ServiceAccount("bus-service"),))))
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "host")], check=True)
+@dataclass(frozen=True, slots=True)
+class Sshd:
+    """This machine's own sshd as the one that the scripts ask, with a configuration and drop-ins of the test's."""
+
+    folder: Path
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / "d" / name).write_text(text)
+
+
+@pytest.fixture
+def real_sshd(tmp_path: Path, program: Program, layout: Layout) -> Sshd:
+    folder = Path(layout.sshd_dropin).parent
+    (folder / "d").mkdir()
+    (folder / "config").write_text(f"Include {folder}/d/*.conf\n")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "host")], check=True)
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    command = ["/usr/sbin/sshd", "-T", "-f", str(tmp_path / "config"), "-h", str(tmp_path / "host")]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert set(sshd.effective(target)) <= set(said.lower().splitlines())
+    program("sshd", f'exec /usr/sbin/sshd -f {folder}/config -h {folder}/host "$@"')
+    return Sshd(folder)
+
+
+def _in_force(run: Run, target: Target) -> tuple[str, str]:
+    result = run(sshd.check(target)).steps[0]
+    return result.status.value, result.detail
+
+
+needs_sshd = pytest.mark.skipif(
+    not Path("/usr/sbin/sshd").exists(), reason="sshd is not installed: apt install openssh-server"
+)
+# What a cloud's own configuration, an old habit or an exception for one account may say.
+LOOSENED = """\
+PasswordAuthentication yes
+PermitRootLogin yes
+HostKeyAlgorithms +ssh-rsa
+KexAlgorithms +diffie-hellman-group14-sha1
+Match User bus,root,bus-service
+    PasswordAuthentication yes
+    KbdInteractiveAuthentication yes
+    PermitRootLogin yes
+    PermitEmptyPasswords yes
+    X11Forwarding yes
+    DenyUsers nobody
+"""
+
+
+@needs_sshd
+def test_sshd_itself_says_that_the_drop_in_wins(run: Run, target: Target, real_sshd: Sshd) -> None:
+    _write_fitted(run, target, real_sshd)
+    real_sshd.write("50-cloud-init.conf", LOOSENED)
+    real_sshd.write("00-a.conf", "PasswordAuthentication yes\nMatch User bus-service\nDenyUsers x\n")
+    assert _in_force(run, target) == ("ok", "in force for bus root bus-service")
+
+
+def _write_fitted(run: Run, target: Target, real_sshd: Sshd) -> None:
+    """The drop-in as the node's script makes it of the policy's text: with the algorithms that this openssh has."""
+    place = real_sshd.folder / "d/00-busnode.conf"
+    write = Step("x", "write", "sshd", ("eval", f'dropin_fitted && cp "$box/dropin" {place} && ok'))
+    report = run(write, before=(("eval", f"dropin_text={shlex.quote(sshd.dropin(target))}"),))
+    assert report.first_failure is None, report
+
+
+@needs_sshd
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("LoginGraceTime 0", "logingracetime 0 for bus, wanted logingracetime 60"),
+        ("Match User root\nPermitRootLogin yes", "permitrootlogin yes for root, wanted permitrootlogin no"),
+        ("Match User bus-service\nX11Forwarding yes", "x11forwarding yes for bus-service, wanted x11forwarding no"),
+        ("Ciphers +aes128-cbc", "wanted ciphers chacha20-poly1305@openssh.com,"),
+    ],
+)
+def test_what_is_loosened_before_ours_is_named(run: Run, target: Target, real_sshd: Sshd, line: str, said: str) -> None:
+    _write_fitted(run, target, real_sshd)
+    real_sshd.write("00-a.conf", line + "\n")
+    status, detail = _in_force(run, target)
+    assert status == "failed"
+    assert said in detail
+
+
+@needs_sshd
+def test_of_the_algorithms_a_node_takes_those_it_has(run: Run, program: Program, real_sshd: Sshd) -> None:
+    program("ssh", 'case $2 in KexAlgorithms) printf "b\\nc@x\\na\\n" ;; esac')
+    text = "# x, KexAlgorithms a,b\nKexAlgorithms d,c@x,a,aa\n    KexAlgorithms b,z\nLogLevel VERBOSE\n"
+    call = ("eval", 'dropin_fitted && ok "$dropin_text"')
+    fitted = run(Step("x", "fit", "sshd", call), before=(("eval", f"dropin_text={shlex.quote(text)}"),))
+    assert fitted.steps[0].detail.splitlines() == [
+        "# x, KexAlgorithms a,b",
+        "KexAlgorithms c@x,a",
+        "    KexAlgorithms b",
+        "LogLevel VERBOSE",
+    ]
+    none = run(Step("x", "fit", "sshd", call), before=(("eval", "dropin_text='Ciphers a,b\n'"),))
+    assert none.steps[0].detail == "this node's openssh has none of the policy's Ciphers"
+
+
+# The policy's own file
+
+
+DOCUMENT = policy.load().document
+
+
+def test_the_policy_is_as_its_schema_says() -> None:
+    schema = json.loads((ROOT / "schemas/policy.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    as_json = json.loads(json.dumps(DOCUMENT, default=str))
+    assert [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(as_json)] == []
+
+
+def test_the_newest_change_is_that_of_this_version() -> None:
+    versions = [entry["version"] for entry in DOCUMENT["changelog"]]
+    assert versions == list(range(DOCUMENT["version"], 0, -1))
+    dates = [entry["date"] for entry in DOCUMENT["changelog"]]
+    assert dates == sorted(dates, reverse=True)
+
+
+def test_a_policy_that_is_changed_gets_a_new_version() -> None:
+    """Red here: raise `version`, say in the changelog what changed, and put the new digest here."""
+    said = [{**item, "sources": None} for item in (*DOCUMENT["ssh"], *DOCUMENT["firewall"])]
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+    assert (DOCUMENT["version"], digest) == (2, "e98b326b266b1a4a")
+
+
+@pytest.mark.parametrize(
+    "item", [*DOCUMENT["ssh"], *DOCUMENT["firewall"]], ids=lambda item: item.get("keyword", item.get("name"))
+)
+def test_every_setting_has_a_known_source(item: dict[str, Any]) -> None:
+    assert [source for source in item["sources"] if source.split()[0] not in DOCUMENT["sources"]] == []
 
 
 # Guards

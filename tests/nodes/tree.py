@@ -34,7 +34,17 @@ INSTALLED = (
     "systemd-sysv",
 )
 # What the nodes may install, with all that it depends on.
-OFFERED = ("ca-certificates", "less", "nftables", "ufw")
+OFFERED = (
+    "ca-certificates",
+    "fail2ban",
+    "firewalld",
+    "iptables",
+    "less",
+    "lynis",
+    "nftables",
+    "python3-systemd",
+    "ufw",
+)
 
 # Where a node finds its repository.
 REPOSITORY = "/srv/repository"
