@@ -70,3 +70,5 @@ lock: ## choose the Python dependencies' versions again (needs uv)
 	    --extra iso --extra dev --extra services pyproject.toml -o requirements.lock
 	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --extra torture --constraint requirements.lock pyproject.toml -o requirements-torture.lock
+	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --extra acceptance --constraint requirements.lock pyproject.toml -o requirements-acceptance.lock

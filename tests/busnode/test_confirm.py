@@ -339,7 +339,7 @@ def test_a_dry_run_shows_the_difference_and_writes_nothing(machine: Machine) -> 
     assert not list(Path(machine.layout.state_dir).iterdir())
     details = {step.name: step.detail for step in report.steps if step.status is StepStatus.WOULD_CHANGE}
     assert "+PasswordAuthentication no" in details["sshd drop-in"]
-    assert "+        tcp dport { 22, 80, 443, 8080 } accept" in details["firewall rules"]
+    assert "+        elements = { 22, 80, 443, 8080 }" in details["firewall rules"]
 
 
 def test_back_to_the_state_before_the_last_change(machine: Machine) -> None:
@@ -436,7 +436,7 @@ def test_a_dry_run_shows_what_going_back_would_change(machine: Machine) -> None:
     assert machine.files() == hardened
     [difference] = [step.detail for step in report.steps if step.name == "state before"]
     assert "-PasswordAuthentication no" in difference
-    assert "-        tcp dport { 22, 80, 443, 8080 } accept" in difference
+    assert "-        elements = { 22, 80, 443, 8080 }" in difference
 
 
 files = st.one_of(
