@@ -148,6 +148,8 @@ def test_libfuzzers_last_words_are_read() -> None:
     report = units.fuzzed(said, 0)
     assert (report.executions, report.findings, report.details) == (12682, (), {"coverage": 68, "inputs": 12})
     assert units.fuzzed(said + "FINDING x in lspci.py:1: y\n", 0).findings == ("x in lspci.py:1: y",)
+    assert units.fuzzed(said, 0, fewest=12_682).findings == ()
+    assert units.fuzzed(said, 0, fewest=12_683).findings == ("the machine had time for 12682 executions alone",)
     assert units.fuzzed("Segmentation fault\n", -11).findings == ("it ended with -11, saying: Segmentation fault",)
 
 
