@@ -49,6 +49,11 @@ bench: ## bee beside lshw and inxi, as ratios (settings: make bench ARGS='--runs
 	@$(setup) bench
 	@$(bin)/python -m benchmarks $(ARGS)
 
+.PHONY: bench-iso
+bench-iso: ## the ISO's build beside plain live-build, a piece at a time (settings: make bench-iso ARGS='plain dev overlay')
+	@$(setup) iso
+	@$(bin)/python -m benchmarks.iso $(ARGS)
+
 .PHONY: audit
 audit: ## this machine's hardware, as a table
 	@$(setup) python

@@ -79,7 +79,9 @@ def make(archive: Archive, tar: Path, mountpoint: Path, variant: str, packages: 
         f"deb {archive.mirror.security} {archive.suite}-security main",
     ]
     script = 'mount -t tmpfs -o mode=0755,size=90% bee-mmdebstrap "$TMPDIR" && "$@" && chown "$OWNER" "$TAR"'
-    environment = {"OWNER": owner(), "TAR": str(tar), "TMPDIR": str(mountpoint), **proxy_environment()}
+    # Dated by the archive, whose packages are older: the same system tomorrow, /etc/shadow's days included.
+    places = {"OWNER": owner(), "TAR": str(tar), "TMPDIR": str(mountpoint), "SOURCE_DATE_EPOCH": str(archive.date)}
+    environment = {**places, **proxy_environment()}
     shell.run_isolated(["/bin/sh", "-c", script, "mmdebstrap", *command], archive.log, environment)
 
 

@@ -115,6 +115,22 @@ def prune(cache: Path, limit: int) -> Pruned:
     return Pruned(removed, spared, left)
 
 
+def keep_latest(cache: Path, prefix: str, count: int) -> None:
+    """Remove what was unused longest of one kind of entries; what a build has in use stays.
+
+    Args:
+        cache: its folder.
+        prefix: how the kind's names begin.
+        count: so many stay.
+
+    Raises:
+        BuildError: an entry cannot be deleted.
+    """
+    found = [entry for entry in entries(cache) if entry.path.name.startswith(prefix)]
+    for entry in found[: max(0, len(found) - count)]:
+        _remove(entry)
+
+
 def _remove(entry: Entry) -> bool:
     if lock.is_held(entry._lock):
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iso import remembered
+from iso import machine_files, remembered
 from iso.errors import BuildError
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def versions(names: Iterable[str]) -> dict[str, str]:
     """
     try:
         listing = remembered.capture(
-            ["dpkg-query", "-W", "-f", "${Package}\t${Version}\t${db:Status-Status}\n"], [Path("/var/lib/dpkg/status")]
+            ["dpkg-query", "-W", "-f", "${Package}\t${Version}\t${db:Status-Status}\n"],
+            [Path(file) for file in machine_files.DPKG],
         )
     except BuildError:
         # Not a Debian machine: preflight says so where it matters.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import calendar
 import re
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 COMPONENTS = "main contrib non-free non-free-firmware"
+# Of a Release file, always in English and UTC.
+_DATE = "%a, %d %b %Y %H:%M:%S UTC"
 # Of this machine's apt only how it reaches an archive.
 _CARRIED = ("Acquire::http::Proxy ", "Acquire::https::Proxy ", "Acquire::http::Timeout ")
 
@@ -104,9 +108,27 @@ class Archive:
 
     @property
     def state(self) -> str:
-        """A digest that changes when the release does: a point release, or another mirror."""
-        releases = sorted((self.folder / "lists").glob(f"*_dists_{self.suite}_*Release"))
-        return digest(self.suite, self.mirror.archive, [file_digest(release) for release in releases])
+        """A digest that changes when the release or its security archive does, and with another mirror."""
+        return digest(self.suite, self.mirror.archive, [file_digest(release) for release in self._releases])
+
+    @property
+    def date(self) -> int:
+        """When the release or its security archive changed last, as they say: in seconds since 1970.
+
+        Raises:
+            BuildError: the mirror was not asked yet, or its Release file has no date.
+        """
+        texts = [release.read_text(errors="replace") for release in self._releases]
+        dates = [match[1] for text in texts if (match := re.search(r"^Date: (.+)$", text, re.MULTILINE))]
+        try:
+            return max(calendar.timegm(time.strptime(date, _DATE)) for date in dates)
+        except ValueError:
+            raise BuildError(f"{self.folder / 'lists'}: no date of {self.suite}: run doit iso") from None
+
+    @property
+    def _releases(self) -> list[Path]:
+        suites = (self.suite, f"{self.suite}-security")
+        return sorted(file for suite in suites for file in (self.folder / "lists").glob(f"*_dists_{suite}_*Release"))
 
     def kernels(self) -> list[str]:
         """ABIs of the plain amd64 kernels there are."""

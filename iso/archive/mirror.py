@@ -9,16 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iso import remembered, shell
+from iso import machine_files, remembered, shell
 from iso.archive.sources import FORMAT, parse_index_targets
 from iso.errors import BuildError
 
 if TYPE_CHECKING:
     from iso.versions import Config
-
-# What apt's answer about its sources comes from (apt.conf(5), sources.list(5)); its lists say whose archive each is.
-_APT = [Path("/etc/apt") / name for name in ("apt.conf", "apt.conf.d", "sources.list", "sources.list.d")]
-_APT.append(Path("/var/lib/apt/lists"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,7 @@ def find(config: Config) -> Mirror:
     archive, security = config.mirror, config.security_mirror
     if not (archive and security):
         question = ["apt-get", "indextargets", "--format", FORMAT, "Created-By: Packages"]
-        here = parse_index_targets(remembered.capture(question, _APT))
+        here = parse_index_targets(remembered.capture(question, [Path(file) for file in machine_files.APT]))
         # A named archive brings its own security archive; only without a name are both this machine's.
         security = security or (_security_beside(archive) if archive else here[1])
         archive = archive or here[0]

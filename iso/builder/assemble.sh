@@ -1,52 +1,50 @@
 #!/bin/sh
-# Stage 14: `lb config && lb build`, as root, in mount and process namespaces of its own (iso/isolation.py).
-#   assemble.sh WORKDIR ROOT BOOTSTRAP LOADERS PACKAGES STEM OWNER TMPFS
-#     WORKDIR    the prepared live-build folder, left as it is
+# Stage 14, one image: the staged overlay on a base, its root file system, the ISO; as root, in mount and process
+# namespaces of its own (iso/isolation.py).
+#   assemble.sh WORKDIR ROOT BASE DATE STEM OWNER TMPFS
+#     WORKDIR    the prepared live-build folder with the staged overlay, left as it is
 #     ROOT       an empty folder in which the build happens
-#     BOOTSTRAP  tar file of a minimal system of the CD's release
-#     LOADERS    tree of the signed boot loaders (iso/image/boot_loaders.py)
-#     PACKAGES   folder of .deb files kept from one build to the next
+#     BASE       what make-base.sh made, never written
+#     DATE       seconds since 1970: no file in the image is younger (SOURCE_DATE_EPOCH is the image's own date)
 #     STEM       what the results are named by, each complete or not at all: STEM.iso, and for booting over the network
 #                STEM.vmlinuz, STEM.initrd.img and STEM.squashfs
 #     OWNER      uid:gid of all that is left behind
 #     TMPFS      size of the memory file system to build in, or 0 to build on ROOT's own
 set -eu
 
-workdir=$1 root=$2 bootstrap=$3 loaders=$4 packages=$5 stem=$6 owner=$7 tmpfs=$8
+workdir=$1 root=$2 base=$3 date=$4 stem=$5 owner=$6 tmpfs=$7
 umask 022
+# shellcheck source=iso/builder/work-folder.sh
+. "${0%/*}/work-folder.sh"
+later="hooks/after-overlay rootfs"
 
-# On disk an earlier build that was killed may have left its files; its mounts went with its namespaces.
-empty() {
-    if grep -qF " $root/" /proc/self/mountinfo; then
-        echo "assemble.sh: something is mounted below $root: nothing is deleted" >&2
-        exit 1
-    fi
-    find "$root" -mindepth 1 -delete
-}
+# The base below, what this build writes above it. Where the kernel cannot do that (no loop device, a disk that is an
+# overlay itself), a copy: the same files, later.
+open_folder "$root" "$tmpfs"
+mkdir "$root/base" "$root/written" "$root/scratch" "$root/work"
+layers=lowerdir=$root/base,upperdir=$root/written,workdir=$root/scratch
+if mount -t squashfs -o ro,loop "$base" "$root/base" && mount -t overlay -o "$layers" bee-live-build "$root/work"; then
+    echo "on $base"
+else
+    echo "in a copy of $base"
+    if mountpoint -q "$root/base"; then umount "$root/base"; fi
+    unsquashfs -no-progress -quiet -f -d "$root/work" "$base"
+fi
+cd "$root/work"
 
-if [ "$tmpfs" = 0 ]; then empty; else mount -t tmpfs -o "mode=0755,size=$tmpfs" bee-live-build "$root"; fi
-cp -a "$workdir/." "$root/"
-chown -R 0:0 "$root"
-cd "$root"
+# Of the configuration what no step before this one has used: a change of it makes no other base.
+for part in $later; do
+    rm -rf "config/${part:?}"
+    cp -a "$workdir/config/$part" "config/$part"
+done
 
-mkdir -p cache/bootstrap cache/packages.chroot
-tar -C cache/bootstrap --numeric-owner -xpf "$bootstrap"
-mount --bind "$packages" cache/packages.chroot
+# As live-build copies includes (Chroot_copy_dir), whatever size and time a file of the system has.
+rsync -IKlr --chown=0:0 "$workdir/config/includes.chroot/" chroot/
+for hook in config/hooks/after-overlay/*; do "$hook" "$PWD/chroot" "$workdir/config/includes.chroot"; done
 
-lb config
-# Where live-build looks for them, and rootfs/excludes keeps them out of the image's own file system.
-mkdir -p config/includes.chroot
-cp -a --no-preserve=ownership "$loaders/." config/includes.chroot/
-# Boot loaders come from this machine (--build-with-chroot false): the stage that would copy the chroot for them is done.
-mkdir -p .build
-touch .build/binary_chroot
-lb build
-
-umount cache/packages.chroot
-chown -R "$owner" "$packages"
-
-shim=$loaders/usr/lib/shim/shimx64.efi.signed
-cmp "$shim" binary/EFI/boot/bootx64.efi || { echo "assemble.sh: bootx64.efi is not the signed shim" >&2; exit 1; }
+SOURCE_DATE_EPOCH=$date lb binary_rootfs
+find binary -newermt "@$date" -exec touch --no-dereference --date="@$date" {} +
+lb binary_iso
 
 # Written beside, synced, renamed: the ISO last, so that what lies beside it is its own.
 keep() {
@@ -61,4 +59,5 @@ keep binary/live/filesystem.squashfs "$stem.squashfs"
 keep bee-amd64.hybrid.iso "$stem.iso"
 
 cd /
-if [ "$tmpfs" = 0 ]; then empty; fi
+for point in work base; do if mountpoint -q "$root/$point"; then umount "$root/$point"; fi; done
+close_folder "$root" "$tmpfs"

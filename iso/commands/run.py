@@ -1,4 +1,4 @@
-"""doit's own `run`, with `--log-json` beside its options, and on request in a container."""
+"""doit's own `run`, with `--log-json`, on request in a container, and at its end at once where nothing was touched."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import Any
 
 from doit.cmd_run import Run as DoitRun
 
-from iso import container
-from iso.errors import BadInputError, explained
-from iso.graph.progress import JsonLines
+from iso.graph import unchanged
 
 
 class Run(DoitRun):  # type: ignore[misc]  # doit has no types
@@ -36,14 +34,28 @@ class Run(DoitRun):  # type: ignore[misc]  # doit has no types
             args: names of tasks.
         """
         self._options = sorted(params._non_default_keys)
+        words = unchanged.asked(sys.argv[1:])
+        before = unchanged.state(words) if words is not None else ""
+        if lines := unchanged.said(before):
+            print("\n".join(lines))
+            return 0
         if params["log_json"]:
+            # Here and below: what is loaded with the graph, and not before.
+            from iso.graph.progress import JsonLines  # noqa: PLC0415
+
             params["reporter"] = JsonLines
         result: int = super().execute(params, args)
+        build = self.loader.namespace.get("build")
+        if before and words is not None and result == 0 and build and not build.ran:
+            unchanged.remember(before, unchanged.state(words), _cached_lines(self.task_list))
         return result
 
     # doit looks at the names of the arguments for what to hand in.
     @functools.wraps(DoitRun._execute)
     def _execute(self, **params: Any) -> int:
+        from iso import container  # noqa: PLC0415
+        from iso.errors import BadInputError, explained  # noqa: PLC0415
+
         build = self.loader.namespace["build"]
         if container.SETTING in build.settings:
             try:
@@ -53,3 +65,11 @@ class Run(DoitRun):  # type: ignore[misc]  # doit has no types
                 return 2
         result: int = super()._execute(**params)
         return result
+
+
+def _cached_lines(tasks: list[Any]) -> list[str]:
+    """What a build says of its stages when none of them runs."""
+    from iso.graph.progress import places  # noqa: PLC0415
+
+    numbered = places({task.name: task.doc for task in tasks})
+    return [f"{place} … cached" for name, place in numbered.items() if ":" not in name]

@@ -86,7 +86,7 @@ class Build:
         self.steps: list[Step] = []
         self._previous: list[str] = []
         self.settings = settings
-        self._ran: set[str] = set()
+        self.ran: set[str] = set()
         self._lock: int | None = None
         reader.ends_questions()
         shell.terminate_as_interrupt()
@@ -120,7 +120,7 @@ class Build:
         return self._task(
             Stage(
                 name=REPORT,
-                run=lambda job: report.write(self.steps[:-1], self._ran, job.config, job.paths),
+                run=lambda job: report.write(self.steps[:-1], self.ran, job.config, job.paths),
                 inputs=lambda job: Inputs(settings=report.settings(job.config)),
                 outputs=lambda job: [job.paths.report],
             )
@@ -161,7 +161,7 @@ class Build:
             seconds = round(time.monotonic() - clock, 3)
             outputs = outputs_of(step.stage.outputs(job))
             step.stamp.write(Done(inputs, outputs, commands, began, seconds))
-            self._ran.add(step.stage.name)
+            self.ran.add(step.stage.name)
         except BrokenPipeError:
             raise reader.is_gone() from None
         except (BuildError, OSError) as error:

@@ -56,17 +56,27 @@ def git_commit(root: Path) -> str:
     return "unknown" if commit == "(initial)" else f"{commit}{'-dirty' if dirty else ''}"
 
 
+def given_date() -> int | None:
+    """Seconds since 1970 of SOURCE_DATE_EPOCH, where that is set.
+
+    Raises:
+        BuildError: it is no number.
+    """
+    given = os.environ.get("SOURCE_DATE_EPOCH")
+    if given and not re.fullmatch(r"[0-9]{1,11}", given):
+        raise BuildError(f"SOURCE_DATE_EPOCH={given[:40]}: not a number of seconds since 1970")
+    return int(given) if given else None
+
+
 def source_date(paths: Paths) -> int:
     """Seconds since 1970 that all times in the image are cut down to: SOURCE_DATE_EPOCH, or when the commit was made.
 
     Raises:
         BuildError: SOURCE_DATE_EPOCH is no number.
     """
-    given = os.environ.get("SOURCE_DATE_EPOCH")
-    if given:
-        if not re.fullmatch(r"[0-9]{1,11}", given):
-            raise BuildError(f"SOURCE_DATE_EPOCH={given[:40]}: not a number of seconds since 1970")
-        return int(given)
+    given = given_date()
+    if given is not None:
+        return given
     try:
         return int(_git(paths.root, "log", "-1", "--format=%ct"))
     except (BuildError, ValueError):

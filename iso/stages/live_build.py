@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import re
+import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from iso import build_root, lock, packages, shell
+from iso import packages, shell
 from iso.archive import mirror
 from iso.graph.inputs import Inputs
 from iso.graph.stage import Job, Stage
-from iso.image import boot_loaders, release
+from iso.image import release
 from iso.isolation import owner
 from iso.mounts import remove_tree
+from iso.stages import base
 from iso.stages.kernel import archive_of, kernel_abi, known_archive, require_kernel
-from iso.tree import listing
+from iso.tree import listing, walk
+
+if TYPE_CHECKING:
+    from iso.archive.apt import Archive
 
 # What of iso/builder is live-build's, and where it looks for it.
 _CONFIGURATION = {
@@ -26,16 +31,9 @@ _CONFIGURATION = {
     "environment.chroot": "config/environment.chroot",
 }
 _ASSEMBLE = "assemble.sh"
-# What of this machine gets into the image, or decides how it is laid out.
-_TOOLS = (
-    *("dosfstools", "grub-efi-amd64-bin", "grub-efi-ia32-bin", "grub-pc-bin", "isolinux", "librsvg2-bin", "live-build"),
-    *("mmdebstrap", "mtools", "squashfs-tools", "syslinux-common", "xorriso", "zstd"),
-)
 _INCLUDES = "config/includes.chroot"
 # Larger blocks than 256 KiB were slower to make, smaller ones to read; auto/config has the compressor.
 _SQUASHFS_OPTIONS = {"dev": "-b 256K", "release": "-b 256K -Xbcj x86"}
-# The build needs about 3 GB; in memory it is faster, leaves nothing behind, and does not care how the disk is mounted.
-_MEMORY_NEEDED = 6 << 30
 
 
 def image(job: Job) -> Path:
@@ -58,6 +56,7 @@ def _configuration(job: Job) -> Inputs:
         settings={
             "suite": job.config.suite,
             "profile": job.config.profile,
+            "bee_version": release.bee_version(job.paths),
             "kernel": kernel_abi(job.paths),
             "mirror": archives.archive,
             "security_mirror": archives.security,
@@ -87,52 +86,55 @@ def _prepare(job: Job) -> None:
 
 
 def _sync(job: Job) -> None:
-    includes = job.paths.workdir / _INCLUDES
-    remove_tree(includes)
+    includes, initrd = job.paths.workdir / _INCLUDES, job.paths.workdir / base.INITRD
+    for folder in (includes, initrd):
+        remove_tree(folder)
     shutil.copytree(job.paths.overlay, includes, symlinks=True)
+    initrd.mkdir()
+    for part in base.INITRD_PARTS:
+        source, target = includes / part, initrd / part
+        if not os.path.lexists(source):
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir() and not source.is_symlink():
+            shutil.copytree(source, target, symlinks=True)
+        else:
+            shutil.copy(source, target, follow_symlinks=False)
+    remove_tree(initrd / base.INITRD_NOT)
+    for path in reversed(list(walk(initrd))):
+        if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
+            path.rmdir()
 
 
-def _packages(job: Job) -> Path:
-    return job.paths.cache / f"packages-{job.config.suite}"
-
-
-def _command(job: Job, system: Path, loaders: Path) -> list[str]:
+def _command(job: Job, on: Path, date: int) -> list[str]:
     stem = image(job).with_suffix("")
-    places = [job.paths.workdir, job.paths.chroot, system, loaders, _packages(job), stem]
-    return ["/bin/sh", str(job.paths.builder / _ASSEMBLE), *map(str, places), owner(), _memory()]
+    words = [job.paths.workdir, job.paths.chroot, on, date, stem]
+    return ["/bin/sh", str(job.paths.builder / _ASSEMBLE), *map(str, words), owner(), base.room()]
+
+
+def _date(job: Job, archive: Archive) -> int:
+    """Of the image's files: none is younger than the archive it is made of, or than the image."""
+    return min(base.date(archive), release.source_date(job.paths))
 
 
 def _cmdline(job: Job) -> list[list[str]]:
     archive = known_archive(job)
-    system, loaders = build_root.bootstrap_tar(archive, job.paths), boot_loaders.signed_tree(archive, job.paths)
-    return [_command(job, system, loaders)]
+    on, making = base.planned(job, archive, _configuration(job))
+    return [*making, _command(job, on, _date(job, archive))]
 
 
 def _build(job: Job) -> None:
     require_kernel(job)
     archive = archive_of(job)
-    system = build_root.bootstrap(archive, job.paths)
-    loaders = boot_loaders.signed(archive, job.paths)
-    kept = _packages(job)
-    for folder in (kept, job.paths.chroot):
-        folder.mkdir(parents=True, exist_ok=True)
+    on = base.kept(job, archive, _configuration(job))
+    job.paths.chroot.mkdir(parents=True, exist_ok=True)
     environment = {
         "SOURCE_DATE_EPOCH": str(release.source_date(job.paths)),
         "MKSQUASHFS_OPTIONS": _SQUASHFS_OPTIONS[job.config.profile],
-        **mirror.proxy_environment(),
     }
-    # Other clones of this user keep their packages there, too.
-    with lock.waiting(kept.with_suffix(".lock")):
-        shell.run_isolated(_command(job, system, loaders), job.log, environment)
+    shell.run_isolated(_command(job, on, _date(job, archive)), job.log, environment)
     iso = image(job)
     print(f"{iso.relative_to(job.paths.root)}: {iso.stat().st_size / 1e6:.0f} MB")
-
-
-def _memory() -> str:
-    """Size in bytes of the memory file system to build in; 0 where there is too little memory for one."""
-    match = re.search(r"^MemAvailable:\s+([0-9]+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
-    available = int(match[1]) * 1024 if match else 0
-    return str(available * 3 // 4) if available * 3 // 4 >= _MEMORY_NEEDED else "0"
 
 
 def _outputs(job: Job) -> list[Path]:
@@ -140,11 +142,11 @@ def _outputs(job: Job) -> list[Path]:
 
 
 def _assembly(job: Job) -> Inputs:
-    return Inputs(
-        files=listing(job.paths.builder / _ASSEMBLE, f"iso/builder/{_ASSEMBLE}"),
-        settings={"date": str(release.source_date(job.paths))},
-        tools=packages.versions(_TOOLS),
-    )
+    files = listing(Path(base.__file__), "iso/stages/base.py")
+    for script in (_ASSEMBLE, *base.SCRIPTS):
+        files |= listing(job.paths.builder / script, f"iso/builder/{script}")
+    date = str(release.source_date(job.paths))
+    return Inputs(files=files, settings={"date": date}, tools=packages.versions(base.TOOLS))
 
 
 PREPARE = Stage(

@@ -29,6 +29,8 @@ def make_checkout(root: Path) -> Paths:
         "iso/builder/sign-modules.sh": "#!/bin/sh\n",
         "iso/builder/unpack-run.sh": "#!/bin/sh\n",
         "iso/builder/assemble.sh": "#!/bin/sh\n",
+        "iso/builder/make-base.sh": "#!/bin/sh\n",
+        "iso/builder/work-folder.sh": "",
         "iso/builder/environment.chroot": "INITRD=No\n",
         "iso/builder/auto/config": "#!/bin/sh\n",
         "iso/builder/package-lists/bee.list.chroot": "python3\n",

@@ -14,7 +14,7 @@ from tests.iso.checkout import ABI
 
 BUILDER = Path(__file__).parents[2] / "iso/builder"
 HOOKS = BUILDER / "hooks/normal"
-HOOK = HOOKS / "9980-one-kernel.hook.chroot"
+LATE_HOOKS = BUILDER / "hooks/after-overlay"
 
 
 def options_of(folder: Path, profile: str = "dev") -> dict[str, str]:
@@ -86,60 +86,71 @@ def image(root: Path, abi: str) -> Path:
     return root
 
 
-def hook(root: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([HOOK, root], capture_output=True, text=True, check=False)
+def hook(root: Path, overlay: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The hook that looks at a base; with an overlay the one that looks at the whole."""
+    early, late = HOOKS / "9980-one-kernel.hook.chroot", LATE_HOOKS / "9980-one-kernel"
+    command = [late, root, overlay] if overlay else [early, root]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_one_kernel_passes(tmp_path: Path) -> None:
-    done = hook(image(tmp_path, ABI))
-    assert (done.returncode, done.stderr) == (0, "")
+    root = image(tmp_path, ABI)
+    for done in (hook(root), hook(root, tmp_path / "etc")):
+        assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("place", ["boot/vmlinuz-6.99.0-amd64", "lib/modules/6.99.0-amd64/x"])
-def test_a_second_kernel_is_refused(tmp_path: Path, place: str) -> None:
+def test_a_second_kernel_is_refused(tmp_path: Path, place: str, late: bool) -> None:
     root = image(tmp_path, ABI)
     (root / place).parent.mkdir(exist_ok=True)
     (root / place).touch()
-    done = hook(root)
+    done = hook(root, tmp_path if late else None)
     assert done.returncode == 1
     assert "6.99.0-amd64" in done.stderr
+
+
+def test_a_base_without_a_kernel_is_refused(tmp_path: Path) -> None:
+    root = image(tmp_path, ABI)
+    (root / f"boot/vmlinuz-{ABI}").unlink()
+    done = hook(root)
+    assert (done.returncode, done.stderr) == (1, "one-kernel: /boot holds '', not one kernel\n")
 
 
 def test_another_kernel_than_the_pinned_one_is_refused(tmp_path: Path) -> None:
     root = image(tmp_path, ABI)
     (root / "etc/bee-release").write_text("KERNEL_ABI=6.99.0-amd64\n")
-    assert hook(root).returncode == 1
+    assert hook(root, tmp_path).returncode == 1
 
 
 def test_an_image_that_does_not_say_its_kernel_is_refused(tmp_path: Path) -> None:
     root = image(tmp_path, ABI)
     (root / "etc/bee-release").write_text("SUITE=trixie\n")
-    done = hook(root)
+    done = hook(root, tmp_path)
     assert done.returncode == 1
     assert "names no KERNEL_ABI" in done.stderr
 
 
-@pytest.mark.parametrize("folder", ["lib/modules/{abi}/kernel", "usr/local/lib/nvidia"])
-def test_a_module_of_another_kernel_is_refused(tmp_path: Path, folder: str) -> None:
-    module = tmp_path / "m.ko"
-    make_module(module, "6.99.0-amd64 SMP")
-    root = tmp_path / "root"
-    root.mkdir()
-    target = image(root, ABI) / folder.format(abi=ABI)
-    target.mkdir(parents=True, exist_ok=True)
-    shutil.copy(module, target)
+def test_a_base_s_module_of_another_kernel_is_refused(tmp_path: Path) -> None:
+    root = image(tmp_path, ABI)
+    make_module(root / "lib/modules" / ABI / "kernel/m.ko", "6.99.0-amd64 SMP")
     done = hook(root)
     assert done.returncode == 1
     assert "built for 6.99.0-amd64" in done.stderr
 
 
-def test_a_module_of_this_kernel_passes(tmp_path: Path) -> None:
-    root = tmp_path / "root"
-    root.mkdir()
-    target = image(root, ABI) / "usr/local/lib/nvidia"
-    target.mkdir(parents=True)
-    make_module(target / "m.ko", f"{ABI} SMP")
-    assert hook(root).returncode == 0
+@pytest.mark.parametrize("folder", ["lib/modules/{abi}/updates", "usr/local/lib/nvidia"])
+@pytest.mark.parametrize("abi", [ABI, "6.99.0-amd64"])
+def test_an_overlay_s_module_must_be_of_this_kernel(tmp_path: Path, folder: str, abi: str) -> None:
+    (tmp_path / "root").mkdir()
+    root = image(tmp_path / "root", ABI)
+    overlay = tmp_path / "overlay"
+    module = overlay / folder.format(abi=ABI) / "m.ko"
+    module.parent.mkdir(parents=True)
+    make_module(module, f"{abi} SMP")
+    done = hook(root, overlay)
+    assert done.returncode == (abi != ABI)
+    assert ("built for 6.99.0-amd64" in done.stderr) == (abi != ABI)
 
 
 def firmware_image(root: Path) -> Path:
@@ -184,12 +195,12 @@ def test_os_release_gets_the_images_name_and_build(tmp_path: Path) -> None:
     (tmp_path / "usr/lib/os-release").write_text("ID=debian\n")
     facts = "BEE_VERSION=1.2\nGIT_COMMIT=abc-dirty\nBUILD_DATE=2026-01-02T03:04:05Z\n"
     (tmp_path / "etc/bee-release").write_text(facts)
-    hook_file = HOOKS / "0700-os-release.hook.chroot"
-    subprocess.run([hook_file, tmp_path], check=True)
+    hook_file = LATE_HOOKS / "0700-os-release"
+    subprocess.run([hook_file, tmp_path, tmp_path], check=True)
     said = (tmp_path / "usr/lib/os-release").read_text()
     assert said == "ID=debian\nIMAGE_ID=bee\nIMAGE_VERSION=1.2\nBUILD_ID=20260102T030405Z-abc-dirty\n"
     (tmp_path / "etc/bee-release").write_text("BEE_VERSION=1.2\n")
-    assert subprocess.run([hook_file, tmp_path], capture_output=True, check=False).returncode == 1
+    assert subprocess.run([hook_file, tmp_path, tmp_path], capture_output=True, check=False).returncode == 1
 
 
 def make_module(path: Path, vermagic: str, firmware: list[str] | None = None) -> None:

@@ -1,0 +1,52 @@
+#!/bin/sh
+# Stage 14, what all images of the same packages have in common: `lb config && lb build` up to, not including, the root
+# file system's image and the ISO; as root, in mount and process namespaces of its own (iso/isolation.py).
+#   make-base.sh WORKDIR ROOT BOOTSTRAP LOADERS PACKAGES RESULT OWNER TMPFS
+#     WORKDIR    the prepared live-build folder, left as it is
+#     ROOT       an empty folder in which the build happens
+#     BOOTSTRAP  tar file of a minimal system of the CD's release
+#     LOADERS    tree of the signed boot loaders (iso/image/boot_loaders.py)
+#     PACKAGES   folder of .deb files kept from one build to the next
+#     RESULT     what is made: live-build's folder as it is then, as a squashfs image
+#     OWNER      uid:gid of all that is left behind
+#     TMPFS      size of the memory file system to build in, or 0 to build on ROOT's own
+set -eu
+
+workdir=$1 root=$2 bootstrap=$3 loaders=$4 packages=$5 result=$6 owner=$7 tmpfs=$8
+umask 022
+# shellcheck source=iso/builder/work-folder.sh
+. "${0%/*}/work-folder.sh"
+
+open_folder "$root" "$tmpfs"
+cp -a "$workdir/." "$root/"
+chown -R 0:0 "$root"
+cd "$root"
+
+# Of the overlay only what goes into the initrd: nothing else of it can then be in there.
+rm -rf config/includes.chroot
+mv config/includes.initrd config/includes.chroot
+# Where live-build looks for them, and rootfs/excludes keeps them out of the image's own file system.
+cp -a --no-preserve=ownership "$loaders/." config/includes.chroot/
+
+mkdir -p cache/bootstrap cache/packages.chroot
+tar -C cache/bootstrap --numeric-owner -xpf "$bootstrap"
+mount --bind "$packages" cache/packages.chroot
+
+lb config
+# Steps that live-build is told are done: boot loaders come from this machine (--build-with-chroot false), so that it need
+# not copy the chroot for them; the other two are assemble.sh's.
+mkdir -p .build binary/live
+touch .build/binary_chroot .build/binary_rootfs .build/binary_iso
+lb build
+rm .build/binary_rootfs .build/binary_iso
+
+umount cache/packages.chroot
+chown -R "$owner" "$packages"
+
+shim=$loaders/usr/lib/shim/shimx64.efi.signed
+cmp "$shim" binary/EFI/boot/bootx64.efi || { echo "make-base.sh: bootx64.efi is not the signed shim" >&2; exit 1; }
+
+# With the times that files really have: each image cuts them down to its own date.
+env -u SOURCE_DATE_EPOCH mksquashfs . "$result" -comp lz4 -no-progress -quiet -e cache
+chown "$owner" "$result"
+close_folder "$root" "$tmpfs"

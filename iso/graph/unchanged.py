@@ -1,0 +1,137 @@
+"""Whether anything was touched at all since a build found every stage done: then this one would find the same.
+
+Asked before the graph is loaded, which takes longer than all else in a build with nothing to do. Nothing is read here:
+sizes, times and inodes must do, of the checkout with all that was built in it, and of what a build looks at beyond it.
+Where any of them differs, the stages judge by content, as ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+import time
+
+from iso import machine_files
+from iso.paths import PRODUCT
+
+# Beside the stamps, and like them gone with dist/.
+_FILE = "dist/unchanged.json"
+# Nothing that a stage depends on; of .git what its answers come from.
+_LEFT_OUT = {
+    *(".git", ".venv", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"),
+    *(_FILE, f"{_FILE}.partial", "dist/.lock", "dist/logs"),
+}
+_GIT = (".git/HEAD", ".git/config", ".git/index", ".git/info", ".git/packed-refs", ".git/refs")
+_ENVIRONMENT = ("APT_CONFIG", "HOME", "SOURCE_DATE_EPOCH", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
+# Nanoseconds that the clock of file times may be behind: within them a second change may leave no trace.
+_CLOCK = 50_000_000
+
+Words = tuple[str, ...]
+
+
+def asked(words: list[str]) -> Words | None:
+    """The settings of a plain `doit` or `doit iso`; None of any other command line.
+
+    Args:
+        words: the command line without the program.
+    """
+    settings = [word for word in words if word != "iso"]
+    plain = all("=" in word and not word.startswith("-") for word in settings)
+    # A kernel that may be another one is asked for in every build; a container looks at another machine's files.
+    plain = plain and "abi=pin-or-newest" not in settings and not any(word.startswith("container=") for word in settings)
+    return tuple(sorted(settings)) if plain and os.path.exists("dodo.py") else None  # noqa: PTH110  # no pathlib yet
+
+
+def said(now: str) -> list[str]:
+    """What the last build said that found every stage done, if nothing was touched since; else no line.
+
+    Args:
+        now: the state as it is.
+    """
+    try:
+        with open(_FILE, "rb") as stream:  # noqa: PTH123
+            record = json.load(stream)
+        return [str(line) for line in record["lines"]] if now and record["state"] == now else []
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def remember(before: str, now: str, lines: list[str]) -> None:
+    """Keep what a build said that found every stage done, unless something was touched meanwhile.
+
+    Args:
+        before: the state when it began.
+        now: the state when it ended.
+        lines: what it said.
+    """
+    if not before or before != now:
+        return
+    beside = f"{_FILE}.partial"
+    # What cannot be kept is found out again the next time.
+    with contextlib.suppress(OSError):
+        with open(beside, "w") as stream:  # noqa: PTH123
+            json.dump({"state": now, "lines": lines}, stream)
+        os.replace(beside, _FILE)  # noqa: PTH105
+
+
+def state(words: Words) -> str:
+    """A digest of all that a build may depend on, by sizes, times and inodes; empty if these cannot be relied on.
+
+    Args:
+        words: its settings.
+    """
+    found: list[object] = [words, os.geteuid(), [os.environ.get(name) for name in _ENVIRONMENT]]
+    home = os.path.expanduser("~")  # noqa: PTH111
+    config = os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
+    outside = (*machine_files.APT, *machine_files.DPKG, "/etc/gitconfig", f"{home}/.gitconfig", f"{config}/{PRODUCT}")
+    youngest = 0
+    try:
+        if os.path.isfile(".git"):  # noqa: PTH113
+            return ""  # a linked worktree, whose index is elsewhere
+        for path in ("", *_GIT, *outside, *(word.partition("=")[2] for word in words)):
+            youngest = max(youngest, _look(path, found))
+    except OSError:
+        return ""
+    if youngest > time.time_ns() - _CLOCK:
+        return ""
+    return hashlib.sha256(repr(found).encode()).hexdigest()
+
+
+def _look(path: str, found: list[object]) -> int:
+    """Add what a file is, or a folder with all that is in it; gives the latest ctime there."""
+    try:
+        status = os.stat(path or ".", follow_symlinks=False)  # noqa: PTH116
+        if stat.S_ISLNK(status.st_mode):
+            return max(_add(path, status, found), _target(path, found))
+        if not stat.S_ISDIR(status.st_mode):
+            return _add(path, status, found)
+    except FileNotFoundError:
+        found.append(path)
+        return 0
+    found.append((path, status.st_mode))
+    with os.scandir(path or ".") as entries:
+        names = sorted(entry.name for entry in entries)
+    prefix = f"{path}/" if path else ""
+    inside = [f"{prefix}{name}" for name in names if name not in _LEFT_OUT and f"{prefix}{name}" not in _LEFT_OUT]
+    return max((_look(each, found) for each in inside), default=0)
+
+
+def _add(path: str, status: os.stat_result, found: list[object]) -> int:
+    times = (status.st_mtime_ns, status.st_ctime_ns)
+    found.append((path, status.st_mode, status.st_ino, status.st_size, *times))
+    return status.st_ctime_ns
+
+
+def _target(path: str, found: list[object]) -> int:
+    """What a link leads to; a folder beyond the checkout is looked at as a whole."""
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except FileNotFoundError:
+        return 0
+    if not stat.S_ISDIR(status.st_mode):
+        return _add(path, status, found)
+    target, here = os.path.realpath(path), os.getcwd()  # noqa: PTH109
+    return 0 if target.startswith(f"{here}/") else _look(target, found)

@@ -1,0 +1,265 @@
+"""The base that images share: what it depends on, when it is kept, and images on a kept one, which are cold builds'."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iso import shell
+from iso.archive.apt import Archive
+from iso.archive.mirror import Mirror
+from iso.graph.inputs import Inputs
+from iso.isolation import owner
+from iso.mounts import mounted_below
+from iso.stages import base, live_build, overlay
+from iso.tree import file_digest, listing
+from tests.iso.checkout import config, make_checkout, run
+from tests.iso.test_overlay_edits import TREES, edit
+
+if TYPE_CHECKING:
+    from iso.paths import Paths
+
+BUILDER = Path(__file__).parents[2] / "iso/builder"
+DATE = 1_700_000_000
+# As much of live-build as assemble.sh uses: a root file system's image, and an ISO that is a tar file.
+LB = """#!/bin/sh
+set -e
+case $1 in
+binary_rootfs) mksquashfs chroot binary/live/filesystem.squashfs -no-progress -quiet -comp zstd ;;
+binary_iso) tar --sort=name --format=gnu --numeric-owner -cf bee-amd64.hybrid.iso binary ;;
+esac
+"""
+RELEASE = "Origin: Debian\nSuite: stable\nDate: Tue, 14 Nov 2023 22:13:20 UTC\n"
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    """An archive that was asked: with the Release files that it and its security archive had."""
+    lists = tmp_path / "apt/lists"
+    lists.mkdir(parents=True)
+    (lists / "mirror.invalid_debian_dists_trixie_InRelease").write_text(RELEASE)
+    later = RELEASE.replace("22:13:20", "22:13:21")
+    (lists / "mirror.invalid_debian-security_dists_trixie-security_InRelease").write_text(later)
+    (lists / "mirror.invalid_debian_dists_trixie-updates_InRelease").write_text("Date: Wed, 15 Nov 2023 22:13:20 UTC\n")
+    mirror = Mirror("http://mirror.invalid/debian", "http://mirror.invalid/debian-security")
+    return Archive("trixie", mirror, tmp_path / "apt", tmp_path / "log")
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    paths = make_checkout(tmp_path / "checkout")
+    for stage in (overlay.STAGE, live_build.PREPARE, live_build.SYNC):
+        run(stage, paths, config())
+    return paths
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The bases that were made; nothing else is done for them."""
+    found: list[Path] = []
+
+    def make(_job: object, _archive: Archive, file: Path) -> None:
+        file.write_text("a base")
+        found.append(file)
+
+    monkeypatch.setattr(base, "_make", make)
+    return found
+
+
+def place(paths: Paths, archive: Archive) -> Path:
+    """The base of the checkout as it is, made where it is not there."""
+    job = live_build.BUILD.job(config(), paths)
+    return base.kept(job, archive, live_build.PREPARE.inputs(job))
+
+
+def test_the_archive_s_own_date_is_that_of_its_later_half(archive: Archive) -> None:
+    assert archive.date == DATE + 1
+
+
+def test_a_security_update_alone_is_another_state(archive: Archive) -> None:
+    before = archive.state
+    (file,) = (archive.folder / "lists").glob("*security*")
+    file.write_text(RELEASE.replace("22:13:20", "22:13:22"))
+    assert archive.state != before
+
+
+@pytest.mark.parametrize("text", ["", "Date: yesterday\n"])
+def test_a_release_without_a_date_is_one_line(archive: Archive, text: str) -> None:
+    for file in (archive.folder / "lists").iterdir():
+        file.write_text(text)
+    with pytest.raises(Exception, match=r"no date of trixie") as raised:
+        archive.date  # noqa: B018  # its look-up is what is tested
+    assert "\n" not in str(raised.value)
+
+
+def test_a_base_is_made_once(paths: Paths, archive: Archive, made: list[Path]) -> None:
+    first = place(paths, archive)
+    assert (place(paths, archive), len(made)) == (first, 1)
+
+
+def test_a_damaged_base_is_made_again(paths: Paths, archive: Archive, made: list[Path]) -> None:
+    place(paths, archive).write_text("a bose")
+    assert place(paths, archive).read_text() == "a base"
+    assert len(made) == 2
+
+
+def test_a_base_that_could_not_be_made_is_not_there(
+    paths: Paths, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(_job: object, _archive: Archive, file: Path) -> None:
+        file.write_text("half of it")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(base, "_make", half)
+    with pytest.raises(KeyboardInterrupt):
+        place(paths, archive)
+    assert not list(paths.cache.glob("base-*/*"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "other"),
+    [
+        ("iso/builder/package-lists/bee.list.chroot", True),
+        ("iso/builder/hooks/normal/0500-x.hook.chroot", True),
+        ("iso/builder/make-base.sh", True),
+        ("iso/builder/hooks/after-overlay/0100-y", False),
+        ("iso/builder/rootfs/excludes", False),
+        ("iso/overlay/etc/modprobe.d/site.conf", True),
+        ("iso/overlay/usr/lib/firmware/card.bin", True),
+        ("iso/overlay/usr/lib/firmware/nvidia/550/gsp.bin", False),
+        ("iso/overlay/etc/motd", False),
+        ("iso/overlay/usr/local/bin/new", False),
+        ("dist/bee", False),
+    ],
+)
+def test_only_what_is_in_a_base_makes_it_another(
+    paths: Paths, archive: Archive, made: list[Path], changed: str, other: bool
+) -> None:
+    before = place(paths, archive)
+    (paths.root / changed).parent.mkdir(parents=True, exist_ok=True)
+    (paths.root / changed).write_text("changed")
+    for stage in (overlay.STAGE, overlay.ADD_PROGRAM, live_build.PREPARE, live_build.SYNC):
+        run(stage, paths, config())
+    assert (place(paths, archive) != before) == other
+
+
+def test_what_an_older_image_was_made_of_is_removed_after_some_others(
+    paths: Paths, archive: Archive, made: list[Path]
+) -> None:
+    for number in range(6):
+        (paths.builder / "package-lists/bee.list.chroot").write_text(str(number))
+        place(paths, archive)
+    # All of them are in use by this process, which made them.
+    assert len(list(paths.cache.glob("base-trixie-*/MANIFEST"))) == 6
+
+
+def make_base(folder: Path) -> Path:
+    """A base in small: a system with a file, a folder and links, kernel and initrd."""
+    work = folder / "work-folder"
+    for name in ("chroot/etc/old", "chroot/etc/b", "chroot/usr/lib/x", "binary/live/vmlinuz", "binary/live/initrd.img"):
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / name).write_text(f"the base's {name}")
+    os.link(work / "chroot/etc/old", work / "chroot/etc/second-name")
+    (work / "chroot/lib").symlink_to("usr/lib")
+    (work / "config/hooks").mkdir(parents=True)
+    result = folder / "base.squashfs"
+    subprocess.run(["mksquashfs", work, result, "-no-progress", "-quiet", "-all-root"], check=True, capture_output=True)
+    return result
+
+
+def image(folder: Path, on: Path, includes: Path, memory: str = str(64 << 20), path: str = "") -> dict[str, str]:
+    """The digests of what assemble.sh makes of a base and an overlay."""
+    tools = folder / "bin"
+    tools.mkdir(exist_ok=True)
+    (tools / "lb").write_text(LB)
+    (tools / "lb").chmod(0o755)
+    workdir, root, results = (Path(tempfile.mkdtemp(dir=folder)) for _ in range(3))
+    shutil.copytree(includes, workdir / "config/includes.chroot", symlinks=True)
+    hooks = workdir / "config/hooks/after-overlay"
+    hooks.mkdir(parents=True)
+    (hooks / "seen").write_text('#!/bin/sh\nls "$1/etc" >"$1/usr/lib/seen"\n')
+    (hooks / "seen").chmod(0o755)
+    (workdir / "config/rootfs").mkdir()
+    command = ["/bin/sh", BUILDER / "assemble.sh", workdir, root, on, DATE, results / "image", owner(), memory]
+    environment = {"SOURCE_DATE_EPOCH": str(DATE), "PATH": f"{path}{tools}:/usr/sbin:/usr/bin:/sbin:/bin"}
+    shell.run_isolated([str(word) for word in command], folder / "log", environment)
+    assert not mounted_below(root)
+    assert not list(root.iterdir())
+    return {file.name: file_digest(file) for file in results.iterdir()}
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.lists(TREES, min_size=2, max_size=3))
+def test_whatever_is_edited_an_image_on_a_kept_base_is_a_cold_build_s(trees: list[dict[str, object]]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        checkout = make_checkout(folder / "checkout")
+        kept = make_base(folder)
+        before = file_digest(kept)
+        for number, tree in enumerate(trees):
+            edit(checkout, {"etc": tree})
+            cold = folder / f"cold-{number}"
+            cold.mkdir()
+            images = [image(folder, on, checkout.source_overlay) for on in (kept, make_base(cold))]
+            assert images[0] == images[1]
+            assert len(images[0]) == 4
+        assert file_digest(kept) == before
+
+
+def test_without_an_overlay_mount_and_on_a_disk_the_image_is_the_same(tmp_path: Path) -> None:
+    checkout = make_checkout(tmp_path / "checkout")
+    on = make_base(tmp_path)
+    shims = tmp_path / "shims"
+    shims.mkdir()
+    # A kernel without loop devices, as some containers have it.
+    (shims / "mount").write_text('#!/bin/sh\ncase "$*" in *loop*) exit 32 ;; esac\nexec /usr/bin/mount "$@"\n')
+    (shims / "mount").chmod(0o755)
+    mounted = image(tmp_path, on, checkout.source_overlay)
+    assert image(tmp_path, on, checkout.source_overlay, path=f"{shims}:") == mounted
+    assert image(tmp_path, on, checkout.source_overlay, memory="0") == mounted
+
+
+def test_a_hook_that_refuses_ends_the_build_without_an_image(tmp_path: Path) -> None:
+    checkout = make_checkout(tmp_path / "checkout")
+    on = make_base(tmp_path)
+    (checkout.source_overlay / "usr/lib").mkdir(parents=True)
+    # A folder in place of the file that the hook writes.
+    (checkout.source_overlay / "usr/lib/seen").mkdir()
+    with pytest.raises(Exception, match="exit"):
+        image(tmp_path, on, checkout.source_overlay)
+    assert not list(tmp_path.glob("tmp*/image*"))
+
+
+def test_the_parts_of_the_initrd_are_staged_apart(paths: Paths) -> None:
+    for name in (
+        "etc/modprobe.d/a.conf",
+        "etc/modules",
+        "usr/lib/firmware/card.bin",
+        "usr/lib/firmware/nvidia/gsp.bin",
+    ):
+        (paths.overlay / name).parent.mkdir(parents=True, exist_ok=True)
+        (paths.overlay / name).write_text(name)
+    run(live_build.SYNC, paths, config())
+    found = listing(paths.workdir / base.INITRD, "")
+    assert {name for name, mark in found.items() if " " in mark} == {
+        "/etc/modprobe.d/a.conf",
+        "/etc/modules",
+        "/usr/lib/firmware/card.bin",
+    }
+
+
+def test_its_key_has_the_tools_of_this_machine(paths: Paths, archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = live_build.BUILD.job(config(), paths)
+    keys = []
+    for version in ("1", "2"):
+        monkeypatch.setattr(base.packages, "versions", lambda _names, version=version: {"live-build": version})
+        keys.append(base._place(job, archive, Inputs())[0])
+    assert keys[0] != keys[1]
