@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Each package with the file of it that is taken, and where live-build looks for that in the system's tree. It puts what
 # lies in grub-efi-temp/EFI/boot beside its own loaders: there shim finds MokManager, which enrols a site's own key.
-_PARTS = (
+PARTS = (
     ("shim-signed", "usr/lib/shim/shimx64.efi.signed", "usr/lib/shim/shimx64.efi.signed"),
     (
         "grub-efi-amd64-signed",
@@ -72,7 +72,7 @@ def versions(archive: Archive) -> dict[str, str]:
         BuildError: the archive was never asked, or does not have them.
     """
     # By their versions: a new shim comes from the security archive, while the release stays as it is.
-    return {package: archive.newest(package) for package, _, _ in _PARTS}
+    return {package: archive.newest(package) for package, _, _ in PARTS}
 
 
 def _chosen(archive: Archive) -> list[str]:
@@ -80,7 +80,7 @@ def _chosen(archive: Archive) -> list[str]:
 
 
 def _kept(archive: Archive, chosen: list[str], paths: Paths) -> tuple[str, Path]:
-    key = digest(archive.suite, chosen, _PARTS)
+    key = digest(archive.suite, chosen, PARTS)
     return key, paths.cache / f"boot-loaders-{archive.suite}-{key[:12]}" / _TREE
 
 
@@ -89,7 +89,7 @@ def _fetch(archive: Archive, chosen: list[str], folder: Path) -> None:
     archive.download(chosen, packages)
     for file in sorted(packages.glob("*.deb")):
         shell.run(["dpkg-deb", "-x", str(file), str(unpacked)], archive.log)
-    for package, source, place in _PARTS:
+    for package, source, place in PARTS:
         target = folder / _TREE / place
         target.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -16,7 +16,7 @@ from iso.archive import mirror
 from iso.graph.inputs import Inputs
 from iso.image import boot_loaders, release
 from iso.isolation import owner
-from iso.tree import digest, file_digest, listing
+from iso.tree import digest, listing
 
 if TYPE_CHECKING:
     from iso.archive.apt import Archive
@@ -34,7 +34,6 @@ INITRD_NOT = "usr/lib/firmware/nvidia"
 _LATER = ("iso/builder/hooks/after-overlay/", "iso/builder/rootfs/")
 # What decides how a base looks.
 SCRIPTS = ("make-base.sh", "work-folder.sh")
-_MAKERS = (__file__, build_root.__file__, boot_loaders.__file__)
 # What of this machine gets into the image, or decides how it is laid out.
 TOOLS = (
     *("dosfstools", "grub-efi-amd64-bin", "grub-efi-ia32-bin", "grub-pc-bin", "isolinux", "librsvg2-bin", "live-build"),
@@ -120,9 +119,9 @@ def _place(job: Job, archive: Archive, configuration: Inputs) -> tuple[str, Path
     files |= listing(job.paths.workdir / INITRD, INITRD)
     for script in SCRIPTS:
         files |= listing(job.paths.builder / script, f"iso/builder/{script}")
-    files |= {Path(maker).name: file_digest(maker) for maker in _MAKERS}
     inputs = Inputs(files, configuration.settings, packages.versions(TOOLS))
-    key = digest(inputs.key, archive.state, date(archive))
+    system = build_root.bootstrap_tar(archive, job.paths).parent.name
+    key = digest(inputs.key, archive.state, date(archive), system, boot_loaders.PARTS)
     return key, job.paths.cache / f"{_name(job)}{key[:12]}" / _FILE
 
 
