@@ -41,7 +41,8 @@ def asked(words: list[str]) -> Words | None:
     settings = [word for word in words if word != "iso"]
     plain = all("=" in word and not word.startswith("-") for word in settings)
     # A kernel that may be another one is asked for in every build; a container looks at another machine's files.
-    plain = plain and "abi=pin-or-newest" not in settings and not any(word.startswith("container=") for word in settings)
+    elsewhere = any(word == "abi=pin-or-newest" or word.startswith("container=") for word in settings)
+    plain = plain and not elsewhere
     return tuple(sorted(settings)) if plain and os.path.exists("dodo.py") else None  # noqa: PTH110  # no pathlib yet
 
 

@@ -103,7 +103,9 @@ def test_a_damaged_record_is_none(built: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["abi=pin-or-newest", "container=podman"])
-def test_what_only_a_whole_build_can_tell_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+def test_what_only_a_whole_build_can_tell_is_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dodo.py").touch()
     assert unchanged.asked(["iso", word]) is None
