@@ -323,6 +323,85 @@ def test_what_this_side_lacks_is_an_error_of_the_one_tree(server: Server, known:
             _says(server.ssh(known, host_key=server.host_key))
 
 
+def _wrapped(folder: Path, body: str) -> str:
+    """An ssh that is started as the user's own configuration or agent would have it."""
+    program = folder / "ssh"
+    program.write_text(f"#!/bin/sh\n{body}\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+def test_a_multiplexed_connection_is_no_fresh_log_in(server: Server, known: Path, tmp_path: Path) -> None:
+    """A master still answers when new log-ins are refused: the confirmation must not go through it."""
+    config, hosts = tmp_path / "config", tmp_path / "hosts"
+    hosts.write_text(server.known_hosts)
+    config.write_text(
+        f"Host *\nControlMaster auto\nControlPath {tmp_path}/m\nUserKnownHostsFile {hosts}\nIdentityFile {server.key}\n"
+    )
+    base, where = ["ssh", "-F", str(config)], ["-o", "BatchMode=yes", "-p", str(server.port), "root@127.0.0.1"]
+    allowed = server.key.with_name("authorized")
+    keys = allowed.read_text()
+    silent = subprocess.DEVNULL
+    subprocess.run([*base, "-M", "-N", "-f", *where], check=True, stdin=silent, stdout=silent, stderr=silent)
+    try:
+        way = replace(server.ssh(known), program=_wrapped(tmp_path, f'exec ssh -F {config} "$@"'))
+        assert _says(way) == b"\0any\xff"
+        allowed.write_text("")
+        assert subprocess.run([*base, *where, "true"], check=False).returncode == 0, "the master answers"
+        with pytest.raises(AuthFailedError):
+            _says(way)
+    finally:
+        allowed.write_text(keys)
+        subprocess.run([*base, "-O", "exit", *where], check=False, stderr=silent)
+
+
+def test_a_users_own_jump_host_is_used_and_said(
+    server: Server, known: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ~/.ssh/config says of a host holds here too, and nobody has to guess that it does."""
+    (tmp_path / "hosts").write_text(server.known_hosts)
+    hop = f"ssh -F none -i {server.key} -o UserKnownHostsFile={tmp_path}/hosts -p {server.port} -W $1 root@127.0.0.1"
+    (tmp_path / "hop").write_text(f"#!/bin/sh\n: >{tmp_path}/used\nexec {hop}\n")
+    (tmp_path / "hop").chmod(0o755)
+    config = tmp_path / ".ssh/config"
+    config.parent.mkdir()
+    config.write_text(f"Host 127.0.0.1\nProxyCommand {tmp_path}/hop [%h]:%p\n")
+    # ssh itself asks the account's entry for its home; the wrapper stands in for that.
+    monkeypatch.setenv("HOME", str(tmp_path))
+    way = replace(server.ssh(known), program=_wrapped(tmp_path, f'exec ssh -F {config} "$@"'))
+    assert _says(way) == b"\0any\xff"
+    assert (tmp_path / "used").exists()
+    assert way.notes == (f"through {tmp_path}/hop [%h]:%p, as ssh's configuration says",)
+    assert way.probe(80, time_limit=1) is Answer.UNKNOWN
+
+
+def test_an_agent_with_many_keys_locks_nobody_out(server: Server, known: Path, tmp_path: Path) -> None:
+    """More keys than sshd takes tries (MaxAuthTries, 6): only the one that was named is offered."""
+    hosts, agent = tmp_path / "hosts", tmp_path / "agent"
+    hosts.write_text(server.known_hosts)
+    environment = {**os.environ, "SSH_AUTH_SOCK": str(agent)}
+    with subprocess.Popen(["ssh-agent", "-D", "-a", str(agent)], stdout=subprocess.DEVNULL) as running:
+        try:
+            while not agent.exists():
+                time.sleep(0.05)
+            for number in range(8):
+                _keygen(tmp_path / f"key{number}")
+                subprocess.run(["ssh-add", "-q", str(tmp_path / f"key{number}")], env=environment, check=True)
+            options = ["-F", "none", "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={hosts}", "-p", str(server.port)]
+            plain = subprocess.run(
+                ["ssh", *options, "root@127.0.0.1", "true"],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert "Too many authentication failures" in plain.stderr
+            lent = _wrapped(tmp_path, f'SSH_AUTH_SOCK={agent} exec ssh "$@"')
+            assert _says(replace(server.ssh(known), program=lent)) == b"\0any\xff"
+        finally:
+            running.terminate()
+
+
 def test_a_name_that_is_none_of_the_dns_is_unknown(server: Server, known: Path) -> None:
     assert server.ssh(known, host="a..b").probe(80, time_limit=1) is Answer.UNKNOWN
 
