@@ -214,3 +214,24 @@ def test_what_only_slows_a_build_does_not_stop_it(
     assert capsys.readouterr().err == "slower: no loop devices\n    mend: modprobe loop\n"
     found.append(preflight.Lack("no chroot", "--privileged"))
     assert preflight.main(["iso"]) == 2
+
+
+MOUNTED = """
+mount -t tmpfs -o {options} none /srv
+cp -r iso /srv/iso
+cd /srv
+python3 -S -c 'import dataclasses
+from pathlib import Path
+from iso import preflight
+machine = dataclasses.replace(preflight.Machine.here(Path.cwd()), memory=1 << 30)
+print(*preflight._mount_options(machine), sep="\\n")'
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+@pytest.mark.parametrize("option", ["noexec", "nodev"])
+def test_a_file_system_really_mounted_so_is_one_line(option: str) -> None:
+    script = ["unshare", "--mount", "sh", "-ec", MOUNTED.format(options=option)]
+    done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=True)
+    (line,) = done.stdout.splitlines()
+    assert f"/srv is on /srv, which is mounted {option}: the build runs programs there" in line
