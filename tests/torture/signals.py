@@ -95,14 +95,14 @@ class Checkout:
     @property
     def done(self) -> set[str]:
         """The stages that have a stamp."""
-        return {file.name[3:] for file in (self.root / "dist/stamps").iterdir() if not file.name.endswith(".partial")}
+        return {file.name[3:] for file in (self.root / "dist/stamps").glob("*") if not file.name.endswith(".partial")}
 
     def forget(self, stage: str) -> None:
         """Have a stage and all after it run again, as a build does before it runs one."""
-        stamps = sorted((self.root / "dist/stamps").iterdir(), reverse=True)
-        (first,) = (file.name for file in stamps if file.name[3:] == stage)
+        stamps = sorted((self.root / "dist/stamps").glob("*"), reverse=True)
+        first = [file.name for file in stamps if file.name[3:] == stage]
         for file in stamps:
-            if file.name >= first:
+            if first and file.name >= first[0]:
                 file.unlink()
 
     def processes(self) -> list[str]:
@@ -118,6 +118,40 @@ class Checkout:
         return found
 
 
+def end(checkout: Checkout, number: signal.Signals, stage: str, delay: float) -> list[str]:
+    """What is wrong after a build was told to end at a stage.
+
+    Args:
+        checkout: where.
+        number: the signal.
+        stage: where.
+        delay: how many seconds after the stage began.
+    """
+    sources = states(checkout.root)
+    checkout.forget(stage)
+    ended: set[str] = set()
+    told = False
+    with checkout.build() as build:
+        assert build.stdout
+        for line in build.stdout:
+            event = json.loads(line)
+            if event["event"] in {"finished", "cached"}:
+                ended.add(event["stage"])
+            if event["event"] == "started" and event["stage"] == stage:
+                time.sleep(delay)
+                build.send_signal(number)
+                told = True
+        # What it still said after the signal was read above, to the end.
+    wrong = [] if told else [f"it never came to {stage}"]
+    limit = time.monotonic() + _SECONDS_TO_END
+    while (left := checkout.processes()) and time.monotonic() < limit:
+        time.sleep(0.2)
+    wrong += [f"still running: {line[:200]}" for line in left]
+    wrong += [f"still mounted: {point}" for point in mounted_below(checkout.root)]
+    wrong += [f"forgotten: {name}" for name in sorted(ended - checkout.done - {"nvidia"})]
+    return wrong + [f"changed by the build: {name}" for name in changes(sources, checkout.root)]
+
+
 def torment(checkout: Checkout, number: signal.Signals, stage: str, delay: float, wanted: str) -> list[str]:
     """What is wrong after a build was told to end at a stage, and after the next one.
 
@@ -128,31 +162,11 @@ def torment(checkout: Checkout, number: signal.Signals, stage: str, delay: float
         delay: how many seconds after the stage began.
         wanted: the digest of the image of a build that nobody disturbed.
     """
-    sources = states(checkout.root)
-    checkout.forget(stage)
-    ended: set[str] = set()
-    with checkout.build() as build:
-        assert build.stdout
-        for line in build.stdout:
-            event = json.loads(line)
-            if event["event"] in {"finished", "cached"}:
-                ended.add(event["stage"])
-            if event["event"] == "started" and event["stage"] == stage:
-                time.sleep(delay)
-                build.send_signal(number)
-        # What it still said after the signal was read above, to the end.
-    wrong = []
-    limit = time.monotonic() + _SECONDS_TO_END
-    while (left := checkout.processes()) and time.monotonic() < limit:
-        time.sleep(0.2)
-    wrong += [f"still running: {line[:200]}" for line in left]
-    wrong += [f"still mounted: {point}" for point in mounted_below(checkout.root)]
+    wrong = end(checkout, number, stage, delay)
     done = checkout.done
-    wrong += [f"forgotten: {name}" for name in sorted(ended - done - {"nvidia"})]
     image, events = checkout.built()
     again = {event["stage"] for event in events if event["event"] == "finished"}
     wrong += [f"done, and done again: {name}" for name in sorted(again & done)]
-    wrong += [f"changed by the build: {name}" for name in changes(sources, checkout.root)]
     if image != wanted:
         wrong.append(f"another image: {image} in place of {wanted}")
     return wrong

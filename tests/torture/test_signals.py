@@ -10,7 +10,7 @@ import pytest
 
 from tests.iso.test_commands import PLUGINS
 from tests.iso.test_graph import DOCUMENT, project
-from tests.torture.signals import SIGNALS, STAGES, Checkout, torment
+from tests.torture.signals import SIGNALS, STAGES, Checkout, end, torment
 
 __all__ = ["project"]
 IMAGE = """
@@ -72,6 +72,16 @@ def test_a_stage_that_is_done_again_is_found(checkout: Checkout, monkeypatch: py
     # As if the killed stage, too, had been remembered.
     monkeypatch.setattr(Checkout, "done", property(lambda self: done(self) | {"check"}))
     assert torment(checkout, signal.SIGKILL, "check", 0.1, wanted) == ["done, and done again: check"]
+
+
+@pytest.mark.acceptance
+@pytest.mark.timeout(900)
+def test_a_real_build_told_to_end_leaves_nothing(tmp_path: Path) -> None:
+    """The sample of `make torture`: each signal once, where the build has the most mounted; what follows is its."""
+    real = Checkout.copied(tmp_path)
+    for number, name in enumerate(SIGNALS):
+        assert end(real, signal.Signals[f"SIG{name}"], "live_build", 2.0 + 3 * number) == []
+    assert {"compile", "overlay", "sync"} <= real.done
 
 
 def test_every_stage_of_a_build_without_a_driver_is_told_to_end() -> None:
