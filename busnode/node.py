@@ -60,7 +60,7 @@ class Node:
 
     `operator_key` gives the public half of the operator's key when a step wants it; `secrets_dir` is where
     `secret://deployment/<name>` leads; `by` is how the operator is named on the node, `layout` where things lie there;
-    `new_operation_id` names each run of an operation on the node.
+    under `operation_id`, where a request may come again, the node keeps what came of it.
     """
 
     target: Target
@@ -69,7 +69,7 @@ class Node:
     secrets_dir: Path | None = None
     by: str = field(default_factory=whoami)
     layout: Layout = DEBIAN
-    new_operation_id: Callable[[], str] = lambda: uuid.uuid4().hex
+    operation_id: str | None = None
 
     @classmethod
     def over_ssh(
@@ -109,7 +109,11 @@ class Node:
         Failed checks raise nothing.
         """
         script = compile_script(
-            plan, operation_id=operation_id or self.new_operation_id(), by=self.by, layout=self.layout
+            plan,
+            operation_id=operation_id or self.new_operation_id(),
+            by=self.by,
+            layout=self.layout,
+            may_come_again=self.operation_id is not None,
         )
         job = Job(script, time_limit, plan.materials, plan.blobs, self.target.become_password)
         vault = Vault(self.target.base, self.secrets_dir, self.operator_key)
@@ -124,6 +128,10 @@ class Node:
         report = parse_report(completed.stdout)
         self._require_whole(plan, report, completed)
         return report
+
+    def new_operation_id(self) -> str:
+        """What the next operation is known by on the node: the request's own id, else a fresh one."""
+        return self.operation_id or uuid.uuid4().hex
 
     def response(self, plan: Plan, report: Report, error: BusnodeError | None = None) -> Response:
         """The response document's record of a report; steps that the node never came to are skipped ones."""

@@ -9,11 +9,19 @@ export PATH LC_ALL
 box=$1
 ssh_connection=$2
 login_user=$3
-broken='' wrong=
+broken='' wrong='' result_file=
 log=$box/log
 # A lost connection must not stop a change half way.
 trap '' PIPE
 : >"$box/begun"
+
+# tell FORMAT [ARGUMENT...]: a line of the report, as printf has it; an operation that holds the node keeps it there too.
+tell() {
+    # shellcheck disable=SC2059 # the formats are this text's own
+    printf "$@"
+    # shellcheck disable=SC2059
+    [ -z "$result_file" ] || printf "$@" >&8
+}
 
 # Any bytes, as the inside of a JSON string: as they are where nothing needs an escape, else every byte as \u00XX.
 json_text() {
@@ -35,7 +43,7 @@ failed() { step_status=failed step_detail=${1-}; }
 
 # failed_as CLASS WHY: a failure that has a class of its own
 failed_as() {
-    printf '{"error":"%s","detail":"%s"}\n' "$1" "$(json_text "$2")"
+    tell '{"error":"%s","detail":"%s"}\n' "$1" "$(json_text "$2")"
     failed "$2"
 }
 
@@ -47,7 +55,7 @@ would() {
 
 # Run a tool, silent unless it fails; then the step has failed with the tool's last words.
 run() {
-    "$@" </dev/null >"$log" 2>&1 9>&- && return
+    "$@" </dev/null >"$log" 2>&1 8>&- 9>&- && return
     code=$?
     failed "$1 ended with $code: $(tail -n 5 "$log" | tail -c 1200 | tr '\n' ' ')"
     return 1
@@ -56,7 +64,7 @@ run() {
 report() {
     clock
     spent=$((now - step_begin))
-    printf '{"name":"%s","status":"%s","detail":"%s","seconds":%d.%02d}\n' \
+    tell '{"name":"%s","status":"%s","detail":"%s","seconds":%d.%02d}\n' \
         "$(json_text "$step_name")" "$step_status" "$(json_text "$step_detail")" $((spent / 100)) $((spent % 100))
 }
 
@@ -85,7 +93,7 @@ check() {
 }
 
 # A finding for whoever asked: facts carry what is no step's end.
-fact() { printf '{"fact":"%s","value":"%s"}\n' "$1" "$(json_text "$2")"; }
+fact() { tell '{"fact":"%s","value":"%s"}\n' "$1" "$(json_text "$2")"; }
 
 # fact_file NAME FILE: the same from a file, its first 64 KiB.
 fact_file() { fact "$1" "$(head -c 65536 "$2")"; }
@@ -140,10 +148,17 @@ lock_node() {
     fi
     printf '%s of %s since %s UTC\n' "$operation" "$by" "$(date -u '+%Y-%m-%d %H:%M:%S')" >"$run_dir/holder"
     echo $$ >"$run_dir/pid"
+    echo "$operation_id" >"$run_dir/operation-id"
 }
 
 hold_node() {
-    lock_node -n
+    # Whoever sends an operation again, for its answer was lost, waits for the run that is under way.
+    if [ "$keep" = 1 ] && [ "$(cat "$run_dir/operation-id" 2>/dev/null)" = "$operation_id" ]; then
+        lock_node
+    else
+        lock_node -n
+    fi
+    [ "$keep" = 0 ] || tell_kept_result
     # A rollback that was cut off is finished first, and a change that nothing would take back any more is taken back.
     if [ -d "$state_dir/rolling-back" ] ||
         { [ -d "$state_dir/pending" ] && ! systemctl is-active -q busnode-rollback.timer; }; then
@@ -152,6 +167,31 @@ hold_node() {
     fi
     [ ! -d "$state_dir/pending" ] ||
         refuse conflict "a change waits for its confirmation or its rollback: $(cat "$state_dir/pending/holder" 2>/dev/null)"
+}
+
+# An operation that can be sent again has its effect once: one that was run to its end before is told again, and nothing is touched.
+tell_kept_result() {
+    results=$state_dir/results
+    if [ -f "$results/$operation_id" ]; then
+        cat -- "$results/$operation_id"
+        tail -n 1 -- "$results/$operation_id" | grep -q '"end":"ok"'
+        exit
+    fi
+    if ! { (umask 077 && mkdir -p -- "$results") && : >"$results/.$operation_id"; }; then
+        refuse apply_failed "$results cannot be written: is the disk full?"
+    fi
+    result_file=$results/$operation_id
+    exec 8>"$results/.$operation_id"
+}
+
+# The report gets its name when it is whole; those of the last hundred operations are kept.
+keep_result() {
+    [ -n "$result_file" ] || return 0
+    exec 8>&-
+    sync -- "$results/.$operation_id" && mv -f -- "$results/.$operation_id" "$result_file"
+    find "$results" -type f -printf '%T@ %p\n' 2>/dev/null | sort -rn | tail -n +101 | cut -d ' ' -f 2- |
+        while IFS= read -r old; do rm -f -- "$old"; done
+    result_file=
 }
 
 # The last line: how it ended, and the note of it that status reads later.
@@ -163,6 +203,7 @@ finish() {
             write_beside "$state_dir/last-operation" root root 0600
         ! have logger || logger -t busnode -- "$operation $operation_id of $by: ${ended_as:-$ended}" </dev/null 2>/dev/null
     fi
-    printf '{"end":"%s"}\n' "$ended"
+    tell '{"end":"%s"}\n' "$ended"
+    keep_result
     [ "$ended" = ok ]
 }

@@ -157,13 +157,19 @@ class Report:
         return next((step for step in self.steps if step.status is StepStatus.FAILED), None)
 
 
-def compile_script(plan: Plan, *, operation_id: str, by: str, layout: Layout = DEBIAN) -> str:
-    """The whole script of a plan; the same arguments give the same bytes."""
+def compile_script(
+    plan: Plan, *, operation_id: str, by: str, layout: Layout = DEBIAN, may_come_again: bool = False
+) -> str:
+    """The whole script of a plan; the same arguments give the same bytes.
+
+    With `may_come_again` an exclusive plan runs once under its id: the node keeps what came of it, and tells it again.
+    """
     settings = {
         "operation": plan.operation.value,
         "operation_id": operation_id,
         "by": by,
         "dry_run": "1" if plan.dry_run else "0",
+        "keep": "1" if may_come_again else "0",
         "state_dir": layout.state_dir,
         "run_dir": layout.run_dir,
         "sshd_dropin": layout.sshd_dropin,

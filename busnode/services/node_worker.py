@@ -97,7 +97,7 @@ class NodeWork:
             operator_key=_stays_with_the_runner,
             by=self.by,
             layout=self.layout,
-            new_operation_id=lambda: operation_id,
+            operation_id=operation_id,
         )
 
 

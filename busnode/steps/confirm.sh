@@ -244,7 +244,7 @@ rolled_back_if_broken() {
     step "roll back" taken_back
     if [ -z "$broken" ]; then
         ended_as=rolled-back
-        printf '{"error":"rolled_back","detail":"%s"}\n' "$(json_text "$failing; the node is back in its old state")"
+        tell '{"error":"rolled_back","detail":"%s"}\n' "$(json_text "$failing; the node is back in its old state")"
     fi
     broken=$failing
 }

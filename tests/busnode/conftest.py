@@ -77,10 +77,13 @@ def run(tmp_path: Path, layout: Layout, shell: tuple[str, ...]) -> Run:
         user: str = "bus",
         operation_id: str = "0" * 32,
         operator_key: str = "",
+        may_come_again: bool = False,
         **options: object,
     ) -> Report:
         plan = replace(Plan(Operation.BOOTSTRAP, steps), **options)  # type: ignore[arg-type]
-        script = compile_script(plan, operation_id=operation_id, by="tester@here", layout=layout)
+        script = compile_script(
+            plan, operation_id=operation_id, by="tester@here", layout=layout, may_come_again=may_come_again
+        )
         text = Job(script, 60, plan.materials).text(Vault(tmp_path, None, lambda: operator_key))
         box = Path(tempfile.mkdtemp(dir=tmp_path, prefix="box."))
         (box / "script").write_text(text)
