@@ -29,7 +29,7 @@ SIGNALS = ("TERM", "INT", "KILL")
 # Without a driver: its stages are spared, and the image is the smaller one.
 STAGES = (
     *("_kernel", "_password", "compile", "overlay", "authorize", "bee", "vendor", "modules", "nvidia_smi", "libraries"),
-    *("release", "motd", "workdir", "sync", "live_build", "iso"),
+    *("release", "motd", "workdir", "sync", "live_build", "_manifest", "iso"),
 )
 _SETTINGS = ("iso", "nvidia=none")
 # A live system that boots, and no more: every stage and hook has its work, and the image is there in half the time.
