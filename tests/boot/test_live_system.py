@@ -19,10 +19,14 @@ from tests.boot.hardware import SERVER
 from tests.boot.qemu import Guest, boot
 from tests.boot.smoke import CHECKS, SMOKE_LIMIT, SMOKETEST, Verdict, verdicts
 from tests.house.tree import ROOT
+from tests.iso.compiling import OTHER_VERSION, WATCHED, compiled
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
 
 AUDIT = "/var/log/bee-audit.json"
+BEE = "/usr/local/bin/bee"
+# The upper layer of the live system's root.
+WRITTEN_SINCE_BOOT = "/run/live/overlay/rw"
 MARKER = "/etc/bee/password-fallback"
 # The SHA-crypt specification's own test vector: the password with its hash.
 PASSWORD = "Hello world!"
@@ -110,6 +114,19 @@ def test_the_audit_keeps_every_unit_of_the_bmcs_inventory(audit: dict[str, objec
 def test_the_audit_validates_here_as_it_does_on_the_live_cd(audit: dict[str, object]) -> None:
     schema = json.loads((ROOT / "schemas/audit.schema.json").read_text())
     assert list(jsonschema.Draft202012Validator(schema).iter_errors(audit)) == []
+
+
+def _compiled_by_an_audit(guest: Guest, program: str) -> list[str]:
+    command = f"/usr/bin/python3 -I - {program} audit --output /run/compiling.json"
+    return compiled(guest.run(command, stdin=WATCHED, limit=300).stderr)
+
+
+def test_an_audit_compiles_no_module(guest: Guest) -> None:
+    """Neither of bee's own, nor, since the boot, one of Python's: what is compiled there stays in the overlay."""
+    assert _compiled_by_an_audit(guest, BEE) == []
+    assert guest.run(f"find {WRITTEN_SINCE_BOOT} -name '*.pyc'").stdout == ""
+    guest.run(f"/usr/bin/python3 -I - {BEE} /run/other-version", stdin=OTHER_VERSION)
+    assert "/run/other-version/bee/audit.py" in _compiled_by_an_audit(guest, "/run/other-version")
 
 
 def test_the_screen_and_the_serial_line_show_the_summary(guest: Guest) -> None:
