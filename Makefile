@@ -54,6 +54,11 @@ bench-iso: ## the ISO's build beside plain live-build, a piece at a time (settin
 	@$(setup) iso
 	@$(bin)/python -m benchmarks.iso $(ARGS)
 
+.PHONY: bench-nodes
+bench-nodes: ## busnode beside bare ssh, pyinfra and ansible-core, as ratios (settings: make bench-nodes ARGS='--runs 9 status')
+	@$(setup) test acceptance
+	@$(bin)/python -m benchmarks.nodes $(ARGS)
+
 .PHONY: audit
 audit: ## this machine's hardware, as a table
 	@$(setup) python
@@ -77,3 +82,5 @@ lock: ## choose the Python dependencies' versions again (needs uv)
 	    --extra torture --constraint requirements.lock pyproject.toml -o requirements-torture.lock
 	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --extra acceptance --constraint requirements.lock pyproject.toml -o requirements-acceptance.lock
+	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --extra bench pyproject.toml -o requirements-peers.lock

@@ -12,10 +12,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.timing import Spread, in_turn, ratios, spread
+from benchmarks.timing import Row, in_turn, ratios, spread
 
 ROOT = Path(__file__).resolve().parents[1]
 # The interpreter of the live CD, as it is started there.
@@ -52,23 +51,6 @@ running = [
 for process in running:
     process.communicate()
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table. `limit` is the most that the median may be; None: for comparison alone."""
-
-    what: str
-    seen: Spread
-    unit: str
-    limit: float | None
-
-    def __str__(self) -> str:
-        if self.limit is None:
-            verdict = ""
-        else:
-            verdict = f"at most {self.limit:g}: {'kept' if self.seen.median <= self.limit else 'MISSED'}"
-        return f"{self.what:52} {self.seen!s:26} {self.unit:16} {verdict}"
 
 
 def start(program: Path, runs: int) -> Iterator[Row]:

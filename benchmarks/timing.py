@@ -30,6 +30,23 @@ class Spread:
         return f"{self.median:.2f} ({self.least:.2f} to {self.most:.2f})"
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table. `limit` is the most that the median may be; None: for comparison alone."""
+
+    what: str
+    seen: Spread
+    unit: str
+    limit: float | None
+
+    def __str__(self) -> str:
+        if self.limit is None:
+            verdict = ""
+        else:
+            verdict = f"at most {self.limit:g}: {'kept' if self.seen.median <= self.limit else 'MISSED'}"
+        return f"{self.what:52} {self.seen!s:26} {self.unit:16} {verdict}"
+
+
 def spread(numbers: Sequence[float]) -> Spread:
     return Spread(statistics.median(numbers), min(numbers), max(numbers))
 

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import time
-import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -36,7 +35,7 @@ class Run:
     """One operation on one node; its `response` is set before it ends, where there is one."""
 
     response: Response | None = None
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    id: str = field(default_factory=lambda: os.urandom(16).hex())
 
 
 @dataclass(frozen=True, slots=True)

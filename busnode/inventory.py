@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -370,6 +369,6 @@ def _firewall_policy(settings: dict[str, Any]) -> FirewallPolicy | None:
 
 @cache
 def _profile(name: str) -> dict[str, Any]:
-    text = resources.files("busnode").joinpath(f"profiles/{name}.json").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("profiles").joinpath(f"{name}.json").read_text(encoding="utf-8")
     profile: dict[str, Any] = json.loads(text)
     return profile

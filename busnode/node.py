@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-import uuid
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -131,7 +130,7 @@ class Node:
 
     def new_operation_id(self) -> str:
         """What the next operation is known by on the node: the request's own id, else a fresh one."""
-        return self.operation_id or uuid.uuid4().hex
+        return self.operation_id or os.urandom(16).hex()
 
     def response(self, plan: Plan, report: Report, error: BusnodeError | None = None) -> Response:
         """The response document's record of a report; steps that the node never came to are skipped ones."""

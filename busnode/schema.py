@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _NAMED = {"object": "an object", "array": "a list", "string": "a string", "integ
 @cache
 def load(name: str) -> dict[str, Any]:
     """The schema `name` (for instance `targets`) that travels inside the package."""
-    text = resources.files("busnode").joinpath(f"schemas/{name}.schema.json").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("schemas").joinpath(f"{name}.schema.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
 

@@ -12,7 +12,7 @@ import shlex
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from busnode.contract import Operation, StepResult, StepStatus
@@ -210,7 +210,7 @@ def _part(name: str) -> str:
 @cache
 def shell_text(name: str) -> str:
     """A shell file of this package, without its comment lines: less to send."""
-    text = resources.files("busnode").joinpath(name).read_text(encoding="utf-8")
+    text = Path(__file__).parent.joinpath(name).read_text(encoding="utf-8")
     return "\n".join(line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
 
 

@@ -10,7 +10,6 @@ import random
 import re
 import shlex
 import socket
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -232,6 +231,8 @@ class OpenSsh:
             yield [*named, f"StrictHostKeyChecking={strict}"]
 
     def _temporary_file(self) -> IO[str]:
+        import tempfile  # noqa: PLC0415 - only a pinned key needs it, and it brings eight modules
+
         try:
             return tempfile.NamedTemporaryFile("w", prefix="busnode-", suffix=".known")
         except OSError as error:
@@ -284,6 +285,8 @@ class OpenSsh:
 
     def _presented_key(self) -> tuple[str, str, str] | None:
         """(known_hosts line, type, fingerprint) of the key that the node shows, with no log-in tried."""
+        import tempfile  # noqa: PLC0415 - only an unknown host key needs it
+
         with tempfile.TemporaryDirectory(prefix="busnode-") as folder:
             file = Path(folder) / "seen"
             options = [*self._known_hosts_file(file), "StrictHostKeyChecking=accept-new", "HashKnownHosts=no"]
