@@ -227,8 +227,6 @@ def main() -> int:
     place: Path = arguments.place.absolute()
     place.mkdir(parents=True, exist_ok=True)
     record = place / "seen.json"
-    kept = json.loads(record.read_bytes()) if record.exists() else {}
-    seen = {name: [Seen(**one) for one in found] for name, found in kept.items()}
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") / 1e9
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}, {memory:.0f} GB of memory free")
     missed = 0
@@ -239,9 +237,21 @@ def main() -> int:
         for _ in range(arguments.runs):
             load = os.getloadavg()[0]
             one = PIECES[name](place)
+            # Read again: another piece may have ended meanwhile.
+            seen = recorded(record)
             seen.setdefault(name, []).append(Seen(one.wall, one.processor, one.size, load))
             record.write_text(json.dumps({key: [asdict(each) for each in found] for key, found in seen.items()}))
-    return 1 if missed + table(seen) else 0
+    return 1 if missed + table(recorded(record)) else 0
+
+
+def recorded(record: Path) -> dict[str, list[Seen]]:
+    """What was seen so far.
+
+    Args:
+        record: the file that says it.
+    """
+    kept = json.loads(record.read_bytes()) if record.exists() else {}
+    return {name: [Seen(**one) for one in found] for name, found in kept.items()}
 
 
 if __name__ == "__main__":
