@@ -114,6 +114,10 @@ def command_parser(name: str) -> argparse.ArgumentParser:
         _add_steps(parser)
     if name in {"bootstrap", "harden", "rollback"}:
         parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+    if name == "status":
+        parser.add_argument(
+            "--updates", action="store_true", help="also what apt could upgrade; fetches no package lists"
+        )
     if name == "harden":
         parser.add_argument("--confirm", action="store_true", help="also where listening ports would be dropped")
     if name in {"harden", "rollback"}:

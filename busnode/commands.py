@@ -139,7 +139,7 @@ def _limits(command: argparse.Namespace) -> dict[str, Any]:
 
 _OPERATIONS: dict[Operation, Callable[[argparse.Namespace], Callable[[Node], Response]]] = {
     Operation.BOOTSTRAP: lambda given: partial(operations.bootstrap, dry_run=given.dry_run, **_limits(given)),
-    Operation.STATUS: lambda given: partial(operations.status, **_limits(given)),
+    Operation.STATUS: lambda given: partial(operations.status, updates=given.updates, **_limits(given)),
     Operation.VERIFY: lambda given: partial(operations.verify, **_limits(given)),
     Operation.HARDEN: lambda given: (
         lambda node: hardening.harden(node, dry_run=given.dry_run, confirm=given.confirm, **_limits(given))

@@ -22,6 +22,7 @@ from busnode.steps import (
     packages,
     services,
     sshd,
+    upkeep,
 )
 from busnode.transport import Answer
 
@@ -76,21 +77,25 @@ def _own_steps(target: Target) -> tuple[StepRecord, ...]:
     return target.own_steps
 
 
-def status(node: Node, *, kinds: frozenset[str] = KINDS, time_limit: float = LOOK_SECONDS) -> Response:
-    """What the node is and runs: release, uptime, units, listeners, last operation, in the response's `facts`.
+def status(
+    node: Node, *, kinds: frozenset[str] = KINDS, updates: bool = False, time_limit: float = LOOK_SECONDS
+) -> Response:
+    """What the node is and runs, in the response's `facts`: release, units, listeners, firewall, last operation.
 
-    `kinds` leaves out units (`systemd`) or `listeners`.
+    `kinds` leaves out units (`systemd`) or `listeners`; `updates` asks apt what could be upgraded, by the package
+    lists that the node has.
     """
-    plan = status_plan(node.target, kinds)
+    plan = status_plan(node.target, kinds, updates=updates)
     report = node.run(plan, time_limit)
     return replace(node.response(plan, report), facts=facts.digest(report.facts))
 
 
-def status_plan(target: Target, kinds: frozenset[str] = KINDS) -> Plan:
+def status_plan(target: Target, kinds: frozenset[str] = KINDS, *, updates: bool = False) -> Plan:
     """What status reads."""
     left_out = {"units": "systemd", "listeners": "listeners"}
     steps = (step for step in facts.steps(target) if left_out.get(step.name, "ssh") in kinds | {"ssh"})
-    return Plan(Operation.STATUS, tuple(steps), parts=("services", "listeners"))
+    more = (upkeep.updates(),) if updates else ()
+    return Plan(Operation.STATUS, (*steps, *more), parts=("services", "listeners"))
 
 
 def verify(node: Node, *, kinds: frozenset[str] = KINDS, time_limit: float = LOOK_SECONDS) -> Response:

@@ -99,9 +99,22 @@ def _facts(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "failed units", ", ".join(facts["failed_units"])
     for socket in facts.get("listeners", ()):
         yield "listens", f"{socket['address']} port {socket['port']} {socket['process'] or ''}".rstrip()
+    yield from _firewall(facts.get("firewall", {}))
+    yield from (("reboot", why) for why in facts.get("reboot", {}).get("reasons", ()))
+    if "updates" in facts:
+        for package in facts["updates"]["packages"]:
+            kind = "security update" if package["security"] else "update"
+            yield kind, f"{package['name']} {package['installed'] or 'new'} -> {package['available']}"
     last = facts.get("last_operation")
     if last:
         yield "last operation", ", ".join(f"{key} {value}" for key, value in last.items())
+
+
+def _firewall(counters: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for port in counters.get("ports", ()):
+        yield f"firewall port {port['port']}", f"{port['packets']} packets, {port['bytes']} bytes"
+    for rule in counters.get("rules", ()):
+        yield f"firewall {rule['rule']}", f"{rule['packets']} packets, {rule['bytes']} bytes"
 
 
 def _summary(answer: Response) -> str:

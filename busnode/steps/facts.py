@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from busnode.script import Step, json_object
+from busnode.steps import upkeep
 from busnode.steps.services import watched
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ def steps(target: Target) -> list[Step]:
         Step("read-release", "release", "facts", ("read_release",)),
         Step("read-units", "units", "facts", ("read_units", *watched(target))),
         Step("read-listeners", "listeners", "facts", ("read_listeners",)),
+        Step("read-firewall", "firewall counters", "facts", ("read_firewall",)),
+        upkeep.reboot(),
         Step("read-last-operation", "last operation", "facts", ("read_last_operation",)),
     ]
 
@@ -45,8 +48,37 @@ def digest(facts: dict[str, str]) -> dict[str, Any]:
         found["failed_units"] = facts.get("failed_units", "").split()
     if "listeners" in facts:
         found["listeners"] = [_socket(line) for line in facts["listeners"].splitlines() if len(line.split()) >= 5]
+    if counters := _counters(json_object(facts.get("firewall", ""))):
+        found["firewall"] = counters
+    if "reboot" in facts:
+        found["reboot"] = {"pending": bool(facts["reboot"]), "reasons": facts["reboot"].splitlines()}
+    if "updates" in facts:
+        age = facts.get("lists_age_seconds", "")
+        found["updates"] = {
+            "packages": upkeep.packages(facts["updates"]),
+            "lists_age_seconds": int(age) if _NUMBER.fullmatch(age) else None,
+        }
     found["last_operation"] = json_object(facts.get("last_operation", ""))
     return found
+
+
+def _counters(table: dict[str, Any] | None) -> dict[str, Any]:
+    """The counters of our table, as `nft -j list table` gives it: by port, and by rule."""
+    found: dict[str, list[dict[str, Any]]] = {"ports": [], "rules": []}
+    entries = (table or {}).get("nftables")
+    for entry in entries if isinstance(entries, list) else ():
+        match entry:
+            case {"set": {"elem": list(elements)}}:
+                for element in elements:
+                    match element:
+                        case {"elem": {"val": int(port), "counter": {"packets": int(packets), "bytes": int(size)}}}:
+                            found["ports"].append({"port": port, "packets": packets, "bytes": size})
+            case {"rule": {"comment": str(name), "expr": list(expressions)}}:
+                for expression in expressions:
+                    match expression:
+                        case {"counter": {"packets": int(packets), "bytes": int(size)}}:
+                            found["rules"].append({"rule": name, "packets": packets, "bytes": size})
+    return found if entries else {}
 
 
 def _socket(line: str) -> dict[str, Any]:

@@ -48,6 +48,15 @@ read_listeners() {
     ok "$(wc -l <"$box/sockets") TCP sockets"
 }
 
+read_firewall() {
+    if ! have nft || ! nft -j list table inet busnode >"$box/table" 2>/dev/null; then
+        skipped "no table of ours is loaded"
+        return
+    fi
+    fact_file firewall "$box/table"
+    ok
+}
+
 read_last_operation() {
     if [ -f "$state_dir/last-operation" ]; then fact_file last_operation "$state_dir/last-operation"; fi
     if [ -d "$state_dir/pending" ]; then fact pending "$(cat "$state_dir/pending/holder" 2>/dev/null)"; fi

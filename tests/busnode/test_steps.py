@@ -469,6 +469,67 @@ def test_what_would_be_dropped_is_not_guessed_where_ss_is_mute(run: Run, program
 # Status
 
 
+COUNTED = """\
+{"nftables": [{"metainfo": {"version": "1.0.6"}}, {"table": {"family": "inet", "name": "busnode"}},
+{"set": {"name": "allowed_tcp", "elem": [{"elem": {"val": 22, "counter": {"packets": 3, "bytes": 180}}}, {"elem": 7}]}},
+{"rule": {"comment": "denied", "expr": [{"counter": {"packets": 2, "bytes": 80}}, {"drop": null}]}},
+{"rule": {"comment": "allowed", "expr": [{"accept": null}]}}, 5]}
+"""
+
+
+def test_the_firewalls_counters_are_read_by_port_and_by_rule(run: Run, program: Program) -> None:
+    program("nft", f"cat <<'END'\n{COUNTED}END")
+    report = run(Step("read-firewall", "firewall counters", "facts", ("read_firewall",)))
+    assert facts.digest(report.facts)["firewall"] == {
+        "ports": [{"port": 22, "packets": 3, "bytes": 180}],
+        "rules": [{"rule": "denied", "packets": 2, "bytes": 80}],
+    }
+    program("nft", "exit 1")
+    assert "firewall" not in facts.digest(run(Step("x", "x", "facts", ("read_firewall",))).facts)
+
+
+@pytest.mark.parametrize(
+    ("kernels", "marks", "reasons"),
+    [
+        ((), {}, []),
+        (("5.10.0-9-amd64", "6.1.0-10-amd64"), {}, ["kernel 6.1.0-10-amd64 is installed, 6.1.0-9-amd64 runs"]),
+        (("6.1.0-9-amd64",), {}, ["kernel 6.1.0-9-amd64 was replaced since the node started"]),
+        ((), {"reboot-required": "", "reboot-required.pkgs": "libc6\ndbus\nlibc6\n"}, ["asked for by dbus libc6 "]),
+    ],
+)
+def test_a_pending_reboot_has_its_reasons(
+    run: Run, program: Program, tmp_path: Path, kernels: tuple[str, ...], marks: dict[str, str], reasons: list[str]
+) -> None:
+    program("uname", "echo 6.1.0-9-amd64")
+    for kernel in kernels:
+        (tmp_path / f"vmlinuz-{kernel}").touch()
+    for name, text in marks.items():
+        (tmp_path / name).write_text(text)
+    report = run(Step("x", "pending reboot", "upkeep", ("read_reboot", str(tmp_path), str(tmp_path))))
+    assert facts.digest(report.facts)["reboot"] == {"pending": bool(reasons), "reasons": reasons}
+
+
+APT_SAYS = """\
+Inst less [590-2] (590-2+deb12u1 Debian:12.5/stable, Debian-Security:12/stable-security [amd64])
+Inst libnew (1.0 Debian:12.5/stable [all])
+Conf less (590-2+deb12u1 Debian:12.5/stable [amd64])
+"""
+
+
+def test_pending_updates_are_told_apart_and_no_list_is_fetched(run: Run, program: Program, tmp_path: Path) -> None:
+    calls = program("apt-get", f"cat <<'END'\n{APT_SAYS}END")
+    (tmp_path / "partial").mkdir()
+    os.utime(tmp_path / "partial", (1000, 1000))
+    found = facts.digest(run(Step("x", "updates", "upkeep", ("read_updates", str(tmp_path)))).facts)["updates"]
+    assert [(item["name"], item["installed"], item["security"]) for item in found["packages"]] == [
+        ("less", "590-2", True),
+        ("libnew", None, False),
+    ]
+    assert found["lists_age_seconds"] > 1_000_000_000
+    assert "dist-upgrade" in calls.read_text()
+    assert not calls.read_text().startswith("update")
+
+
 def test_status_reads_this_machine(run: Run, program: Program) -> None:
     program("ss", f"cat <<'END'\n{SOCKETS}END")
     program("systemctl", SYSTEMCTL.format("/nonexistent"))
