@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def load(name: str = BUS_HOST) -> Policy:
     """A policy of this package by its name."""
     import tomllib  # noqa: PLC0415 - status and bootstrap ask for no policy
 
-    text = resources.files("busnode").joinpath(f"policies/{name}.toml").read_text(encoding="utf-8")
+    text = Path(__file__).parent.joinpath(f"policies/{name}.toml").read_text(encoding="utf-8")
     document = tomllib.loads(text)
     return Policy(document["name"], document["version"], document)
 
