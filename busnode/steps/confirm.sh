@@ -124,7 +124,15 @@ state_saved() {
             folder=${folder%/*}
         done
     done <"$box/managed"
-    if nft -n list table inet busnode >"$box/table" 2>/dev/null; then run cp "$box/table" "$saved/table" || return; fi
+    # An nft that fails is not the absence of a table: going back would leave the node without its old one.
+    run nft list tables || return
+    if grep -qx 'table inet busnode' "$log"; then
+        if ! nft -n list table inet busnode >"$box/table" 2>"$log"; then
+            failed "the rules in force cannot be saved: $(tail -n 1 "$log")"
+            return
+        fi
+        run cp "$box/table" "$saved/table" || return
+    fi
     systemctl is-active busnode-firewall.service >"$box/firewall-active" 2>/dev/null
     printf '%s\n' "$operation_id" >"$box/id"
     printf '%s\n' "$operation" >"$box/operation"

@@ -40,7 +40,7 @@ def _given(*names: str) -> st.SearchStrategy[str]:
     return st.from_regex(pattern).filter(lambda text: len(text) <= min(found.get("maxLength", 60), 60))
 
 
-hosts = _given("target", "properties", "host")
+hosts = _given("host")
 packages = _given("target", "properties", "packages", "items")
 accounts = _given("account")
 modes = _given("mode")

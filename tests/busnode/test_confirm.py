@@ -120,6 +120,7 @@ SYSTEMCTL = """case "$*" in
 esac"""
 # Keeps what was loaded last, and knows the one table by it.
 NFT = """case "$*" in
+"list tables") [ ! -e {root}/rules ] || echo table inet busnode ;;
 *list*) cat {root}/rules ;;
 "-c -f"*) ;;
 "-f -") sed 1,2d >{root}/rules; [ -s {root}/rules ] || rm {root}/rules ;;
@@ -214,6 +215,25 @@ def test_a_step_that_fails_takes_it_back_at_once(machine: Machine, program: Prog
     assert report.error[0] == "rolled_back"
     assert "bad rule" in report.error[1]
     assert report.steps[-1].name == "roll back"
+    assert machine.files() == before
+
+
+@pytest.mark.parametrize("question", ["list tables", "-n list table inet busnode"])
+def test_rules_in_force_that_cannot_be_saved_are_not_changed(
+    machine: Machine, program: Program, question: str
+) -> None:
+    """An nft that is away for a moment says nothing: the way back would be to no firewall at all."""
+    machine.harden()
+    machine.confirm()
+    before = machine.files()
+    program("nft", f'case "$*" in "{question}") exit 127 ;; esac\n{NFT.format(root=machine.root)}')
+    policy = machine.target.firewall_policy
+    assert policy is not None
+    changed = replace(machine.target, firewall_policy=replace(policy, allowed_ports=(22, 8443)))
+    report = replace(machine, target=changed).harden()
+    assert report.steps[-1].status is StepStatus.SKIPPED
+    assert [step.name for step in report.steps if step.status is StepStatus.FAILED] == ["old state"]
+    assert not machine.state("pending").exists()
     assert machine.files() == before
 
 

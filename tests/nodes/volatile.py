@@ -19,6 +19,7 @@ VOLATILE = {
     "/var/lib/wtmpdb/*": "the record of log-ins, as a database",
     "/var/lib/wtmpdb": "the same",
     "/run/utmp": "who is logged in",
+    "/run/agetty.reload": "a getty of the console heard that the machine's name or addresses were set",
     "/run/motd.dynamic": "PAM writes it anew at each log-in",
     "/run/sudo/*": "sudo's time stamps, a file a user",
     "/var/lib/sudo/*": "that sudo's lecture was given",
