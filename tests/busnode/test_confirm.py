@@ -219,9 +219,7 @@ def test_a_step_that_fails_takes_it_back_at_once(machine: Machine, program: Prog
 
 
 @pytest.mark.parametrize("question", ["list tables", "-n list table inet busnode"])
-def test_rules_in_force_that_cannot_be_saved_are_not_changed(
-    machine: Machine, program: Program, question: str
-) -> None:
+def test_rules_in_force_that_cannot_be_saved_are_not_changed(machine: Machine, program: Program, question: str) -> None:
     """An nft that is away for a moment says nothing: the way back would be to no firewall at all."""
     machine.harden()
     machine.confirm()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -34,8 +35,8 @@ def _only(report: Report) -> tuple[str, str]:
 
 
 def _harden_sshd(run: Run, target: Target, **options: object) -> Report:
-    text = sshd.dropin(target)
-    needed = Step("x", "needed", "sshd", ("eval", f"dropin_text='{text}' ssh_needed=1; : >\"$box/settings\"; ok"))
+    text = shlex.quote(sshd.dropin(target))
+    needed = Step("x", "needed", "sshd", ("eval", f'dropin_text={text} accounts= ssh_needed=1; : >"$box/settings"; ok'))
     return run(needed, *sshd.steps(), **options)
 
 

@@ -132,7 +132,9 @@ def test_the_same_state_is_the_same_tree(
     make(place, then)
     settle()
     if picture(place) != seen:
-        assert unchanged.state(()) != before
+        # Nothing is said of what cannot be looked at, such as a link to itself: the content is judged then.
+        now = unchanged.state(())
+        assert now == "" or now != before
     elif not then:
         assert unchanged.state(()) == before
 

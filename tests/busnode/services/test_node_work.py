@@ -93,7 +93,7 @@ def test_confirm_with_dry_run_left_out_changes_nothing(deployment: Deployment, t
 
 def test_what_verify_looks_at_is_chosen(deployment: Deployment) -> None:
     names = {step["name"] for step in deployment.ask("verify", checks=["ssh"])["steps"]}
-    assert names == {"ssh", "listener ssh", "service ssh.service"}
+    assert names == {"ssh", "sshd policy", "listener ssh", "service ssh.service"}
 
 
 def test_no_secret_is_in_an_event_an_answer_or_the_log(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
