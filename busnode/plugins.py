@@ -17,10 +17,12 @@ import sys
 import traceback
 import typing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from busnode.contract import BadRequestError
+from busnode.script import built_in_shell
 from busnode.transport.process import exchange
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 1_000_000
 _KIND = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _FUNCTION = re.compile(r"^[ \t]*(?:function[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*\(\)", re.MULTILINE)
+_OF_THE_CLASS = frozenset({"kind", "action", "shell", "call", "check"})
 _FIELD_TYPES = {str: "a string", int: "a whole number", bool: "true or false", tuple[str, ...]: "a list of strings"}
 
 
@@ -52,13 +55,11 @@ class StepKinds:
         found: dict[str, type[StepRecord]] = {}
         wrong: list[str] = []
         for each in classes:
-            mistakes = list(_class_mistakes(each))
+            mistakes = [*_class_mistakes(each), *_clashes(each, found)]
             wrong += [f"{source}: class {each.__name__}: {mistake}" for mistake in mistakes]
             kind = getattr(each, "kind", None)
-            if kind in found:
-                wrong.append(f"{source}: class {each.__name__}: {kind} is {found[kind].__name__}'s kind; use another")
-            elif isinstance(kind, str):
-                found[kind] = each
+            if isinstance(kind, str):
+                found.setdefault(kind, each)
         if wrong:
             raise BadRequestError("\n".join(wrong))
         return cls(found, source)
@@ -118,19 +119,44 @@ def _class_mistakes(kind: type) -> Iterator[str]:
         if not hasattr(kind, wanted):
             yield f"{wanted} is missing; see docs/steps.md"
     shell = getattr(kind, "shell", None)
-    if not isinstance(shell, str):
+    if isinstance(shell, str):
+        yield from _shell_mistakes(name, shell)
+    else:
         yield "shell is missing; give the text of its sh functions"
-        return
+
+
+def _shell_mistakes(name: str, shell: str) -> Iterator[str]:
     prefix = name.replace("-", "_")
     functions = _FUNCTION.findall(shell)
     for function in functions:
-        if function != prefix and not function.startswith(f"{prefix}_"):
+        if function in _built_in_functions():
+            yield f"the sh function {function} is a built-in step's; call it otherwise, and the kind where it is that"
+        elif function != prefix and not function.startswith(f"{prefix}_"):
             yield f"the sh function {function} could be another step's; call it {prefix}_{function}"
     if not functions:
         yield f"no function in its shell; define {prefix}() {{ … }}"
     done = exchange(["/bin/sh", "-n"], shell.encode("utf-8", "replace"), time_limit=10)
     if done.exit_code != 0:
         yield f"its shell is no sh: {_one_line(done.stderr.decode('utf-8', 'replace'))}"
+
+
+def _clashes(kind: type[StepRecord], others: Mapping[str, type[StepRecord]]) -> Iterator[str]:
+    """What it has in common with a class before it: all functions of a script are in one sh."""
+    name, shell = getattr(kind, "kind", None), getattr(kind, "shell", None)
+    if not isinstance(name, str) or not isinstance(shell, str):
+        return
+    if name in others:
+        yield f"{name} is {others[name].__name__}'s kind; use another"
+        return
+    for other in others.values():
+        if isinstance(other.shell, str) and other.shell != shell:
+            for function in sorted({*_FUNCTION.findall(shell)} & {*_FUNCTION.findall(other.shell)}):
+                yield f"the sh function {function} is {other.__name__}'s too; call it otherwise"
+
+
+@cache
+def _built_in_functions() -> frozenset[str]:
+    return frozenset(_FUNCTION.findall(built_in_shell()))
 
 
 def _unknown_types(kind: type) -> Iterator[str]:
@@ -144,6 +170,9 @@ def _unknown_types(kind: type) -> Iterator[str]:
             yield f"field {field.name}: of no type that an inventory has; use str, int, bool or tuple[str, ...]"
         if field.name == "step":
             yield "field step: the inventory gives the kind there; call it otherwise"
+        if field.name in _OF_THE_CLASS:
+            # As a field, the inventory could set it, and its text would run as root.
+            yield f"field {field.name}: the class gives it; annotate it ClassVar"
 
 
 def _field_mistakes(kind: type[StepRecord], given: Mapping[str, Any]) -> Iterator[str]:
@@ -171,6 +200,10 @@ def _record_mistakes(made: StepRecord) -> Iterator[str]:
         text = getattr(made, what)
         if not isinstance(text, str) or not text.strip() or not text.isprintable():
             yield f"step: {what} of {type(made).__name__} is {text!r}; give one line of text"
+    # Another text than the one that was checked with the class.
+    if made.shell != getattr(type(made), "shell", None):
+        yield f"step: {type(made).__name__} changes its shell; give one text for the class"
+        return
     call = made.call
     if not isinstance(call, tuple) or not call or not all(isinstance(word, str) for word in call):
         yield f"step: call of {type(made).__name__} is no tuple of strings"
@@ -217,11 +250,9 @@ def _read_own(path: Path) -> bytes:
     """The content of a file that nobody but its user and root can write or exchange."""
     try:
         real = path.resolve(strict=True)
-        for folder in {path.absolute().parent.resolve(), real.parent}:
-            _require_own(folder, folder.stat())
-            for above in folder.parents:
-                # In a folder with the sticky bit, as /tmp, others cannot exchange what is not theirs.
-                _require_own(above, above.stat(), sticky=True)
+        for folder, holds_last in dict.fromkeys(_way(path)):
+            # In a folder with the sticky bit, as /tmp, others cannot exchange a folder that is not theirs.
+            _require_own(folder, folder.stat(), sticky=not holds_last)
         with os.fdopen(os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -235,6 +266,26 @@ def _read_own(path: Path) -> bytes:
     if len(data) > MAX_BYTES:
         raise BadRequestError(f"{path}: larger than {MAX_BYTES} bytes; is this the right file?")
     return data
+
+
+def _way(path: Path) -> Iterator[tuple[Path, bool]]:
+    """Each folder that a name is looked up in on the way to a file (path_resolution(7)), and whether it holds a link or
+    the file itself."""
+    ahead = [*reversed(path.absolute().parts[1:])]
+    folder = Path("/")
+    while ahead:
+        name = ahead.pop()
+        entry = folder / name
+        if name == "..":
+            folder = folder.parent
+        elif entry.is_symlink():
+            yield folder, True
+            target = entry.readlink()
+            ahead += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+            folder = Path("/") if target.is_absolute() else folder
+        else:
+            yield folder, not ahead
+            folder = entry
 
 
 def _require_own(path: Path, status: os.stat_result, *, sticky: bool = False) -> None:

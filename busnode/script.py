@@ -214,6 +214,12 @@ def shell_text(name: str) -> str:
     return "\n".join(line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
 
 
+def built_in_shell() -> str:
+    """All that a script's built-in functions may be of: the prelude and every file of `steps/`."""
+    parts = sorted(path.stem for path in Path(__file__).parent.joinpath("steps").glob("*.sh"))
+    return "\n".join([shell_text("prelude.sh"), *map(_part, parts)])
+
+
 def loader() -> str:
     """The constant remote command, for `sh -c`: takes what `pack` makes on standard input."""
     return shell_text("loader.sh")

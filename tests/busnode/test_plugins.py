@@ -129,6 +129,24 @@ def test_a_link_in_a_folder_of_others_is_refused(tmp_path: Path) -> None:
     assert "open: mode 0777 lets others write it" in _refusal(tmp_path / "open/link.py")
 
 
+def test_every_folder_of_a_chain_of_links_is_looked_at(tmp_path: Path) -> None:
+    for name, mode in (("own", 0o755), ("open", 0o777)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(mode)
+    (tmp_path / "own/real.py").write_text(EXAMPLE)
+    (tmp_path / "open/current.py").symlink_to("../own/real.py")
+    (tmp_path / "open/folder").symlink_to(tmp_path / "own")
+    (tmp_path / "own/steps.py").symlink_to("../open/current.py")
+    (tmp_path / "own/site").symlink_to(tmp_path / "open/folder")
+    for way in ("own/steps.py", "own/site/real.py"):
+        assert "open: mode 0777 lets others write it" in _refusal(tmp_path / way)
+    (tmp_path / "open").chmod(0o1777)
+    assert "open: mode 1777 lets others write it" in _refusal(tmp_path / "own/steps.py")
+    (tmp_path / "open").chmod(0o755)
+    for way in ("own/steps.py", "own/site/real.py", "own/site/../own/steps.py"):
+        assert StepKinds.load(tmp_path / way).kinds
+
+
 # What is no file of steps
 
 
@@ -147,11 +165,31 @@ def test_a_link_in_a_folder_of_others_is_refused(tmp_path: Path) -> None:
         (EXAMPLE.replace("text: str", "text: float"), "class Motd: field text: of no type that an inventory has"),
         (EXAMPLE.replace("text: str", "text: nothing"), "class Motd: its annotations cannot be read: name 'nothing'"),
         (EXAMPLE.replace("text: str", "step: str\n    text: str"), "class Motd: field step: the inventory gives the"),
+        (EXAMPLE.replace('ClassVar[str] = "motd"', 'ClassVar = ["motd"]'), "class Motd: kind is no word of lower-case"),
+        *(
+            (
+                EXAMPLE.replace(f"{name}: ClassVar[str]", f"{name}: str").replace("text: str", 'text: str = ""'),
+                f"class Motd: field {name}: the class gives it; annotate it ClassVar",
+            )
+            for name in ("kind", "action", "shell")
+        ),
+        (
+            EXAMPLE.replace('"motd"', '"ok"', 1).replace("motd() {", "ok() {"),
+            "class Motd: the sh function ok is a built-in step's; call it otherwise, and the kind where it is that",
+        ),
+        (
+            EXAMPLE.replace('"motd"', '"firewall"', 1).replace("motd() {", "firewall_differs() {"),
+            "class Motd: the sh function firewall_differs is a built-in step's; call it otherwise",
+        ),
         (EXAMPLE.replace("def name", "def nome"), "class Motd: name is missing; see docs/steps.md"),
         (EXAMPLE.replace("shell:", "sh:"), "class Motd: shell is missing; give the text of its sh functions"),
         (
             EXAMPLE.replace("motd() {", "ok() {"),
-            "class Motd: the sh function ok could be another step's; call",
+            "class Motd: the sh function ok is a built-in step's; call",
+        ),
+        (
+            EXAMPLE.replace("motd() {", "other() {"),
+            "class Motd: the sh function other could be another step's; call it motd_other",
         ),
         (EXAMPLE.replace("motd() {", "{"), "class Motd: no function in its shell; define motd() { … }"),
         (EXAMPLE.replace("    fi\n    would", "    would"), "class Motd: its shell is no sh: /bin/sh: "),
@@ -178,6 +216,22 @@ def test_a_file_that_is_none_is_one_line(tmp_path: Path) -> None:
 def test_two_classes_of_one_kind_are_both_named(tmp_path: Path) -> None:
     text = EXAMPLE + EXAMPLE.partition("\n\n\n")[2].replace("class Motd", "class Other")
     assert _refusal(_file(tmp_path, text)).endswith("class Other: motd is Motd's kind; use another")
+
+
+def test_two_classes_of_one_function_are_both_named() -> None:
+    @dataclass(frozen=True)
+    class Loud(Words):
+        kind: ClassVar[str] = "words-loud"
+        shell: ClassVar[str] = "words_loud() { ok; }"
+
+    @dataclass(frozen=True)
+    class Quiet(Words):
+        shell: ClassVar[str] = "words() { words_loud; }\nwords_loud() { reboot; }"
+
+    with pytest.raises(
+        BadRequestError, match="class Quiet: the sh function words_loud is Loud's too; call it otherwis"
+    ):
+        StepKinds.of([Loud, Quiet])
 
 
 # What the inventory may say
@@ -261,6 +315,16 @@ def test_a_class_whose_own_code_fails_is_one_line() -> None:
 
     with pytest.raises(BadRequestError, match=r"step: Broken: KeyError: 'oh\\nno'"):
         StepKinds.of([Broken]).record({"step": "words", "text": "x"})
+
+
+def test_a_record_cannot_bring_a_shell_that_its_class_was_not_checked_with() -> None:
+    @dataclass(frozen=True)
+    class Other(Words):
+        def __post_init__(self) -> None:
+            object.__setattr__(self, "shell", f"words() {{ {self.text}; }}")
+
+    with pytest.raises(BadRequestError, match="step: Other changes its shell; give one text for the class"):
+        StepKinds.of([Other]).record({"step": "words", "text": "reboot"})
 
 
 def test_classes_can_be_given_without_a_file() -> None:
