@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 
 from iso import build_root, cache, cache_entries, lock, packages, shell
 from iso.archive import mirror
+from iso.errors import BuildError
 from iso.graph.inputs import Inputs
 from iso.image import boot_loaders, release
 from iso.isolation import owner
 from iso.tree import digest, listing
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from iso.archive.apt import Archive
     from iso.graph.stage import Job
 
@@ -30,8 +33,10 @@ INITRD_PARTS = (
     *("usr/lib/firmware", "usr/lib/modprobe.d", "usr/lib/systemd/network", "usr/lib/udev", "usr/share/initramfs-tools"),
 )
 INITRD_NOT = "usr/lib/firmware/nvidia"
-# What of live-build's configuration only assemble.sh uses.
-_LATER = ("iso/builder/hooks/after-overlay/", "iso/builder/rootfs/")
+# What of the work folder only assemble.sh uses.
+_LATER = ("config/includes.chroot/", "config/hooks/after-overlay/", "config/rootfs/")
+# Made for what is in them, with whatever mode the caller's umask gives.
+_FOLDERS = (".", "config")
 # What decides how a base looks.
 SCRIPTS = ("make-base.sh", "work-folder.sh")
 # What of this machine gets into the image, or decides how it is laid out.
@@ -46,46 +51,57 @@ _KEPT = 4
 _MEMORY_NEEDED = 6 << 30
 
 
-def kept(job: Job, archive: Archive, configuration: Inputs) -> Path:
-    """The base of an image, made where it is not there.
+def kept(job: Job, archive: Archive) -> Path:
+    """The base of an image, made of the work folder where it is not there.
 
     Args:
         job: the stage that wants it.
         archive: an updated package archive.
-        configuration: of live-build.
 
     Raises:
-        BuildError: it cannot be made.
+        BuildError: it cannot be made, or what it is made of changed meanwhile.
     """
-    key, file = _place(job, archive, configuration)
+    key, file = _place(job, archive, listed(job.paths.workdir))
     lock.use(file.parent)
     if not cache.is_complete(file.parent, key):
         # Other clones of this user keep their packages there, too, and may be making the same.
         with lock.waiting(_packages(job).with_suffix(".lock")):
+            # What is there now, after the wait, is what it is made of.
+            key, file = _place(job, archive, listed(job.paths.workdir))
             lock.use(file.parent)
             if not cache.is_complete(file.parent, key):
-                cache.store(file.parent, key, lambda folder: _make(job, archive, folder / _FILE))
+                cache.store(file.parent, key, lambda folder: _fill(job, archive, key, folder))
                 lock.use(file.parent)
         cache_entries.keep_latest(job.paths.cache, _name(job), _KEPT)
     return file
 
 
-def planned(job: Job, archive: Archive, configuration: Inputs) -> tuple[Path, list[list[str]]]:
+def planned(job: Job, archive: Archive, folder: Mapping[str, str]) -> tuple[Path, list[list[str]]]:
     """Where `kept` has the base, and the commands that would make it; none where it is there.
 
     Args:
         job: the stage that wants it.
         archive: a package archive, as it was when it was asked the last time.
-        configuration: of live-build.
+        folder: the work folder as it would be, in `listed`'s terms.
 
     Raises:
         BuildError: the archive was never asked.
     """
-    key, file = _place(job, archive, configuration)
+    key, file = _place(job, archive, folder)
     if cache.is_complete(file.parent, key, content=False):
         return file, []
     system, loaders = build_root.bootstrap_tar(archive, job.paths), boot_loaders.signed_tree(archive, job.paths)
     return file, [_command(job, system, loaders, file)]
+
+
+def listed(workdir: Path) -> dict[str, str]:
+    """What of a work folder is in a base: the names of its files, links and folders, to their modes and digests.
+
+    Args:
+        workdir: the folder, as prepared.
+    """
+    found = {name.removeprefix("./"): mark for name, mark in listing(workdir, ".").items()}
+    return {name: mark for name, mark in found.items() if name not in _FOLDERS and not f"{name}/".startswith(_LATER)}
 
 
 def date(archive: Archive) -> int:
@@ -113,13 +129,12 @@ def _name(job: Job) -> str:
     return f"base-{job.config.suite}-"
 
 
-def _place(job: Job, archive: Archive, configuration: Inputs) -> tuple[str, Path]:
+def _place(job: Job, archive: Archive, folder: Mapping[str, str]) -> tuple[str, Path]:
     """Key and file of a base; the archive's state stands for all that comes from there."""
-    files = {name: mark for name, mark in configuration.files.items() if not f"{name}/".startswith(_LATER)}
-    files |= listing(job.paths.workdir / INITRD, INITRD)
+    files = dict(folder)
     for script in SCRIPTS:
         files |= listing(job.paths.builder / script, f"iso/builder/{script}")
-    inputs = Inputs(files, configuration.settings, packages.versions(TOOLS))
+    inputs = Inputs(files, tools=packages.versions(TOOLS))
     system = build_root.bootstrap_tar(archive, job.paths).parent.name
     key = digest(inputs.key, archive.state, date(archive), system, boot_loaders.PARTS)
     return key, job.paths.cache / f"{_name(job)}{key[:12]}" / _FILE
@@ -132,6 +147,14 @@ def _packages(job: Job) -> Path:
 def _command(job: Job, system: Path, loaders: Path, file: Path) -> list[str]:
     places = [job.paths.workdir, job.paths.chroot, system, loaders, _packages(job), file]
     return ["/bin/sh", str(job.paths.builder / SCRIPTS[0]), *map(str, places), owner(), room()]
+
+
+def _fill(job: Job, archive: Archive, key: str, folder: Path) -> None:
+    _make(job, archive, folder / _FILE)
+    if _place(job, archive, listed(job.paths.workdir))[0] != key:
+        raise BuildError(
+            "what the image's base is made of changed while it was made: it is not kept; run doit iso again"
+        )
 
 
 def _make(job: Job, archive: Archive, file: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ _CONFIGURATION = {
     "rootfs": "config/rootfs",
     "environment.chroot": "config/environment.chroot",
 }
+_VERSIONS = "VERSIONS"
 _ASSEMBLE = "assemble.sh"
 _INCLUDES = "config/includes.chroot"
 # Larger blocks than 256 KiB were slower to make, smaller ones to read; auto/config has the compressor.
@@ -66,8 +68,12 @@ def _configuration(job: Job) -> Inputs:
 
 def _prepare(job: Job) -> None:
     remove_tree(job.paths.workdir)
+    _configure(job, job.paths.workdir)
+
+
+def _configure(job: Job, workdir: Path) -> None:
     for name, place in _CONFIGURATION.items():
-        source, target = job.paths.builder / name, job.paths.workdir / place
+        source, target = job.paths.builder / name, workdir / place
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, target)
@@ -82,7 +88,17 @@ def _prepare(job: Job) -> None:
         "MIRROR": archives.archive,
         "SECURITY_MIRROR": archives.security,
     }
-    (job.paths.workdir / "VERSIONS").write_text(release.shell_lines(values))
+    versions = workdir / _VERSIONS
+    versions.write_text(release.shell_lines(values))
+    # The caller's umask is no difference between two bases.
+    versions.chmod(0o644)
+
+
+def _expected(job: Job) -> dict[str, str]:
+    """What `base.listed` would say of a work folder prepared now, with what goes into the initrd as it is staged."""
+    with tempfile.TemporaryDirectory() as place:
+        _configure(job, Path(place))
+        return base.listed(Path(place)) | listing(job.paths.workdir / base.INITRD, base.INITRD)
 
 
 def _sync(job: Job) -> None:
@@ -119,14 +135,14 @@ def _date(job: Job, archive: Archive) -> int:
 
 def _cmdline(job: Job) -> list[list[str]]:
     archive = known_archive(job)
-    on, making = base.planned(job, archive, _configuration(job))
+    on, making = base.planned(job, archive, _expected(job))
     return [*making, _command(job, on, _date(job, archive))]
 
 
 def _build(job: Job) -> None:
     require_kernel(job)
     archive = archive_of(job)
-    on = base.kept(job, archive, _configuration(job))
+    on = base.kept(job, archive)
     job.paths.chroot.mkdir(parents=True, exist_ok=True)
     environment = {
         "SOURCE_DATE_EPOCH": str(release.source_date(job.paths)),
@@ -150,7 +166,7 @@ def _assembly(job: Job) -> Inputs:
 
 
 PREPARE = Stage(
-    name="workdir", run=_prepare, inputs=_configuration, outputs=lambda job: [job.paths.workdir / "VERSIONS"]
+    name="workdir", run=_prepare, inputs=_configuration, outputs=lambda job: [job.paths.workdir / _VERSIONS]
 )
 SYNC = Stage(
     name="sync",

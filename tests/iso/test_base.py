@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from iso import shell
 from iso.archive.apt import Archive
 from iso.archive.mirror import Mirror
-from iso.graph.inputs import Inputs
+from iso.errors import BuildError
 from iso.isolation import owner
 from iso.mounts import mounted_below
 from iso.stages import base, live_build, overlay
@@ -25,6 +27,8 @@ from tests.iso.checkout import config, make_checkout, run
 from tests.iso.test_overlay_edits import TREES, edit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from iso.paths import Paths
 
 BUILDER = Path(__file__).parents[2] / "iso/builder"
@@ -56,8 +60,8 @@ def archive(tmp_path: Path) -> Archive:
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
     paths = make_checkout(tmp_path / "checkout")
-    for stage in (overlay.STAGE, live_build.PREPARE, live_build.SYNC):
-        run(stage, paths, config())
+    run(overlay.STAGE, paths, config())
+    prepare(paths)
     return paths
 
 
@@ -77,7 +81,12 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def place(paths: Paths, archive: Archive) -> Path:
     """The base of the checkout as it is, made where it is not there."""
     job = live_build.BUILD.job(config(), paths)
-    return base.kept(job, archive, live_build.PREPARE.inputs(job))
+    return base.kept(job, archive)
+
+
+def prepare(paths: Paths) -> None:
+    for stage in (live_build.PREPARE, live_build.SYNC):
+        run(stage, paths, config())
 
 
 def test_the_archive_s_own_date_is_that_of_its_later_half(archive: Archive) -> None:
@@ -151,11 +160,69 @@ def test_only_what_is_in_a_base_makes_it_another(
     assert (place(paths, archive) != before) == other
 
 
+def test_a_base_is_known_by_the_work_folder_it_is_made_of(paths: Paths, archive: Archive, made: list[Path]) -> None:
+    """`doit -s live_build` after an edit: the folder is the one that was prepared before it."""
+    before = place(paths, archive)
+    (paths.builder / "package-lists/bee.list.chroot").write_text("another\n")
+    assert place(paths, archive) == before
+    prepare(paths)
+    assert place(paths, archive) != before
+
+
+@pytest.mark.parametrize("name", ["VERSIONS", "auto/config", "config/includes.initrd/etc/modules"])
+def test_all_of_the_work_folder_that_a_base_is_made_of_counts(
+    paths: Paths, archive: Archive, made: list[Path], name: str
+) -> None:
+    before = place(paths, archive)
+    (paths.workdir / name).parent.mkdir(parents=True, exist_ok=True)
+    (paths.workdir / name).write_text("PROFILE=release\n")
+    assert place(paths, archive) != before
+
+
+def test_a_change_while_a_base_is_made_leaves_none(
+    paths: Paths, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(_job: object, _archive: Archive, file: Path) -> None:
+        file.write_text("a base")
+        (paths.workdir / "VERSIONS").write_text("PROFILE=release\n")
+
+    monkeypatch.setattr(base, "_make", make)
+    with pytest.raises(BuildError, match="changed while it was made"):
+        place(paths, archive)
+    assert not list(paths.cache.glob("base-*/MANIFEST"))
+
+
+def test_a_change_during_the_wait_for_another_build_is_in_the_key(
+    paths: Paths, archive: Archive, made: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = live_build.BUILD.job(config(), paths)
+
+    @contextlib.contextmanager
+    def waiting(_file: Path) -> Iterator[None]:
+        (paths.workdir / "VERSIONS").write_text("PROFILE=release\n")
+        yield
+
+    monkeypatch.setattr(base, "lock", SimpleNamespace(waiting=waiting, use=base.lock.use))
+    file = base.kept(job, archive)
+    monkeypatch.undo()
+    assert file == base._place(job, archive, base.listed(paths.workdir))[1]
+
+
+def test_a_plan_has_the_base_that_a_build_would_make(paths: Paths, archive: Archive) -> None:
+    (paths.builder / "package-lists/bee.list.chroot").write_text("another\n")
+    job = live_build.BUILD.job(config(), paths)
+    expected = live_build._expected(job)
+    assert expected != base.listed(paths.workdir)
+    prepare(paths)
+    assert expected == base.listed(paths.workdir)
+
+
 def test_what_an_older_image_was_made_of_is_removed_after_some_others(
     paths: Paths, archive: Archive, made: list[Path]
 ) -> None:
     for number in range(6):
         (paths.builder / "package-lists/bee.list.chroot").write_text(str(number))
+        prepare(paths)
         place(paths, archive)
     # All of them are in use by this process, which made them.
     assert len(list(paths.cache.glob("base-trixie-*/MANIFEST"))) == 6
@@ -261,5 +328,5 @@ def test_its_key_has_the_tools_of_this_machine(paths: Paths, archive: Archive, m
     keys = []
     for version in ("1", "2"):
         monkeypatch.setattr(base.packages, "versions", lambda _names, version=version: {"live-build": version})
-        keys.append(base._place(job, archive, Inputs())[0])
+        keys.append(base._place(job, archive, {})[0])
     assert keys[0] != keys[1]
