@@ -94,6 +94,11 @@ class Paths:
         return self.dist / "toolchain"
 
     @property
+    def boot_loaders(self) -> Path:
+        """The packages that the image's signed boot loaders come from, one `name version` a line."""
+        return self.dist / "boot-loaders"
+
+    @property
     def program(self) -> Path:
         return self.dist / "bee"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from iso import cache, lock, shell
 from iso.errors import BuildError
 from iso.mounts import remove_tree
+from iso.replacement import replace_file
 from iso.tree import digest
 
 if TYPE_CHECKING:
@@ -73,6 +74,35 @@ def versions(archive: Archive) -> dict[str, str]:
     """
     # By their versions: a new shim comes from the security archive, while the release stays as it is.
     return {package: archive.newest(package) for package, _, _ in PARTS}
+
+
+def write_versions(archive: Archive, file: Path) -> None:
+    """Keep the versions (`versions`) beside what is made with them.
+
+    Args:
+        archive: a package archive.
+        file: where: one `name version` a line.
+
+    Raises:
+        BuildError: the archive was never asked, or does not have them.
+    """
+    replace_file(file, "".join(f"{name} {version}\n" for name, version in versions(archive).items()).encode())
+
+
+def read_versions(file: Path) -> dict[str, str]:
+    """What `write_versions` wrote.
+
+    Args:
+        file: where.
+
+    Raises:
+        BuildError: it is not there or holds something else.
+    """
+    try:
+        found = [line.split(" ") for line in file.read_text().splitlines()]
+        return {name: version for name, version in found}  # noqa: C416  # dict() takes no lists, says mypy
+    except (OSError, ValueError):
+        raise BuildError(f"{file}: the image's boot loaders are not told there: run doit iso") from None
 
 
 def _chosen(archive: Archive) -> list[str]:

@@ -45,6 +45,7 @@ TOOLS = (
     *("mmdebstrap", "mtools", "squashfs-tools", "syslinux-common", "xorriso", "zstd"),
 )
 _FILE = "work-folder.squashfs"
+_LOADERS = "boot-loaders"
 # So many of a release stay, the latest used: those of a few branches and of both profiles.
 _KEPT = 4
 # The build needs about 3 GB; in memory it is faster, leaves nothing behind, and does not care how the disk is mounted.
@@ -74,6 +75,15 @@ def kept(job: Job, archive: Archive) -> Path:
                 lock.use(file.parent)
         cache_entries.keep_latest(job.paths.cache, _name(job), _KEPT)
     return file
+
+
+def loaders_of(file: Path) -> Path:
+    """Where the packages of a base's boot loaders are told (`boot_loaders.read_versions`).
+
+    Args:
+        file: the base.
+    """
+    return file.with_name(_LOADERS)
 
 
 def planned(job: Job, archive: Archive, folder: Mapping[str, str]) -> tuple[Path, list[list[str]]]:
@@ -164,3 +174,5 @@ def _make(job: Job, archive: Archive, file: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     environment = {"SOURCE_DATE_EPOCH": str(date(archive)), **mirror.proxy_environment()}
     shell.run_isolated(_command(job, system, loaders, file), job.log, environment)
+    # As the archive is now; if that is another state of it than before, the base is not kept.
+    boot_loaders.write_versions(archive, loaders_of(file))

@@ -12,12 +12,13 @@ from iso import packages, shell
 from iso.archive import mirror
 from iso.graph.inputs import Inputs
 from iso.graph.stage import Job, Stage
-from iso.image import release
+from iso.image import boot_loaders, release
 from iso.isolation import owner
 from iso.mounts import remove_tree
+from iso.replacement import replace_file
 from iso.stages import base
 from iso.stages.kernel import archive_of, kernel_abi, known_archive, require_kernel
-from iso.tree import listing, walk
+from iso.tree import digest, listing, walk
 
 if TYPE_CHECKING:
     from iso.archive.apt import Archive
@@ -143,6 +144,7 @@ def _build(job: Job) -> None:
     require_kernel(job)
     archive = archive_of(job)
     on = base.kept(job, archive)
+    replace_file(job.paths.boot_loaders, base.loaders_of(on).read_bytes())
     job.paths.chroot.mkdir(parents=True, exist_ok=True)
     environment = {
         "SOURCE_DATE_EPOCH": str(release.source_date(job.paths)),
@@ -154,15 +156,18 @@ def _build(job: Job) -> None:
 
 
 def _outputs(job: Job) -> list[Path]:
-    return [image(job), *netboot(job)]
+    return [image(job), *netboot(job), job.paths.boot_loaders]
 
 
 def _assembly(job: Job) -> Inputs:
     files = listing(Path(base.__file__), "iso/stages/base.py")
     for script in (_ASSEMBLE, *base.SCRIPTS):
         files |= listing(job.paths.builder / script, f"iso/builder/{script}")
-    date = str(release.source_date(job.paths))
-    return Inputs(files=files, settings={"date": date}, tools=packages.versions(base.TOOLS))
+    facts = {
+        "date": str(release.source_date(job.paths)),
+        "boot loaders": digest(boot_loaders.PARTS),
+    }
+    return Inputs(files=files, settings=facts, tools=packages.versions(base.TOOLS))
 
 
 PREPARE = Stage(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iso import checksums, packages, shell
@@ -10,17 +12,18 @@ from iso.graph.stage import Job, Stage
 from iso.image import boot_loaders, release, release_key, sbom, vendor
 from iso.replacement import replace_file
 from iso.stages import live_build
-from iso.stages.kernel import kernel_abi, known_archive
+from iso.stages.kernel import kernel_abi
 from iso.stages.nvidia_toolchain import Toolchain
-from iso.tree import file_digest
+from iso.tree import file_digest, listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _STATUS = "var/lib/dpkg/status"
 # This machine's boot loaders, which live-build copies onto the ISO; the signed ones come from the CD's own release.
 _LOADERS = ("grub-efi-amd64-bin", "grub-efi-ia32-bin", "isolinux", "syslinux-common")
+# What decides how these files look, beside this one.
+_WRITERS = (boot_loaders, checksums, release_key, sbom)
 
 
 def package_list(job: Job) -> Path:
@@ -39,7 +42,11 @@ def _signature(job: Job) -> Path:
 
 def _inputs(job: Job) -> Inputs:
     key = job.config.release_key
+    files: dict[str, str] = {}
+    for module in _WRITERS:
+        files |= listing(Path(inspect.getfile(module)), f"{module.__name__.replace('.', '/')}.py")
     return Inputs(
+        files=files,
         settings={"release_key": release_key.public_key(key) if key else ""},
         tools=packages.versions(_LOADERS),
     )
@@ -85,7 +92,7 @@ def _image(job: Job) -> sbom.Component:
 
 def _boot_loaders(job: Job) -> Iterator[sbom.Component]:
     suite = job.config.suite
-    for name, version in boot_loaders.versions(known_archive(job)).items():
+    for name, version in boot_loaders.read_versions(job.paths.boot_loaders).items():
         yield sbom.debian_component({"Package": name, "Version": version}, suite, "boot loader, signed by Debian")
     for name, version in packages.versions(_LOADERS).items():
         yield sbom.debian_component({"Package": name, "Version": version}, "", "boot loader, of the build machine")

@@ -19,6 +19,7 @@ from iso import shell
 from iso.archive.apt import Archive
 from iso.archive.mirror import Mirror
 from iso.errors import BuildError
+from iso.image import boot_loaders
 from iso.isolation import owner
 from iso.mounts import mounted_below
 from iso.stages import base, live_build, overlay
@@ -330,3 +331,60 @@ def test_its_key_has_the_tools_of_this_machine(paths: Paths, archive: Archive, m
         monkeypatch.setattr(base.packages, "versions", lambda _names, version=version: {"live-build": version})
         keys.append(base._place(job, archive, {})[0])
     assert keys[0] != keys[1]
+
+
+def test_an_image_keeps_what_its_base_says_of_its_boot_loaders(
+    paths: Paths, archive: Archive, made: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on = place(paths, archive)
+    base.loaders_of(on).write_text("shim-signed 1\n")
+    job = live_build.BUILD.job(config(), paths)
+    monkeypatch.setattr(base, "kept", lambda _job, _archive: on)
+    monkeypatch.setattr(live_build, "archive_of", lambda _job: archive)
+    monkeypatch.setattr(live_build, "require_kernel", lambda _job: None)
+    monkeypatch.setattr(live_build.shell, "run_isolated", lambda *_arguments: live_build.image(job).touch())
+    live_build.BUILD.run(job)
+    assert boot_loaders.read_versions(paths.boot_loaders) == {"shim-signed": "1"}
+    assert paths.boot_loaders in live_build.BUILD.outputs(job)
+
+
+def test_another_choice_of_boot_loaders_is_another_image(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = live_build.BUILD.job(config(), paths)
+    before = live_build.BUILD.inputs(job)
+    monkeypatch.setattr(boot_loaders, "PARTS", boot_loaders.PARTS[:-1])
+    assert live_build.BUILD.inputs(job) != before
+
+
+EMPTY = '. "$1"; open_folder "$2" 0'
+# A folder, and where something is mounted so that nothing of it may be deleted.
+MOUNTED = {
+    "below": ("place", "place/inside"),
+    "at it": ("place", "place"),
+    "below, by a link": ("link/place", "place"),
+    "at a name with blanks and digits": ("place/a 1", "place/a 1"),
+    "below a name with a backslash": ("place/b\\040", "place/b\\040/inside"),
+}
+
+
+@pytest.mark.parametrize("case", MOUNTED)
+def test_nothing_mounted_is_emptied_with_the_work_folder(tmp_path: Path, case: str) -> None:
+    emptied, point = MOUNTED[case]
+    (tmp_path / "link").symlink_to(tmp_path)
+    for name in (emptied, point):
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+    precious = tmp_path / point / "precious"
+    script = f'mount -t tmpfs test "$3" && touch "$4"; ({EMPTY}); echo "exit $?"; ls "$3"'
+    words = [BUILDER / "work-folder.sh", tmp_path / emptied, tmp_path / point, precious]
+    command = ["unshare", "--mount", "sh", "-c", script, "make-base.sh", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "exit 1\nprecious\n"
+    assert "is mounted at or below" in done.stderr
+
+
+def test_a_work_folder_without_mounts_is_emptied_whatever_lies_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "place/old/file").mkdir(parents=True)
+    (tmp_path / "place-beside").mkdir()
+    script = f'mount -t tmpfs test "$2-beside" && {EMPTY}'
+    words = [BUILDER / "work-folder.sh", tmp_path / "place"]
+    subprocess.run(["unshare", "--mount", "sh", "-c", script, "make-base.sh", *words], check=True)
+    assert list((tmp_path / "place").iterdir()) == []

@@ -101,3 +101,21 @@ def test_a_package_without_its_loader_is_named(
     with pytest.raises(BuildError, match=r"package shim-signed of trixie has no usr/lib/shim/shimx64\.efi\.signed"):
         boot_loaders.signed(archive, paths)
     assert not [path for path in paths.cache.iterdir() if path.is_dir()]
+
+
+def test_their_versions_are_kept_beside_what_is_made_of_them(
+    archive: LocalArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "boot-loaders"
+    boot_loaders.write_versions(archive, told)
+    monkeypatch.setitem(VERSIONS, "shim-signed", "2")
+    assert boot_loaders.read_versions(told) == dict.fromkeys(FILES, "1")
+
+
+@pytest.mark.parametrize("content", [None, b"shim-signed\n", b"a b c\n", b"\xff"])
+def test_a_damaged_list_of_them_is_one_line(tmp_path: Path, content: bytes | None) -> None:
+    told = tmp_path / "boot-loaders"
+    if content is not None:
+        told.write_bytes(content)
+    with pytest.raises(BuildError, match="run doit iso"):
+        boot_loaders.read_versions(told)

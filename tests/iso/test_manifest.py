@@ -12,7 +12,6 @@ import pytest
 
 from iso import checksums
 from iso.errors import BuildError
-from iso.image import boot_loaders
 from iso.stages import live_build, manifest
 from tests.iso.checkout import config, make_checkout, run
 from tests.iso.test_sbom import STATUS, complaints
@@ -24,10 +23,10 @@ PROGRAM = Path("/bin/true").read_bytes()
 
 
 @pytest.fixture
-def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+def paths(tmp_path: Path) -> Paths:
     """A checkout after stage 14, with a program of a vendor's."""
-    monkeypatch.setattr(boot_loaders, "versions", lambda _archive: {"shim-signed": "1.44+15.8"})
     made = make_checkout(tmp_path / "checkout")
+    made.boot_loaders.write_text("shim-signed 1.44+15.8\n")
     made.vendor.mkdir(exist_ok=True)
     (made.vendor / "storcli64").write_bytes(PROGRAM)
     system = tmp_path / "system/var/lib/dpkg"
@@ -109,3 +108,10 @@ def test_a_damaged_root_file_system_is_said(paths: Paths) -> None:
     with pytest.raises(BuildError, match="unsquashfs"):
         written(paths)
     assert not paths.checksums.exists()
+
+
+@pytest.mark.parametrize("module", ["checksums.py", "image/boot_loaders.py", "image/release_key.py", "image/sbom.py"])
+def test_whatever_code_writes_these_files_is_an_input(paths: Paths, module: str) -> None:
+    inputs = manifest.MANIFEST.inputs(manifest.MANIFEST.job(config(), paths))
+    source = Path(checksums.__file__).parent / module
+    assert inputs.files[f"iso/{module}"].endswith(hashlib.sha256(source.read_bytes()).hexdigest())
