@@ -126,7 +126,8 @@ differs_from() {
 # difference FILE TEXT: what writing TEXT there would change, as a unified diff; nothing where nothing would
 difference() {
     old=$1
-    [ -f "$old" ] || old=/dev/null
+    # Not what a symbolic link shows, which root can read and others may have put there; differs_from takes none either.
+    [ -f "$old" ] && [ ! -L "$old" ] || old=/dev/null
     printf '%s' "$2" | diff -u --label "$1 (now)" --label "$1 (wanted)" -- "$old" - | bounded
 }
 

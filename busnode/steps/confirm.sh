@@ -240,7 +240,14 @@ state_difference() {
         now=$path then=$kept/files/$number
         [ -f "$now" ] || now=/dev/null
         [ -f "$then" ] || then=/dev/null
-        diff -u --label "$path (now)" --label "$path (before)" -- "$now" "$then"
+        # The other lines of a file of keys are the user's, and so is a link that stands for it.
+        context=-u
+        if [ "$path" = "$(cat "$kept/key-path" 2>/dev/null)" ]; then
+            context=-U0
+            [ ! -L "$now" ] || now=/dev/null
+            [ ! -L "$then" ] || then=/dev/null
+        fi
+        diff "$context" --label "$path (now)" --label "$path (before)" -- "$now" "$then"
     done <"$kept/paths"
 }
 

@@ -11,9 +11,7 @@ read_reboot() {
 "
     fi
     running=$(uname -r)
-    newest=
-    for file in "$1"/vmlinuz-*; do [ ! -e "$file" ] || printf '%s\n' "${file##*/vmlinuz-}"; done | sort -V >"$box/kernels"
-    newest=$(tail -n 1 "$box/kernels")
+    newest=$(newest_kernel "$1" "$running")
     if [ -n "$newest" ] && [ "$newest" != "$running" ]; then
         why="${why}kernel $newest is installed, $running runs
 "
@@ -28,6 +26,20 @@ read_reboot() {
     fact reboot "$why"
     fact installed_kernel "$newest"
     if [ -n "$why" ]; then ok "$(printf '%s' "$why" | tr '\n' ';')"; else ok "none"; fi
+}
+
+# newest_kernel BOOT RUNNING: the newest that could run in its stead, itself among them: those of its flavour (amd64,
+# cloud-amd64), by the order of versions; nothing where the running one is not from there, as in a container
+newest_kernel() {
+    [ -e "$1/vmlinuz-$2" ] || return 0
+    flavour=${2##*[0-9]-}
+    for file in "$1"/vmlinuz-*; do
+        case $file in
+            *.old | *.bak | *.dpkg-*) continue ;;
+        esac
+        release=${file##*/vmlinuz-}
+        [ "${release##*[0-9]-}" != "$flavour" ] || printf '%s\n' "$release"
+    done | sort -V | tail -n 1
 }
 
 # read_updates LISTS: by the package lists of that folder

@@ -427,18 +427,22 @@ def test_a_confirmation_that_is_cut_off_loses_no_state(machine: Machine) -> None
     assert "nothing to go back to" in machine.go_back().steps[0].detail
 
 
-@pytest.mark.parametrize("changed", [False, True])
-def test_keys_that_were_added_since_stay(machine: Machine, changed: bool) -> None:
-    keys = machine.root / "keys"
-    keys.write_text("operator\npolicy\n")
-    machine.harden()
-    # As a harden that added a key leaves it.
+def _with_key(machine: Machine, keys: Path, *, before: str) -> None:
+    """The pending change, as a harden that added a key leaves it."""
     pending = machine.state("pending")
     (pending / "key-path").write_text(f"{keys}\n")
     with (pending / "paths").open("a") as paths:
         paths.write(f"{keys}\n")
     number = len((pending / "paths").read_text().splitlines())
-    (pending / f"files/{number}").write_text("operator\n")
+    (pending / f"files/{number}").write_text(before)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_keys_that_were_added_since_stay(machine: Machine, changed: bool) -> None:
+    keys = machine.root / "keys"
+    keys.write_text("operator\npolicy\n")
+    machine.harden()
+    _with_key(machine, keys, before="operator\n")
     machine.confirm()
     if changed:
         keys.write_text("operator\npolicy\ncolleague\n")
@@ -455,6 +459,17 @@ def test_a_dry_run_shows_what_going_back_would_change(machine: Machine) -> None:
     [difference] = [step.detail for step in report.steps if step.name == "state before"]
     assert "-PasswordAuthentication no" in difference
     assert "-        elements = { 22, 80, 443, 8080 }" in difference
+
+
+def test_a_dry_run_of_going_back_shows_the_changed_lines_of_a_file_of_keys_alone(machine: Machine) -> None:
+    keys = machine.root / "keys"
+    keys.write_text("the user's own\npolicy\n")
+    machine.harden()
+    _with_key(machine, keys, before="the user's own\n")
+    machine.confirm()
+    [shown] = [step.detail for step in machine.go_back(dry_run=True).steps if step.name == "state before"]
+    assert f"--- {keys} (now)\n+++ {keys} (before)\n@@ -2 +1,0 @@\n-policy" in shown
+    assert "the user's own" not in shown
 
 
 files = st.one_of(

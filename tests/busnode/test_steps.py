@@ -6,6 +6,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -469,6 +470,28 @@ def test_what_would_be_dropped_is_not_guessed_where_ss_is_mute(run: Run, program
 # Status
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A step that would write a text to a file."""
+
+    call: tuple[str, ...]
+    action: str = "show"
+    name: str = "shown"
+    shell: str = 'shown() { would "$(difference "$1" "$2")"; }'
+
+
+def test_a_difference_shows_nothing_of_what_a_link_leads_to(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret\n")
+    (tmp_path / "link").symlink_to("secret")
+    (tmp_path / "file").write_text("old\n")
+    shown = {
+        name: run(Shown(("shown", str(tmp_path / name), "new\n")), dry_run=True).steps[0].detail
+        for name in ("link", "file")
+    }
+    assert shown["link"].splitlines()[2:] == ["@@ -0,0 +1 @@", "+new"]
+    assert shown["file"].splitlines()[2:] == ["@@ -1 +1 @@", "-old", "+new"]
+
+
 COUNTED = """\
 {"nftables": [{"metainfo": {"version": "1.0.6"}}, {"table": {"family": "inet", "name": "busnode"}},
 {"set": {"name": "allowed_tcp", "elem": [{"elem": {"val": 22, "counter": {"packets": 3, "bytes": 180}}}, {"elem": 7}]}},
@@ -484,6 +507,10 @@ def test_the_firewalls_counters_are_read_by_port_and_by_rule(run: Run, program: 
         "ports": [{"port": 22, "packets": 3, "bytes": 180}],
         "rules": [{"rule": "denied", "packets": 2, "bytes": 80}],
     }
+    program("nft", f"cat <<'END'\n{COUNTED}END\nhead -c 65536 /dev/zero | tr '\\0' ' '")
+    report = run(Step("read-firewall", "firewall counters", "facts", ("read_firewall",)))
+    assert report.steps[0].detail == "the counters are larger than 64 KiB"
+    assert report.steps[0].status.value == "skipped"
     program("nft", "exit 1")
     assert "firewall" not in facts.digest(run(Step("x", "x", "facts", ("read_firewall",))).facts)
 
@@ -492,7 +519,12 @@ def test_the_firewalls_counters_are_read_by_port_and_by_rule(run: Run, program: 
     ("kernels", "marks", "reasons"),
     [
         ((), {}, []),
-        (("5.10.0-9-amd64", "6.1.0-10-amd64"), {}, ["kernel 6.1.0-10-amd64 is installed, 6.1.0-9-amd64 runs"]),
+        (
+            ("5.10.0-9-amd64", "6.1.0-9-amd64", "6.1.0-10-amd64"),
+            {},
+            ["kernel 6.1.0-10-amd64 is installed, 6.1.0-9-amd64 runs"],
+        ),
+        (("6.1.0-10-amd64",), {}, []),
         (("6.1.0-9-amd64",), {}, ["kernel 6.1.0-9-amd64 was replaced since the node started"]),
         ((), {"reboot-required": "", "reboot-required.pkgs": "libc6\ndbus\nlibc6\n"}, ["asked for by dbus libc6 "]),
     ],
@@ -507,6 +539,22 @@ def test_a_pending_reboot_has_its_reasons(
         (tmp_path / name).write_text(text)
     report = run(Step("x", "pending reboot", "upkeep", ("read_reboot", str(tmp_path), str(tmp_path))))
     assert facts.digest(report.facts)["reboot"] == {"pending": bool(reasons), "reasons": reasons}
+
+
+@pytest.mark.parametrize("other", ["5.10.0-9-amd64", "6.1.0-10-cloud-amd64", "6.1.0-10-rt-amd64"])
+@pytest.mark.parametrize("ending", ["", ".old", ".bak", ".dpkg-new", ".dpkg-tmp"])
+def test_only_a_newer_kernel_of_the_same_flavour_is_waited_for(
+    run: Run, program: Program, tmp_path: Path, other: str, ending: str
+) -> None:
+    program("uname", "echo 6.1.0-9-amd64")
+    running = tmp_path / "vmlinuz-6.1.0-9-amd64"
+    running.touch()
+    (tmp_path / f"vmlinuz-{other}{ending}").touch()
+    (tmp_path / f"vmlinuz-6.1.0-10-amd64{ending or '.old'}").touch()
+    # Of before the start, which a file of now is not.
+    program("stat", "echo 1")
+    report = run(Step("x", "pending reboot", "upkeep", ("read_reboot", str(tmp_path), str(tmp_path))))
+    assert facts.digest(report.facts)["reboot"] == {"pending": False, "reasons": []}
 
 
 APT_SAYS = """\
