@@ -37,10 +37,12 @@ class Run(DoitRun):  # type: ignore[misc]  # doit has no types
         words = unchanged.asked(sys.argv[1:])
         before = unchanged.state(words) if words is not None else ""
         if lines := unchanged.said(before):
-            print("\n".join(lines))
+            from iso.graph import reader  # noqa: PLC0415  # here and below: loaded where it is needed, and not before
+
+            reader.ends_questions()
+            print("\n".join(lines), flush=True)
             return 0
         if params["log_json"]:
-            # Here and below: what is loaded with the graph, and not before.
             from iso.graph.progress import JsonLines  # noqa: PLC0415
 
             params["reporter"] = JsonLines

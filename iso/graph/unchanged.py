@@ -8,6 +8,7 @@ Where any of them differs, the stages judge by content, as ever.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -23,11 +24,18 @@ _FILE = "dist/unchanged.json"
 _LEFT_OUT = {
     *(".git", ".venv", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"),
     *(_FILE, f"{_FILE}.partial", "dist/.lock", "dist/logs"),
+    # Where apt downloads what is not there yet: nobody else may look into it.
+    "/var/lib/apt/lists/partial",
 }
-_GIT = (".git/HEAD", ".git/config", ".git/index", ".git/info", ".git/packed-refs", ".git/refs")
+_GIT = (
+    *(".git/HEAD", ".git/config", ".git/config.worktree", ".git/index", ".git/info", ".git/packed-refs", ".git/refs"),
+    ".git/reftable",
+)
 _ENVIRONMENT = ("APT_CONFIG", "HOME", "SOURCE_DATE_EPOCH", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
 # Nanoseconds that the clock of file times may be behind: within them a second change may leave no trace.
 _CLOCK = 50_000_000
+# So many files and folders are looked at: beyond that the stages are no slower.
+_MOST = 50_000
 
 Words = tuple[str, ...]
 
@@ -36,14 +44,14 @@ def asked(words: list[str]) -> Words | None:
     """The settings of a plain `doit` or `doit iso`; None of any other command line.
 
     Args:
-        words: the command line without the program.
+        words: the command line without the program. Of a setting that is repeated the last one counts.
     """
     settings = [word for word in words if word != "iso"]
     plain = all("=" in word and not word.startswith("-") for word in settings)
     # A kernel that may be another one is asked for in every build; a container looks at another machine's files.
     elsewhere = any(word == "abi=pin-or-newest" or word.startswith("container=") for word in settings)
     plain = plain and not elsewhere
-    return tuple(sorted(settings)) if plain and os.path.exists("dodo.py") else None  # noqa: PTH110  # no pathlib yet
+    return tuple(settings) if plain and os.path.exists("dodo.py") else None  # noqa: PTH110  # no pathlib yet
 
 
 def said(now: str) -> list[str]:
@@ -87,37 +95,52 @@ def state(words: Words) -> str:
     found: list[object] = [words, os.geteuid(), [os.environ.get(name) for name in _ENVIRONMENT]]
     home = os.path.expanduser("~")  # noqa: PTH111
     config = os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
-    outside = (*machine_files.APT, *machine_files.DPKG, "/etc/gitconfig", f"{home}/.gitconfig", f"{config}/{PRODUCT}")
-    youngest = 0
+    git = ("/etc/gitconfig", f"{home}/.gitconfig", f"{config}/git/config")
+    outside = (*machine_files.APT, *machine_files.DPKG, *git, f"{config}/{PRODUCT}")
+    youngest, seen = 0, set[tuple[int, int]]()
     try:
         if os.path.isfile(".git"):  # noqa: PTH113
             return ""  # a linked worktree, whose index is elsewhere
         for path in ("", *_GIT, *outside, *(word.partition("=")[2] for word in words)):
-            youngest = max(youngest, _look(path, found))
-    except OSError:
+            youngest = max(youngest, _look(path, found, seen))
+    except (OSError, RecursionError):
         return ""
     if youngest > time.time_ns() - _CLOCK:
         return ""
     return hashlib.sha256(repr(found).encode()).hexdigest()
 
 
-def _look(path: str, found: list[object]) -> int:
-    """Add what a file is, or a folder with all that is in it; gives the latest ctime there."""
+def _look(path: str, found: list[object], seen: set[tuple[int, int]]) -> int:
+    """Add what a file is, or a folder with all that is in it; gives the latest ctime there.
+
+    Args:
+        path: the file or folder; empty for the checkout.
+        found: what is added to.
+        seen: the folders that were looked at, by device and inode: links may lead to one again, and round in circles.
+
+    Raises:
+        OSError: something cannot be looked at, or there is too much of it.
+    """
+    if len(found) > _MOST:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
     try:
         status = os.stat(path or ".", follow_symlinks=False)  # noqa: PTH116
         if stat.S_ISLNK(status.st_mode):
-            return max(_add(path, status, found), _target(path, found))
+            return max(_add(path, status, found), _target(path, found, seen))
         if not stat.S_ISDIR(status.st_mode):
             return _add(path, status, found)
     except FileNotFoundError:
         found.append(path)
         return 0
     found.append((path, status.st_mode))
+    if (status.st_dev, status.st_ino) in seen:
+        return 0
+    seen.add((status.st_dev, status.st_ino))
     with os.scandir(path or ".") as entries:
         names = sorted(entry.name for entry in entries)
     prefix = f"{path}/" if path else ""
     inside = [f"{prefix}{name}" for name in names if name not in _LEFT_OUT and f"{prefix}{name}" not in _LEFT_OUT]
-    return max((_look(each, found) for each in inside), default=0)
+    return max((_look(each, found, seen) for each in inside), default=0)
 
 
 def _add(path: str, status: os.stat_result, found: list[object]) -> int:
@@ -126,7 +149,7 @@ def _add(path: str, status: os.stat_result, found: list[object]) -> int:
     return status.st_ctime_ns
 
 
-def _target(path: str, found: list[object]) -> int:
+def _target(path: str, found: list[object], seen: set[tuple[int, int]]) -> int:
     """What a link leads to; a folder beyond the checkout is looked at as a whole."""
     try:
         status = os.stat(path)  # noqa: PTH116
@@ -135,4 +158,4 @@ def _target(path: str, found: list[object]) -> int:
     if not stat.S_ISDIR(status.st_mode):
         return _add(path, status, found)
     target, here = os.path.realpath(path), os.getcwd()  # noqa: PTH109
-    return 0 if target.startswith(f"{here}/") else _look(target, found)
+    return 0 if f"{target}/".startswith(f"{here}/") else _look(target, found, seen)

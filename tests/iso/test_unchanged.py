@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from iso.graph import unchanged
 from tests.iso.test_commands import PLUGINS
 from tests.iso.test_graph import doit, project, runs
+from tests.iso.test_reader import unread
 
 __all__ = ["project"]
 CACHED = "[1/2] copy … cached\n[2/2] check … cached\n"
@@ -175,3 +176,84 @@ def test_a_linked_worktree_is_judged_by_its_stages(tmp_path: Path, monkeypatch: 
     (tmp_path / ".git").write_text("gitdir: elsewhere\n")
     settle()
     assert unchanged.state(()) == ""
+
+
+LINKS = {
+    "to the checkout itself": (".", "checkout/self"),
+    "to its parent": ("..", "checkout/parent"),
+    "to a folder whose links go round": ("../outside", "checkout/outside"),
+    "to itself": ("loop", "checkout/loop"),
+}
+
+
+@pytest.mark.parametrize("case", LINKS)
+def test_links_that_go_round_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    target, link = LINKS[case]
+    (tmp_path / "outside/folder").mkdir(parents=True)
+    (tmp_path / "outside/folder/again").symlink_to("..")
+    (tmp_path / "checkout/dist").mkdir(parents=True)
+    (tmp_path / link).symlink_to(target)
+    monkeypatch.chdir(tmp_path / "checkout")
+    settle()
+    before = unchanged.state(())
+    # What a build itself writes, seen from outside, is no change.
+    (tmp_path / "checkout/dist/.lock").touch()
+    settle()
+    assert unchanged.state(()) == before
+    assert (before == "") == (case == "to itself")
+    (tmp_path / "outside/folder/file").touch()
+    settle()
+    assert (unchanged.state(()) != before) == (case in {"to its parent", "to a folder whose links go round"})
+
+
+def test_more_than_the_stages_would_look_at_is_left_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(unchanged, "_MOST", 30)
+    for number in range(40):
+        (tmp_path / f"{number}").touch()
+    settle()
+    assert unchanged.state(()) == ""
+
+
+def test_of_a_repeated_setting_the_last_one_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dodo.py").touch()
+    settle()
+    states = [
+        unchanged.state(unchanged.asked(words) or ()) for words in (["suite=a", "suite=b"], ["suite=b", "suite=a"])
+    ]
+    assert states[0] != states[1]
+
+
+@pytest.mark.parametrize("name", [".git/reftable/tables.list", ".git/config.worktree", "../home/git/config"])
+def test_wherever_git_has_its_answers_from_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    # The home is beyond the checkout.
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    monkeypatch.chdir(checkout)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    settle()
+    before = unchanged.state(())
+    (checkout / name).parent.mkdir(parents=True)
+    (checkout / name).touch()
+    settle()
+    assert unchanged.state(()) != before
+
+
+def test_what_apt_downloads_is_nobody_s_to_look_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    scanned = []
+    scandir = os.scandir
+    monkeypatch.setattr(unchanged.os, "scandir", lambda path: (scanned.append(str(path)), scandir(path))[1])
+    settle()
+    unchanged.state(())
+    assert "/var/lib/apt/lists" in scanned
+    assert "/var/lib/apt/lists/partial" not in scanned
+
+
+def test_a_reader_that_has_left_is_no_failure_of_an_untouched_build(built: Path) -> None:
+    _, said = unread(built, "iso")
+    assert said == ""
+    assert runs(built) == []
