@@ -12,7 +12,8 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -136,12 +137,7 @@ class RedisStreams:
     def inbox(self, names: Sequence[str], *, group: str) -> RedisInbox:
         """All of `names` must be of one topic."""
         (topic,) = {topic_of(name) for name in names}
-        stream = self._key(topic)
-        try:
-            self._call("XGROUP CREATE", stream, group, "0", "MKSTREAM")
-        except redis.ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
+        self._make_group(self._key(topic), group)
         return RedisInbox(self, topic, group)
 
     def close(self) -> None:
@@ -149,6 +145,14 @@ class RedisStreams:
         with self._arrived:
             self._arrived.notify_all()
         self._client.close()
+
+    def _make_group(self, stream: str, group: str) -> None:
+        with _mapped():
+            try:
+                self._client.xgroup_create(stream, group, "0", mkstream=True)
+            except redis.ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
 
     def _publish(self, request: Envelope) -> bytes | None:
         text = request.to_text()
@@ -215,13 +219,22 @@ class RedisStreams:
 
     def _call(self, command: str, *arguments: Any) -> Any:
         execute: Callable[..., Any] = self._client.execute_command
-        try:
+        with _mapped():
             return execute(command, *arguments)
-        except (redis.ConnectionError, redis.TimeoutError, redis.AuthenticationError) as error:
-            raise UnreachableError(f"redis: {error}; see that it runs, and that user and password are right") from error
-        except ValueError as error:
-            # A client that was closed meanwhile.
-            raise UnreachableError(f"redis: {error}") from error
+
+
+@contextmanager
+def _mapped() -> Iterator[None]:
+    """Whatever Redis says instead of an answer is an UnreachableError: it may be full, read-only or empty for a while."""
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError, redis.AuthenticationError) as error:
+        raise UnreachableError(f"redis: {error}; see that it runs, and that user and password are right") from error
+    except redis.RedisError as error:
+        raise UnreachableError(f"redis: {error}; look into its log, and at its memory and its disk") from error
+    except ValueError as error:
+        # A client that was closed meanwhile.
+        raise UnreachableError(f"redis: {error}") from error
 
 
 def _entries(found: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
@@ -291,8 +304,19 @@ class RedisInbox:
                     continue
             try:
                 self._fetch_one()
-            except UnreachableError:
+            except UnreachableError as error:
                 self._closed.wait(_WAKE_SECONDS)
+                if "NOGROUP" in str(error):
+                    self._begin_again()
+
+    def _begin_again(self) -> None:
+        """After Redis lost what it had: nothing that waited for its turn will ever have it."""
+        with self._changed:
+            for delivery in self._held:
+                self._mine.pop(delivery.id, None)
+            self._held.clear()
+        with suppress(UnreachableError):
+            self.bus._make_group(self.stream, self.group)
 
     def _fetch_one(self) -> None:
         delivery = self._whose_turn()
@@ -337,10 +361,8 @@ class RedisInbox:
                 waiting = {one.id for one in (*self._held, *self._ready)} if self._closed.is_set() else set()
                 mine = [one for one in self._mine if one not in waiting]
             if mine:
-                try:
-                    self.bus._call("XCLAIM", self.stream, self.group, self.bus._consumer, 0, *mine, "JUSTID")
-                except UnreachableError:
-                    continue
+                with suppress(UnreachableError), _mapped():
+                    self.bus._client.xclaim(self.stream, self.group, self.bus._consumer, 0, mine, justid=True)
 
     def _answered(self, delivery: RedisDelivery, response: Envelope) -> None:
         bus, name = self.bus, response.name

@@ -67,6 +67,10 @@ class Worker:
             except UnreachableError as error:
                 self.say(self.service, "bus-lost", why=str(error))
                 self._stopping.wait(_WAIT_SECONDS)
+            except Exception as error:
+                # A thread that ends here is a slot that nobody misses until none is left.
+                self.say(self.service, "mistake", why=f"{type(error).__name__}: {error}")
+                self._stopping.wait(_WAIT_SECONDS)
 
     def _answer(self, delivery: Delivery) -> None:
         begin = time.monotonic()

@@ -23,6 +23,8 @@ import pytest
 from busnode.contract import BadRequestError, UnreachableError
 from busnode.events import engine, redis_streams
 from busnode.events.envelope import Envelope, parse, response_to
+from busnode.events.memory import Memory
+from busnode.services.worker import Worker
 
 if TYPE_CHECKING:
     from busnode.events.bus import Bus
@@ -140,6 +142,86 @@ def test_what_a_dead_worker_had_is_anothers_and_then_set_aside(
     assert client.xlen("bus:bus.node.request:set-aside") == 1
     assert client.xlen("bus:bus.node.request") == 0
     assert client.keys("bus:bus.node.request:turn:*") == []
+
+
+def _answered(text: bytes) -> Envelope:
+    return response_to(parse(text), {"ok": True})
+
+
+def test_long_work_is_begun_once(bus: Bus, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_streams, "CLAIM_SECONDS", 2.0)
+    begun: list[bytes] = []
+
+    def work(text: bytes) -> Envelope:
+        begun.append(text)
+        time.sleep(3 * redis_streams.CLAIM_SECONDS)
+        return _answered(text)
+
+    other_bus = engine.connect(server.url, {})
+    workers = [Worker("node", one.inbox(NAMES, group="g"), work, work, 2, _quiet) for one in (bus, other_bus)]
+    for one in workers:
+        one.start()
+    assert bus.ask(_request("a", 1), time_limit=60).payload == {"ok": True}
+    assert len(begun) == 1
+    for one in workers:
+        assert one.stop(30)
+    other_bus.close()
+
+
+def _quiet(*_: object, **__: object) -> None:
+    """Logs nothing."""
+
+
+def test_workers_outlive_a_redis_that_has_lost_everything(bus: Bus, server: Server) -> None:
+    worker = Worker("node", bus.inbox(NAMES, group="g"), _answered, _answered, 2, _quiet)
+    worker.start()
+    assert bus.ask(_request("a", 1), time_limit=30).payload == {"ok": True}
+    redis_streams.redis.Redis(port=server.port).flushall()
+    time.sleep(1.5)
+    assert bus.ask(_request("a", 2), time_limit=30).payload == {"ok": True}
+    assert worker.stop(30)
+
+
+def test_work_that_is_done_outlives_a_redis_that_is_full(bus: Bus, server: Server) -> None:
+    client, go, begun = redis_streams.redis.Redis(port=server.port), threading.Event(), []
+
+    def work(text: bytes) -> Envelope:
+        begun.append(text)
+        go.wait(30)
+        return _answered(text)
+
+    worker = Worker("node", bus.inbox(NAMES, group="g"), work, work, 1, _quiet)
+    worker.start()
+    bus.publish(_request("a", 1))
+    deadline = time.monotonic() + 30
+    while not begun and time.monotonic() < deadline:
+        time.sleep(0.02)
+    client.config_set("maxmemory", "1")
+    go.set()
+    time.sleep(0.5)
+    with pytest.raises(UnreachableError, match="its memory"):
+        bus.publish(_request("a", 2))
+    client.config_set("maxmemory", "0")
+    assert bus.ask(_request("a", 1), time_limit=30).payload == {"ok": True}
+    assert bus.ask(_request("a", 3), time_limit=30).payload == {"ok": True}
+    assert len(begun) == 2
+    assert worker.stop(30)
+
+
+def test_a_slot_outlives_whatever_its_inbox_raises() -> None:
+    bus, said = Memory(), list[object]()
+
+    def broken(text: bytes) -> Envelope:
+        if b"a-1" in text:
+            raise ZeroDivisionError("oops")
+        return _answered(text)
+
+    worker = Worker("node", bus.inbox(NAMES, group="g"), broken, broken, 1, lambda *_, **fields: said.append(fields))
+    worker.start()
+    bus.publish(_request("a", 1))
+    assert bus.ask(_request("b", 1), time_limit=30).payload == {"ok": True}
+    assert {"why": "ZeroDivisionError: oops"} in said
+    assert worker.stop(30)
 
 
 @pytest.mark.timeout(300)
