@@ -37,6 +37,9 @@ def connect(url: str, environment: Mapping[str, str]) -> Bus:
     if parts.password is not None:
         message = "others see it in the list of processes; put it into the file BUS_EVENTS_REDIS_PASSWORD_FILE"
         raise BadRequestError(f"--events-url: holds a password, and {message}")
+    if parts.query or parts.fragment:
+        # Options there would undo what is checked here: ssl_cert_reqs=none, password=….
+        raise BadRequestError("--events-url: holds a query or a fragment; give the address alone")
     if parts.scheme != "unix" and not _is_loopback(host):
         _require_safe(parts)
     return _redis(url, parts, environment)

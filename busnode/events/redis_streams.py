@@ -108,8 +108,15 @@ class RedisStreams:
     def connect(cls, url: str, *, username: str | None, password: str | None, prefix: str = "bus") -> RedisStreams:
         """Connect to `redis://`, `rediss://` or `unix://`. Raises UnreachableError where nothing answers."""
         retry = Retry(ExponentialBackoff(cap=1.0, base=0.02), 8)
+        tls: dict[str, Any] = {"ssl_check_hostname": True} if url.startswith("rediss:") else {}
         client = redis.Redis.from_url(
-            url, username=username, password=password, retry=retry, socket_connect_timeout=5, health_check_interval=30
+            url,
+            username=username,
+            password=password,
+            retry=retry,
+            socket_connect_timeout=5,
+            health_check_interval=30,
+            **tls,
         )
         made = cls(client, prefix)
         made._call("PING")
@@ -225,7 +232,7 @@ class RedisStreams:
 
 @contextmanager
 def _mapped() -> Iterator[None]:
-    """Whatever Redis says instead of an answer is an UnreachableError: it may be full, read-only or empty for a while."""
+    """Whatever Redis says instead of an answer is an UnreachableError: for a while it may be full or read-only."""
     try:
         yield
     except (redis.ConnectionError, redis.TimeoutError, redis.AuthenticationError) as error:
@@ -362,7 +369,7 @@ class RedisInbox:
                 mine = [one for one in self._mine if one not in waiting]
             if mine:
                 with suppress(UnreachableError), _mapped():
-                    self.bus._client.xclaim(self.stream, self.group, self.bus._consumer, 0, mine, justid=True)
+                    self.bus._client.xclaim(self.stream, self.group, self.bus._consumer, 0, [*mine], justid=True)
 
     def _answered(self, delivery: RedisDelivery, response: Envelope) -> None:
         bus, name = self.bus, response.name

@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -272,6 +273,9 @@ def test_every_request_has_one_answer_whatever_is_killed(server: Server, tmp_pat
         ("redis://10.0.0.5", "not encrypted"),
         ("rediss://10.0.0.5", "no ACL user"),
         ("redis://:hunter2@127.0.0.1", "holds a password"),
+        ("rediss://bus@10.0.0.5?ssl_cert_reqs=none&password=hunter2", "a query or a fragment"),
+        ("redis://127.0.0.1#hunter2", "a query or a fragment"),
+        ("unix:///run/redis?password=hunter2", "a query or a fragment"),
         ("ftp://x", "no such engine"),
         ("redis://[", "Invalid IPv6"),
     ],
@@ -280,6 +284,17 @@ def test_a_bus_that_is_not_safe_is_refused(url: str, said: str) -> None:
     with pytest.raises(BadRequestError, match=said) as caught:
         engine.connect(url, {})
     assert "hunter2" not in str(caught.value)
+
+
+def test_the_name_in_a_certificate_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_streams.RedisStreams, "_call", lambda *_: None)
+    bus = redis_streams.RedisStreams.connect("rediss://bus@10.0.0.5", username="bus", password=None)
+    pool = bus._client.connection_pool
+    connection = pool.connection_class(**pool.connection_kwargs)
+    assert isinstance(connection, redis_streams.redis.SSLConnection)
+    assert connection.check_hostname
+    assert connection.cert_reqs == ssl.CERT_REQUIRED
+    bus.close()
 
 
 def test_a_bus_that_is_not_there_is_told(tmp_path: Path) -> None:
