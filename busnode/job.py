@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from busnode.contract import BadRequestError, UnauthorizedError
 from busnode.script import Material, MaterialKind, pack
-from busnode.secrets import SCHEME, Secret, locate, read_private
+from busnode.secrets import Secret, locate, read_private
 from busnode.steps.credentials import is_public_key
 
 if TYPE_CHECKING:
@@ -52,28 +52,33 @@ class Vault:
     """Where references lead on this side; relative files begin at `base`.
 
     `operator_key` gives the public half of the key that logs in, `type base64 comment`. Where `folders` are named, a
-    file must lie below one of them, wherever links lead.
+    file must lie below one of them, wherever links lead, or be one of `own`; none of `never` is given out at all.
     """
 
     base: Path
     secrets_dir: Path | None = None
     operator_key: Callable[[], str] | None = None
     folders: tuple[Path, ...] | None = None
+    own: frozenset[str] = frozenset()
+    never: tuple[Path, ...] = ()
 
     def secret(self, reference: str) -> Secret:
         """What a reference leads to, read now."""
         return Secret(read_private(self.path(reference)))
 
     def path(self, reference: str) -> Path:
-        """The file that a reference names. Raises UnauthorizedError where it is in none of the folders."""
+        """The file that a reference names. Raises UnauthorizedError where it is not to be had here."""
         path = locate(reference, self.base, self.secrets_dir)
-        if self.folders is None or reference.startswith(SCHEME):
+        if self.folders is None:
             return path
         try:
             real = path.resolve()
+            is_never = any(real == one.resolve() or _is_same_file(real, one) for one in self.never)
         except (OSError, RuntimeError) as error:
             raise BadRequestError(f"{reference}: {error}") from error
-        if not any(real.is_relative_to(folder.resolve()) for folder in self.folders):
+        if is_never:
+            raise UnauthorizedError(f"{reference}: a private key; it is sent to nobody")
+        if reference not in self.own and not any(real.is_relative_to(folder.resolve()) for folder in self.folders):
             raise UnauthorizedError(f"{reference}: outside of the folders that may be used here")
         return real
 
@@ -95,6 +100,11 @@ class Vault:
             message = f"{reference}: not one public key; give a file with one line such as: ssh-ed25519 AAAA… name"
             raise BadRequestError(message)
         return lines[0]
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    """Also by another name of it (link(2))."""
+    return one.exists() and other.exists() and one.samefile(other)
 
 
 @dataclass(frozen=True, slots=True)

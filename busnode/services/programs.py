@@ -61,7 +61,7 @@ def serve(given: argparse.Namespace, settings: Settings) -> int:
     inventory = Inventory.load(settings.require_targets_file())
     key = settings.require_private_key()
     folders = _folders(inventory, key, given.folder)
-    keys = ssh_runner.Keys(key, settings.known_hosts, settings.secrets_dir, folders)
+    keys = ssh_runner.Keys(key, settings.known_hosts, settings.secrets_dir, folders, _shared(given))
     services = [ssh_runner.worker(bus, inventory, keys), node_worker.worker(bus, inventory), _api(bus, given)]
     return _run("bus-operator-node", bus, services, given.stop_timeout)
 
@@ -97,7 +97,8 @@ def add_folder_flag(parser: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         metavar="DIR",
-        help="what requests name must lie below it; may be repeated (the key's and the inventory's folder)",
+        help="requests may name keys below it (else below the key's and the inventory's folder), and files to send to "
+        "a node beside those that the inventory names for it; may be repeated",
     )
 
 
@@ -168,7 +169,7 @@ def _integration_ssh_runner(given: argparse.Namespace) -> int:
     key = _runner_key(given, secrets_dir)
     inventory = Inventory.load(settings.require_targets_file())
     known_hosts = given.ssh_known_hosts or settings.known_hosts
-    keys = ssh_runner.Keys(key, known_hosts, secrets_dir, _folders(inventory, key, given.folder))
+    keys = ssh_runner.Keys(key, known_hosts, secrets_dir, _folders(inventory, key, given.folder), _shared(given))
     bus = _connect(given)
     return _run(ssh_runner.SERVICE, bus, [ssh_runner.worker(bus, inventory, keys)], given.stop_timeout)
 
@@ -244,3 +245,8 @@ def _folders(inventory: Inventory, key: Path, given: Sequence[Path] | None) -> t
     if given:
         return tuple(given)
     return tuple(dict.fromkeys((key.absolute().parent, *(target.base for target in inventory))))
+
+
+def _shared(given: argparse.Namespace) -> tuple[Path, ...]:
+    """Beside the key there may be other programs' secrets: only a folder that was named is open to requests."""
+    return tuple(given.folder or ())

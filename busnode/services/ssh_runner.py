@@ -1,7 +1,7 @@
 """bus-integration-ssh-runner: the one program that opens ssh. Scripts in, what they printed out.
 
-The bus is not trusted: a request can only choose among the nodes, hosts and users of this runner's own inventory, and
-among the keys and files below its own folders.
+The bus is not trusted: a request can only choose among the nodes, hosts and users of this runner's own inventory, among
+the keys below its own folders, and among the files that the inventory names for that node.
 """
 
 from __future__ import annotations
@@ -37,12 +37,17 @@ GRACE_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Keys:
-    """What the runner owns: its key, known hosts and secrets, and the folders below which others may be named."""
+    """What the runner owns: its key, known hosts and secrets.
+
+    Below `folders` and in `secrets_dir` other keys and known hosts may be named; what lies below `shared` may be sent
+    to any node, beside what the inventory names for it.
+    """
 
     private_key: Path
     known_hosts: Path | None = None
     secrets_dir: Path | None = None
     folders: tuple[Path, ...] = ()
+    shared: tuple[Path, ...] = ()
 
 
 Open = Callable[["Target", "Keys", "tuple[Target, ...]"], "Transport"]
@@ -128,7 +133,8 @@ class ScriptWork:
 
     def _chosen(self, request: ScriptRequest, target: Target) -> tuple[Keys, Vault]:
         """The keys to use, where the request names others than the runner's first, and where references lead."""
-        vault = Vault(target.base, self.keys.secrets_dir, None, self.keys.folders)
+        folders = self.keys.folders if self.keys.secrets_dir is None else (*self.keys.folders, self.keys.secrets_dir)
+        vault = Vault(target.base, self.keys.secrets_dir, None, folders)
         given = request.credentials
         if "ssh_private_key_file" in given and "ssh_private_key_secret" in given:
             raise BadRequestError("ssh_private_key_file: there beside ssh_private_key_secret; give one of the two")
@@ -138,7 +144,14 @@ class ScriptWork:
                 keys = replace(keys, private_key=vault.path(given[name]))
         if "known_hosts_file" in given:
             keys = replace(keys, known_hosts=vault.path(given["known_hosts_file"]))
-        return keys, replace(vault, operator_key=lambda: self._public_key(keys.private_key))
+        sent = replace(
+            vault,
+            operator_key=lambda: self._public_key(keys.private_key),
+            folders=self.keys.shared,
+            own=_references(target),
+            never=(self.keys.private_key, keys.private_key),
+        )
+        return keys, sent
 
     def _public_key(self, private_key: Path) -> str:
         return self._own_public_key if private_key == self.keys.private_key else self.public_half(private_key)
@@ -165,6 +178,12 @@ def _candidates(known: Target, host: str | None, user: str | None) -> Iterator[T
     for chosen_host in hosts if host is None else (host,):
         for chosen_user in users if user is None else (user,):
             yield replace(known, host=chosen_host, user=chosen_user)
+
+
+def _references(target: Target) -> frozenset[str]:
+    """What the inventory names to be sent to a node."""
+    named = (target.become_password, target.ssh_policy.authorized_key_secret)
+    return frozenset({*(file.source for file in target.credential_files), *filter(None, named)})
 
 
 def _node_id(envelope: Envelope) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, SupportsBytes
 
 import pytest
@@ -89,14 +89,25 @@ def runner(tmp_path: Path) -> Runner:
         "host_candidates": ["10.0.0.11"],
         "user_candidates": ["debian"],
         "host_key": "SHA256:" + "A" * 43,
+        "become": {"password": "secret://deployment/sudo"},
+        "credentials": [{"source": "token", "destination": "/etc/token"}],
+        "ssh_policy": {"authorized_key_secret": "key.pub"},
     }
-    for name in ("keys/id", "keys/other", "secrets/sudo", "deploy/token"):
+    for name in ("keys/id", "keys/other", "keys/admin.token", "secrets/sudo", "secrets/others", "deploy/token"):
         _private(folder / name)
     _private(tmp_path / "outside")
     (folder / "keys/link").symlink_to(tmp_path / "outside")
     (folder / "secrets/link").symlink_to(tmp_path / "outside")
-    inventory = Inventory.from_document({"proxy": target}, base=folder / "deploy")
-    keys = Keys(folder / "keys/id", None, folder / "secrets", (folder / "keys", folder / "deploy"))
+    _private(folder / "deploy/key.pub", KEY)
+    _private(folder / "deploy/nodes.json")
+    _private(folder / "shared/more")
+    (folder / "shared/id").symlink_to(folder / "keys/id")
+    (folder / "shared/hard").hardlink_to(folder / "keys/id")
+    victim = {"host": "10.0.0.12", "user": "bus", "credentials": [{"source": "other", "destination": "/etc/other"}]}
+    _private(folder / "deploy/other")
+    inventory = Inventory.from_document({"proxy": target, "second": victim}, base=folder / "deploy")
+    folders = (folder / "keys", folder / "deploy")
+    keys = Keys(folder / "keys/id", None, folder / "secrets", folders, (folder / "shared",))
     network = Network()
     return Runner(ScriptWork(inventory, keys, network.open, lambda _: KEY), network, folder)
 
@@ -106,6 +117,8 @@ def test_a_script_is_run_and_what_it_printed_comes_back(runner: Runner) -> None:
     assert (answer["ok"], answer["exit_code"], answer["stdout"], answer["notes"]) == (True, 0, "said", ["a note"])
     assert runner.network.sent[0].endswith(b"true\ns3cret\ns3cret")
     assert "s3cret" not in json.dumps(answer)
+    materials = [{"kind": "key", "reference": "key.pub"}, {"kind": "digest", "reference": "token"}]
+    assert runner.ask(blobs=["../shared/more"], materials=materials)["ok"]
 
 
 def test_a_port_is_looked_at(runner: Runner) -> None:
@@ -126,6 +139,17 @@ def test_a_port_is_looked_at(runner: Runner) -> None:
         {"blobs": ["/etc/shadow"]},
         {"sudo_password_secret": "../../outside"},
         {"materials": [{"kind": "digest", "reference": "/etc/shadow"}]},
+        {"blobs": ["../keys/id"]},
+        {"blobs": ["../keys/admin.token"]},
+        {"blobs": ["../shared/id"]},
+        {"blobs": ["../shared/hard"]},
+        {"blobs": ["nodes.json"]},
+        {"blobs": ["other"]},
+        {"blobs": ["secret://deployment/others"]},
+        {"sudo_password_secret": "../keys/id"},
+        {"sudo_password_secret": "secret://deployment/others"},
+        {"materials": [{"kind": "digest", "reference": "../keys/admin.token"}]},
+        {"ssh_private_key_file": "../keys/other", "blobs": ["../keys/other"]},
     ],
     ids=json.dumps,
 )
@@ -154,6 +178,14 @@ def test_what_cannot_be_meant_is_a_bad_request(runner: Runner, attack: dict[str,
     answer = runner.ask(**attack)
     assert answer["error_class"] == "bad_request"
     assert runner.network.sent == []
+
+
+def test_not_even_the_inventory_sends_the_key_to_a_node(runner: Runner) -> None:
+    private = runner.work.keys.private_key
+    target = {"host": "10.0.0.10", "user": "bus", "credentials": [{"source": str(private), "destination": "/etc/id"}]}
+    work = replace(runner.work, inventory=Inventory.from_document({"proxy": target}))
+    answer = replace(runner, work=work).ask(blobs=[str(private)])
+    assert (answer["error_class"], runner.network.sent) == ("unauthorized", [])
 
 
 def test_another_key_of_its_own_can_be_chosen(runner: Runner) -> None:
