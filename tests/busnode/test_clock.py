@@ -25,13 +25,15 @@ pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="the last of them makes
 
 Program = Callable[[str, str], Path]
 
-# A systemd whose NTP services are files: NAME.enabled and NAME.active.
+# A systemd whose NTP services are files: NAME.there, .enabled, .active, .masked and .static.
 SYSTEMCTL = """cd {0}
 for unit do :; done
 case $1 in
 is-active) [ -e "$unit.active" ] ;;
 is-enabled)
     if [ -e "$unit.enabled" ]; then echo enabled; exit; fi
+    if [ -e "$unit.masked" ]; then echo masked; exit 1; fi
+    if [ -e "$unit.static" ]; then echo static; exit; fi
     if [ -e "$unit.there" ]; then echo disabled; fi
     exit 1 ;;
 -q) touch "$unit.active" "$unit.enabled" ;;
@@ -48,6 +50,7 @@ class Machine:
         self.slept = program("sleep", "")
         self.slept.touch()
         program("timedatectl", f'[ "$(cat {self.slept} | wc -l)" -ge {right_after} ] && echo yes || echo no')
+        program("chronyc", "exit 1")
         program("dpkg-query", f"[ ! -e {folder}/installed ] || printf '|installed %s|' $(cat {folder}/installed)")
         self.apt = program(
             "apt-get",
@@ -98,6 +101,70 @@ def test_a_node_without_an_ntp_service_gets_one(run: Run, program: Program, tmp_
     machine = Machine(program, tmp_path)
     assert _run(run)[1] == ("installed systemd-timesyncd, started systemd-timesyncd.service, the clock is synchronised")
     assert machine.apt.read_text().splitlines()[-1].endswith("install --no-install-recommends -- systemd-timesyncd")
+
+
+def test_a_package_that_brings_no_service_is_named(run: Run, program: Program, tmp_path: Path) -> None:
+    machine = Machine(program, tmp_path)
+    (tmp_path / "installed").write_text("systemd-timesyncd")
+    for dry_run in (True, False):
+        assert _run(run, dry_run=dry_run) == ("failed", "systemd-timesyncd is installed, and brought no NTP service")
+    assert not machine.apt.exists()
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("unit", ["systemd-timesyncd.service", "chrony.service"])
+def test_a_masked_service_is_neither_started_nor_removed_for_another(
+    run: Run, program: Program, tmp_path: Path, unit: str, dry_run: bool
+) -> None:
+    machine = Machine(program, tmp_path)
+    machine.has(unit, "masked")
+    assert _run(run, dry_run=dry_run) == ("failed", f"{unit} is masked; unmask it, or set time_synchronised to false")
+    assert not machine.apt.exists()
+
+
+def test_beside_a_masked_service_another_can_run(run: Run, program: Program, tmp_path: Path) -> None:
+    machine = Machine(program, tmp_path)
+    machine.has("ntpsec.service", "masked")
+    machine.has("systemd-timesyncd.service")
+    assert _run(run) == ("changed", "started systemd-timesyncd.service, the clock is synchronised")
+
+
+def test_a_static_service_is_started(run: Run, program: Program, tmp_path: Path) -> None:
+    machine = Machine(program, tmp_path)
+    machine.has("systemd-timesyncd.service", "static")
+    assert _run(run) == ("changed", "started systemd-timesyncd.service, the clock is synchronised")
+    assert not machine.apt.exists()
+
+
+def test_the_wait_for_timesyncd_needs_no_timedatectl(run: Run, program: Program, tmp_path: Path) -> None:
+    machine = Machine(program, tmp_path)
+    program("timedatectl", "exit 1")
+    machine.has("systemd-timesyncd.service", "enabled", "active")
+    assert _run(run)[1].startswith("systemd-timesyncd.service runs, and the clock is not synchronised after 90 s")
+
+
+def test_chrony_is_asked_where_timedatectl_reaches_nobody(run: Run, program: Program, tmp_path: Path) -> None:
+    machine = Machine(program, tmp_path)
+    program("timedatectl", "exit 1")
+    machine.has("chrony.service", "enabled", "active")
+    asked = program("chronyc", f'[ "$(cat {machine.slept} | wc -l)" -ge 2 ]')
+    assert _run(run) == ("ok", "synchronised by chrony.service")
+    assert asked.read_text().splitlines() == ["-n waitsync 1"] * 3
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_where_nobody_can_be_asked_nothing_is_awaited(
+    run: Run, program: Program, tmp_path: Path, dry_run: bool
+) -> None:
+    machine = Machine(program, tmp_path)
+    program("timedatectl", "echo 'Failed to connect to bus' >&2; exit 1")
+    machine.has("openntpd.service", "enabled", "active")
+    why = "nobody can be asked whether the clock is synchronised: timedatectl does not reach its service over D-Bus"
+    assert _run(run, dry_run=dry_run) == ("skipped", f"openntpd.service runs; {why}")
+    (tmp_path / "openntpd.service.active").unlink()
+    if not dry_run:
+        assert _run(run) == ("changed", f"started openntpd.service, {why}")
+    assert machine.slept.read_text() == ""
 
 
 def test_the_wait_has_its_end(run: Run, program: Program, tmp_path: Path) -> None:
