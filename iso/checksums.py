@@ -24,17 +24,28 @@ def parse(text: str) -> dict[str, str]:
     return {match[2]: match[1] for line in text.split("\n") if (match := _LINE.fullmatch(line))}
 
 
-def write(sums: Path, files: Sequence[Path]) -> None:
+def write(sums: Path, files: Sequence[Path], *, checked: bool = False) -> None:
     """Say the digests of files, beside those said earlier of other files that are still there.
 
     Args:
         sums: the file SHA256SUMS.
         files: files of its folder.
+        checked: also read the other files again, and leave out those that are not what was said: for what is signed.
 
     Raises:
         BuildError: one of them cannot be read.
     """
     said = parse(sums.read_text(errors="replace")) if sums.exists() else {}
     said = {name: mark for name, mark in said.items() if (sums.parent / name).exists()}
-    said |= {path.name: file_digest(path) for path in files}
+    given = {path.name: file_digest(path) for path in files}
+    if checked:
+        said = {name: mark for name, mark in said.items() if name in given or _holds(sums.parent / name, mark)}
+    said |= given
     replace_file(sums, "".join(f"{mark}  {name}\n" for name, mark in sorted(said.items())).encode())
+
+
+def _holds(file: Path, mark: str) -> bool:
+    try:
+        return file_digest(file) == mark
+    except OSError:
+        return False

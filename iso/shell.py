@@ -142,6 +142,8 @@ def _logged(
     _recorded.append(list(command))
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as stream:
+        # Tools repeat what they are given: the address of a proxy, with its password.
+        os.fchmod(stream.fileno(), 0o600)
         stream.write(f"+ {without_userinfo(shlex.join(command))}\n".encode())
         stream.flush()
         begin = stream.tell()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
 from iso import remembered, shell
 from iso.errors import BuildError
 from iso.replacement import replace_file
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NAMESPACE = "file"
 
@@ -41,7 +39,19 @@ def problem(key: Path) -> str | None:
     except BuildError:
         # ssh-keygen's own words may quote the file: nothing of it is repeated.
         return "not an SSH private key without a passphrase, readable by its owner alone (ssh-keygen(1))"
+    # Some keys have a public half and yet sign nothing: PEM ones without a .pub file beside them.
+    with tempfile.TemporaryDirectory() as place:
+        empty = Path(place) / "empty"
+        empty.touch()
+        try:
+            shell.capture(_signing(key, empty))
+        except BuildError:
+            return f"ssh-keygen cannot sign with it: if it is an old PEM key, convert it: ssh-keygen -p -f {key}"
     return None
+
+
+def _signing(key: Path, file: Path) -> list[str]:
+    return ["ssh-keygen", "-Y", "sign", "-q", "-f", str(key), "-n", NAMESPACE, str(file)]
 
 
 def sign(key: Path, file: Path, log: Path) -> Path:
@@ -60,7 +70,7 @@ def sign(key: Path, file: Path, log: Path) -> Path:
     made.unlink(missing_ok=True)
     try:
         copy.write_bytes(file.read_bytes())
-        shell.run(["ssh-keygen", "-Y", "sign", "-q", "-f", str(key), "-n", NAMESPACE, str(copy)], log)
+        shell.run(_signing(key, copy), log)
         signature = file.with_name(f"{file.name}.sig")
         replace_file(signature, made.read_bytes())
     finally:

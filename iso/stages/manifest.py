@@ -72,7 +72,9 @@ def _write(job: Job) -> None:
     checksums.write(job.paths.checksums, [live_build.image(job), *live_build.netboot(job), package_list(job)])
     document = sbom.document(_image(job), parts, release.source_date(job.paths))
     replace_file(bill_of_materials(job), sbom.rendered(document))
-    checksums.write(job.paths.checksums, [bill_of_materials(job)])
+    made = [live_build.image(job), *live_build.netboot(job), package_list(job), bill_of_materials(job)]
+    # A signature is also of the lines of other images.
+    checksums.write(job.paths.checksums, made, checked=job.config.release_key is not None)
     if job.config.release_key:
         release_key.sign(job.config.release_key, job.paths.checksums, job.log)
     else:

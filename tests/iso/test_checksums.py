@@ -46,3 +46,18 @@ def test_a_file_that_was_made_again_is_said_once(tmp_path: Path) -> None:
         checksums.write(tmp_path / "SHA256SUMS", [image])
     expected = subprocess.run(["sha256sum", "a.iso"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert (tmp_path / "SHA256SUMS").read_text() == expected
+
+
+def test_what_is_to_be_signed_says_nothing_of_other_files_that_does_not_hold(tmp_path: Path) -> None:
+    sums, kept, other = (tmp_path / name for name in ("SHA256SUMS", "kept.iso", "other.iso"))
+    for path in (kept, other):
+        path.write_text(path.name)
+    (tmp_path / "folder.iso").mkdir()
+    checksums.write(sums, [kept, other])
+    sums.write_text(sums.read_text() + f"{'ab' * 32}  folder.iso\n")
+    other.write_text("replaced")
+    (tmp_path / "new.iso").write_text("new")
+    checksums.write(sums, [tmp_path / "new.iso"])
+    assert checksums.parse(sums.read_text()).keys() == {"folder.iso", "kept.iso", "new.iso", "other.iso"}
+    checksums.write(sums, [tmp_path / "new.iso"], checked=True)
+    assert checksums.parse(sums.read_text()).keys() == {"kept.iso", "new.iso"}

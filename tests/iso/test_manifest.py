@@ -115,3 +115,15 @@ def test_whatever_code_writes_these_files_is_an_input(paths: Paths, module: str)
     inputs = manifest.MANIFEST.inputs(manifest.MANIFEST.job(config(), paths))
     source = Path(checksums.__file__).parent / module
     assert inputs.files[f"iso/{module}"].endswith(hashlib.sha256(source.read_bytes()).hexdigest())
+
+
+def test_no_line_of_another_image_is_signed_unchecked(paths: Paths, tmp_path: Path) -> None:
+    key = tmp_path / "release"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    (paths.dist / "other.iso").write_text("other")
+    paths.checksums.write_text(f"{'ab' * 32}  other.iso\n")
+    written(paths)
+    assert "other.iso" in checksums.parse(paths.checksums.read_text())
+    written(paths, release_key=key)
+    assert "other.iso" not in checksums.parse(paths.checksums.read_text())
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=paths.dist, check=True)

@@ -76,3 +76,16 @@ def test_a_signature_that_cannot_be_made_leaves_the_old_one(key: Path, folder: P
         release_key.sign(folder / "other", sums, folder / "log")
     assert (folder / "SHA256SUMS.sig").read_bytes() == before
     assert {path.name for path in folder.iterdir()} == {"SHA256SUMS", "SHA256SUMS.sig", "log", "other"}
+
+
+def test_a_key_that_only_seems_to_sign_is_refused_before_any_work(tmp_path: Path) -> None:
+    """ssh-keygen reads a PEM key's public half, but signs with it only by the .pub file."""
+    make(tmp_path / "pem", "-t", "rsa", "-m", "PEM")
+    assert release_key.problem(tmp_path / "pem") is None
+    (tmp_path / "pem.pub").unlink()
+    assert (tmp_path / "pem").read_text().startswith("-----BEGIN RSA PRIVATE KEY-----")
+    before = sorted(tmp_path.iterdir())
+    said = release_key.problem(tmp_path / "pem")
+    assert said is not None
+    assert "ssh-keygen -p" in said
+    assert sorted(tmp_path.iterdir()) == before

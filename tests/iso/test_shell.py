@@ -204,3 +204,13 @@ def test_variables_arrive_as_they_are(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text().splitlines()[1] == odd
     with pytest.raises(BuildError, match="ODD: a line break"):
         shell.run_isolated(["true"], tmp_path / "log", {"ODD": "one\ntwo"})
+
+
+def test_a_log_is_for_its_owner_alone_also_one_of_an_earlier_build(tmp_path: Path) -> None:
+    """live-build prints the proxy that it uses, with its password."""
+    for name in ("new", "earlier"):
+        log = tmp_path / name
+        if name == "earlier":
+            log.touch(mode=0o644)
+        shell.run(["echo", "http://user:password@proxy.invalid"], log)
+        assert log.stat().st_mode & 0o777 == 0o600
