@@ -106,9 +106,11 @@ refuse() {
 
 # Bytes of standard input to a path, whole or not at all: write_beside PATH OWNER GROUP MODE
 # Only for folders of root's: whoever else can write there could put a symbolic link in the way.
+# Its name is known, so that what a power cut leaves there can be taken away by it.
 write_beside() {
-    beside=$(mktemp "$1.XXXXXXXX") || return 1
-    if cat >"$beside" && chown -h "$2:$3" "$beside" && chmod "$4" "$beside" && sync "$beside" && mv -f -- "$beside" "$1"; then
+    beside=$1.busnode-new
+    rm -f -- "$beside"
+    if (umask 077 && set -C && cat >"$beside") && chown -h "$2:$3" "$beside" && chmod "$4" "$beside" && sync "$beside" && mv -f -- "$beside" "$1"; then
         sync "${1%/*}"
         return 0
     fi

@@ -16,8 +16,19 @@ if [ "$mode" != held ]; then
         flock -w 5 9 || :
     fi
 fi
+units_removed() {
+    rm -f -- "$unit_dir/busnode-rollback.timer" "$unit_dir/busnode-rollback.service" \
+        "$unit_dir/busnode-rollback-boot.service" "$unit_dir/sysinit.target.wants/busnode-rollback-boot.service"
+}
 # Confirm and rollback race for this one rename. A rollback that was cut off goes on.
-[ -d "$state_dir/rolling-back" ] || mv -T "$state_dir/pending" "$state_dir/rolling-back" 2>/dev/null || exit 0
+if [ ! -d "$state_dir/rolling-back" ] && ! mv -T "$state_dir/pending" "$state_dir/rolling-back" 2>/dev/null; then
+    # What was cut off while it armed the rollback had changed nothing yet.
+    if [ "$mode" != held ] && [ -d "$state_dir/preparing" ]; then
+        rm -rf -- "$state_dir/preparing"
+        units_removed
+    fi
+    exit 0
+fi
 saved=$state_dir/rolling-back
 cd "$saved" || exit 1
 # While the node starts, nothing runs yet that would have to be told, and to wait for it would be to wait for ever.
@@ -53,8 +64,7 @@ done
 rm -rf -- "$state_dir/rolled-back"
 mv -T -- "$saved" "$state_dir/rolled-back"
 # Last, for until here they are what goes on after a reboot.
-rm -f -- "$unit_dir/busnode-rollback.timer" "$unit_dir/busnode-rollback.service" \
-    "$unit_dir/busnode-rollback-boot.service" "$unit_dir/sysinit.target.wants/busnode-rollback-boot.service"
+units_removed
 folders_put_back "$state_dir/rolled-back"
 sync
 if [ -n "$running" ]; then

@@ -160,6 +160,24 @@ rollback_armed() {
     fi
     would "after $1 s" && return
     # Two units, for what stands before ssh at boot could never reload it later: that job would wait for its own end.
+    # First what takes the others away where the node goes down before a change is pending.
+    write_beside "$unit_dir/busnode-rollback-boot.service" root root 0644 <<END || return
+[Unit]
+Description=Take back the unconfirmed change of this Bus host before it starts its services
+DefaultDependencies=no
+RequiresMountsFor=$state_dir
+ConditionPathExists=|$state_dir/preparing
+ConditionPathExists=|$state_dir/pending
+ConditionPathExists=|$state_dir/rolling-back
+After=local-fs.target
+Before=busnode-firewall.service nftables.service network-pre.target ssh.service ssh.socket
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh $state_dir/rollback.sh boot
+END
+    mkdir -p -- "$unit_dir/sysinit.target.wants"
+    run ln -sf ../busnode-rollback-boot.service "$unit_dir/sysinit.target.wants/busnode-rollback-boot.service" || return
     write_beside "$unit_dir/busnode-rollback.service" root root 0644 <<END || return
 [Unit]
 Description=Take back the unconfirmed change of this Bus host
@@ -172,20 +190,6 @@ ExecStart=/bin/sh $state_dir/rollback.sh
 Restart=on-failure
 RestartSec=10
 END
-    write_beside "$unit_dir/busnode-rollback-boot.service" root root 0644 <<END || return
-[Unit]
-Description=Take back the unconfirmed change of this Bus host before it starts its services
-DefaultDependencies=no
-RequiresMountsFor=$state_dir
-ConditionPathExists=|$state_dir/pending
-ConditionPathExists=|$state_dir/rolling-back
-After=local-fs.target
-Before=busnode-firewall.service nftables.service network-pre.target ssh.service ssh.socket
-
-[Service]
-Type=oneshot
-ExecStart=/bin/sh $state_dir/rollback.sh boot
-END
     write_beside "$unit_dir/busnode-rollback.timer" root root 0644 <<END || return
 [Unit]
 Description=Take back the change of this Bus host unless it is confirmed
@@ -196,8 +200,6 @@ OnActiveSec=$1
 AccuracySec=50ms
 RemainAfterElapse=no
 END
-    mkdir -p -- "$unit_dir/sysinit.target.wants"
-    run ln -sf ../busnode-rollback-boot.service "$unit_dir/sysinit.target.wants/busnode-rollback-boot.service" || return
     # The timer first: whatever stops this in between, no change is pending that nothing takes back.
     if ! {
         run systemctl daemon-reload && run sync -f "$unit_dir" && run systemctl restart busnode-rollback.timer &&

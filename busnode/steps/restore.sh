@@ -9,8 +9,9 @@ files_put_back() {
     while IFS= read -r path; do
         number=$((number + 1))
         [ "$path" != "$left_alone" ] || continue
+        # Left by a power cut.
+        rm -rf -- "$path.busnode-new" "$path.rollback"
         if [ -e "$1/files/$number" ] || [ -L "$1/files/$number" ]; then
-            rm -rf -- "$path.rollback"
             # On a full disk there is room for the old file only where the new one was.
             if cp -a -- "$1/files/$number" "$path.rollback"; then
                 mv -Tf -- "$path.rollback" "$path" || wrong="$path cannot be put back"

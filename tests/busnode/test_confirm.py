@@ -245,11 +245,31 @@ def test_a_rollback_that_was_cut_off_goes_on(machine: Machine) -> None:
     assert (state / "rolled-back/id").read_text().strip() == ID
 
 
+@pytest.mark.parametrize("mode", ["boot", ""])
+def test_of_an_operation_cut_off_before_it_changed_anything_no_unit_stays(machine: Machine, mode: str) -> None:
+    machine.harden()
+    machine.state("pending").rename(machine.state("preparing"))
+    machine.roll_back(*mode.split())
+    assert not list(Path(machine.layout.unit_dir).rglob("busnode-rollback*"))
+    assert not machine.state("preparing").exists()
+
+
+def test_what_a_power_cut_left_beside_a_file_is_taken_away(machine: Machine) -> None:
+    before = machine.files()
+    machine.harden()
+    for path in (machine.layout.sshd_dropin, machine.layout.firewall_rules):
+        Path(f"{path}.busnode-new").write_text("half")
+    machine.roll_back()
+    assert machine.files() == before
+
+
 def test_a_start_of_the_node_puts_back_files_only(machine: Machine) -> None:
     """Also after systemctl soft-reboot, which keeps /run: to reload ssh there would wait for this unit's own end."""
     before = machine.files()
     machine.harden()
-    assert "rollback.sh boot\n" in (Path(machine.layout.unit_dir) / "busnode-rollback-boot.service").read_text()
+    unit = (Path(machine.layout.unit_dir) / "busnode-rollback-boot.service").read_text()
+    assert "rollback.sh boot\n" in unit
+    assert f"ConditionPathExists=|{machine.layout.state_dir}/preparing" in unit
     calls = machine.root / "systemctl.calls"
     calls.unlink()
     machine.roll_back("boot")
