@@ -53,7 +53,7 @@ apt_update() {
 
 # apt_would PACKAGE...: what apt would do, a line a package; by the lists that are there now, for none is fetched
 apt_would() {
-    if apt-get -s -q -o Debug::NoLocking=1 -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
+    if apt-get -s -q -o Debug::NoLocking=1 -o Dir::Log::Planner=/dev/null -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
         install --no-install-recommends -- "$@" </dev/null >"$box/apt" 2>"$log"; then
         echo
         sed -n 's/^Inst \([^ ]*\) (\([^ ]*\).*/\1: absent -> \2/p
