@@ -64,6 +64,7 @@ def bootstrap_plan(node: Node, *, dry_run: bool = False) -> Plan:
             *_own_steps(target),
             *services.steps(target),
         ),
+        parts=("sshd",),
         # A dry run compares digests; no content is sent for it.
         blobs=() if dry_run else tuple(file.source for file in target.credential_files),
         dry_run=dry_run,

@@ -19,6 +19,10 @@ rollback_only() {
 lockout_guarded() {
     root_allowed=$1 passwords_off=$2 operator_key=$3
     shift 3
+    if ! sshd_says "$login_user" >"$box/sshd"; then
+        failed "sshd's present configuration is not valid: $(tail -n 1 "$log"); correct it first"
+        return
+    fi
     risks=
     # client address, client port, server address, server port
     port=${ssh_connection##* }
@@ -32,6 +36,10 @@ lockout_guarded() {
     if [ "$passwords_off" = 1 ] && [ -n "$operator_key" ] && ! key_known "$login_user" "$operator_key" && ! keys_elsewhere; then
         risks="$risks; sshd finds no key of the operator for $login_user: run bootstrap first"
     fi
+    if [ "$passwords_off" = 1 ]; then
+        ended=$(methods_ended)
+        risks="$risks${ended:+; $ended: let them in with publickey alone too, or set ssh_policy.disable_password_auth to false}"
+    fi
     if [ -n "$risks" ]; then
         failed_as lockout_risk "refused, nothing was changed: ${risks#; }"
         return
@@ -40,11 +48,30 @@ lockout_guarded() {
         failed "systemd does not run here, and nothing else could take the change back"
     elif ! have nft; then
         failed "nft is not installed; run bootstrap first"
-    elif ! sshd_says "$login_user" >"$box/sshd"; then
-        failed "sshd's present configuration is not valid: $(tail -n 1 "$log"); correct it first"
     else
         ok "port ${port:-any} stays open, $login_user keeps a key and root"
     fi
+}
+
+# methods_ended: the first AuthenticationMethods, whoever it is for, that leaves no way in once passwords are off
+methods_ended() {
+    for file in "${sshd_dropin%/*/*}/sshd_config" "${sshd_dropin%/*}"/*.conf; do
+        [ -f "$file" ] || continue
+        # hostbased and none end with the same policy; PAM's questions may be named keyboard-interactive:pam.
+        # shellcheck disable=SC2016
+        tr -d '"' <"$file" | awk -v file="$file" '
+            { sub(/#.*/, ""); sub(/=/, " ") }
+            tolower($1) != "authenticationmethods" { next }
+            {
+                ways = 0
+                for (n = 2; n <= NF; n++)
+                    if (("," $n) !~ /,(password|keyboard-interactive|hostbased|none)/) ways++
+                if (ways) next
+                $1 = $1
+                printf "line %d of %s (%s) asks for what the policy ends, and leaves no way in", NR, file, $0
+                exit
+            }'
+    done | head -n 1
 }
 
 # Whether sshd takes keys from more than files: a command, or certificates.
@@ -59,7 +86,16 @@ compared() {
     dropin_fitted && settings_fitted || return
     if differs_from "$sshd_dropin" "$dropin_text" || sshd_differs; then ssh_needed=1; fi
     if firewall_differs; then firewall_needed=1; fi
-    if [ -n "$key_blob" ] && ! key_known "$login_user" "$key_blob"; then key_needed=1; fi
+    if [ -n "$key_blob" ]; then
+        key_known "$login_user" "$key_blob"
+        case $? in
+            1) key_needed=1 ;;
+            2)
+                failed "sshd does not say where it looks for keys: $(tail -n 1 "$log")"
+                return
+                ;;
+        esac
+    fi
     needed=$ssh_needed$firewall_needed$key_needed
     managed >"$box/managed"
     ok "${ssh_needed:+sshd differs }${firewall_needed:+firewall differs }${key_needed:+key is missing}"

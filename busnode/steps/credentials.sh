@@ -53,11 +53,11 @@ credential_placed() {
     ' sh "${3%/*}" "$box/blob.$1" "$4:$5" "$6" "${3##*/}" && changed "$was -> $4:$5 $6"
 }
 
-# Where sshd looks for the keys of a user: key_files USER
+# Where sshd looks for the keys of a user: key_files USER; fails where sshd does not say, for the reason in $log
 key_files() {
-    [ -d /run/sshd ] || mkdir -m 0755 /run/sshd
     home=$(getent passwd "$1" | cut -d: -f6)
-    names=$(sshd -T -C "user=$1,host=localhost,addr=127.0.0.1" 2>/dev/null | sed -n 's/^authorizedkeysfile //p')
+    sshd_says "$1" >"$box/sshd-keys" || return
+    names=$(sed -n 's/^authorizedkeysfile //p' "$box/sshd-keys")
     for name in ${names:-.ssh/authorized_keys}; do
         name=$(printf '%s' "$name" | sed "s|%h|$home|g; s|%u|$1|g; s|%%|%|g")
         case $name in
@@ -68,9 +68,9 @@ key_files() {
     done
 }
 
-# key_known USER BLOB: whether sshd would find the key of base64 BLOB for USER
+# key_known USER BLOB: whether sshd would find the key of base64 BLOB for USER; 2 where sshd does not say where it looks
 key_known() {
-    key_files "$1" >"$box/key-files"
+    key_files "$1" >"$box/key-files" || return 2
     while IFS= read -r file; do
         if [ -f "$file" ] && grep -v '^[[:space:]]*#' -- "$file" | grep -qF -- " $2"; then return 0; fi
         # A line may begin with the type of the key, or with options before it.
@@ -86,10 +86,17 @@ key_difference() {
 
 # authorized_key USER TYPE BLOB COMMENT: only ever added, never in place of another
 authorized_key() {
-    if key_known "$1" "$3"; then
-        ok "known to sshd for $1"
-        return
-    fi
+    key_known "$1" "$3"
+    case $? in
+        0)
+            ok "known to sshd for $1"
+            return
+            ;;
+        2)
+            failed "sshd does not say where it looks for keys: $(tail -n 1 "$log")"
+            return
+            ;;
+    esac
     file=$(head -n 1 "$box/key-files")
     if [ -z "$file" ]; then
         failed "sshd takes the keys of $1 from no file (AuthorizedKeysFile none)"

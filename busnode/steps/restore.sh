@@ -56,10 +56,12 @@ firewall_stopped() {
 }
 
 sshd_put_back() {
-    systemctl is-active -q ssh.socket && return
+    # An sshd that ssh.socket has started runs on, and could not bind the socket's port anew, as a reload would have it.
+    verb=reload-or-restart
+    if systemctl is-active -q ssh.socket; then verb=try-restart; fi
     # Of a stopped ssh.service, without which sshd -t fails.
     [ -d /run/sshd ] || mkdir -m 0755 /run/sshd
-    sshd -t && systemctl reload-or-restart ssh.service && return
+    sshd -t && systemctl "$verb" ssh.service && return
     wrong="sshd does not take its old configuration"
 }
 

@@ -2,10 +2,14 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 # sshd: one drop-in that is read first, for in sshd the first value wins.
 
-# What sshd would do for a user: sshd_says USER
+# What sshd would do for a user who came as this log-in did: sshd_says USER
 sshd_says() {
     [ -d /run/sshd ] || mkdir -m 0755 /run/sshd
-    sshd -T -C "user=$1,host=localhost,addr=${ssh_connection%% *}" 2>"$log"
+    # client address, client port, server address, server port
+    # shellcheck disable=SC2086
+    set -- "$1" $ssh_connection
+    # Whatever a Match block asks for must be given, or sshd -T ends there. Without UseDNS a host is its address.
+    sshd -T -C "user=$1,host=${2:-localhost},addr=${2:-127.0.0.1},laddr=${4:-127.0.0.1},lport=${5:-22},rdomain=" 2>"$log"
 }
 
 # Of each list of algorithms what this release's openssh has, in the same order: algorithms_fitted <lines >lines
@@ -55,13 +59,31 @@ sshd_differs() {
             differs="sshd -T: $(tail -n 1 "$log")"
             return 0
         fi
-        differs=$(grep -vixF -f "$box/sshd" -- "$box/settings" | head -n 1)
-        [ -n "$differs" ] || continue
-        is=$(grep -i -m 1 -- "^${differs%% *} " "$box/sshd")
-        differs="${is:-${differs%% *} is not set} for $user, wanted $differs"
-        return 0
+        grep -vixF -f "$box/sshd" -- "$box/settings" >"$box/differing"
+        while IFS= read -r differs; do
+            is=$(grep -i -m 1 -- "^${differs%% *} " "$box/sshd")
+            stricter "$user" "${differs%% *}" "${differs#* }" "${is#* }" && continue
+            differs="${is:-${differs%% *} is not set} for $user, wanted $differs"
+            return 0
+        done <"$box/differing"
     done
     return 1
+}
+
+# stricter USER KEYWORD WANTED IS: whether a Match block of the node's own asks for more than the policy
+stricter() {
+    case $2:$4 in
+        # Zero is for ever.
+        maxauthtries:[1-9]* | clientaliveinterval:[1-9]* | clientalivecountmax:[1-9]*) [ "$4" -le "$3" ] ;;
+        permitrootlogin:no | permitrootlogin:forced-commands-only) [ "$3" = without-password ] ;;
+        # A key is how the operator comes in.
+        pubkeyauthentication:no) [ "$1" != "$login_user" ] ;;
+        pubkeyacceptedalgorithms:?*)
+            printf '%s\n' "$3" | tr ',' '\n' >"$box/wanted"
+            ! printf '%s\n' "$4" | tr ',' '\n' | grep -qvxF -f "$box/wanted"
+            ;;
+        *) return 1 ;;
+    esac
 }
 
 # A check: policy_in_force ACCOUNTS SETTING...
@@ -93,11 +115,14 @@ sshd_reloaded() {
         return
     fi
     would "reload" && return
-    if systemctl is-active -q ssh.socket; then
-        ok "ssh.socket starts an sshd for each log-in, which reads it anew"
-        return
+    if ! systemctl is-active -q ssh.socket; then
+        run systemctl reload ssh.service && changed "reloaded"
+    elif systemctl is-active -q ssh.service; then
+        # The socket started it and it runs on. A reload would bind the port anew, which the socket holds, and end it.
+        run systemctl restart ssh.service && changed "restarted: ssh.socket listens"
+    else
+        ok "ssh.socket starts sshd at a log-in, which reads it then"
     fi
-    run systemctl reload ssh.service && changed "reloaded"
 }
 
 sshd_effective() {

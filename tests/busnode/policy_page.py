@@ -36,7 +36,10 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     yield f"## Policy {document['name']}, version {document['version']}"
     yield f"\n{document['about']}\n"
     yield "### sshd\n"
-    yield "Those with a star are repeated for every log-in, so that no Match block of another file loosens them.\n"
+    yield (
+        "Those with a star are repeated for every log-in, so that no Match block of another file loosens them. Where a "
+        "stricter value or a list of the node's own is possible, nothing is repeated, and the stricter one stays.\n"
+    )
     yield "| keyword | value | why | source |\n|---|---|---|---|"
     for item in document["ssh"]:
         star = " *" if item.get("everyone") else ""

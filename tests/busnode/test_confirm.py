@@ -189,6 +189,13 @@ def test_rolled_back_it_is_gone_and_a_late_confirmation_is_told(machine: Machine
     assert machine.files() == before
 
 
+def test_rolled_back_an_sshd_that_its_socket_has_started_is_restarted(machine: Machine, program: Program) -> None:
+    machine.harden()
+    calls = program("systemctl", "")
+    machine.roll_back()
+    assert "try-restart ssh.service" in calls.read_text()
+
+
 def test_the_second_time_nothing_is_armed(machine: Machine) -> None:
     machine.harden()
     machine.confirm()

@@ -18,7 +18,7 @@ from busnode.steps import firewall, sshd
 
 if TYPE_CHECKING:
     from busnode.inventory import FirewallPolicy, Target
-    from busnode.script import Layout, Report
+    from busnode.script import Report
     from tests.busnode.conftest import Run
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="owners are changed by root only")
@@ -54,13 +54,16 @@ def test_a_configuration_that_sshd_does_not_take_is_never_reloaded(run: Run, pro
 # 12
 
 
-def test_sshd_that_its_socket_starts_is_not_reloaded(
-    run: Run, program: Program, target: Target, layout: Layout
+@pytest.mark.parametrize(("runs", "status", "said"), [(0, "changed", "restarted"), (3, "ok", "ssh.socket starts sshd")])
+def test_an_sshd_that_its_socket_has_started_is_restarted(
+    run: Run, program: Program, target: Target, runs: int, status: str, said: str
 ) -> None:
+    """The socket starts one sshd, which runs on and would end at a reload; before the first log-in there is none."""
     program("sshd", "")
-    calls = program("systemctl", 'case "$*" in "is-active -q ssh.socket") exit 0 ;; esac')
+    calls = program("systemctl", f'case "$*" in *is-active*ssh.socket) ;; *is-active*ssh.service) exit {runs} ;; esac')
     reload = _harden_sshd(run, target).steps[2]
-    assert (reload.status.value, reload.detail.split(" ")[0]) == ("ok", "ssh.socket")
+    assert (reload.status.value, reload.detail[: len(said)]) == (status, said)
+    assert ("restart ssh.service" in calls.read_text()) is (runs == 0)
     assert "reload" not in calls.read_text()
     unit = Step("enable-services", "service ssh.service", "services", ("unit_state", "ssh.service", "true", "true"))
     assert _only(run(unit)) == ("ok", "ssh.socket serves it")

@@ -157,7 +157,6 @@ Match User bus,root,bus-service
     PermitRootLogin yes
     PermitEmptyPasswords yes
     X11Forwarding yes
-    DenyUsers nobody
 """
 
 
@@ -165,7 +164,7 @@ Match User bus,root,bus-service
 def test_sshd_itself_says_that_the_drop_in_wins(run: Run, target: Target, real_sshd: Sshd) -> None:
     _write_fitted(run, target, real_sshd)
     real_sshd.write("50-cloud-init.conf", LOOSENED)
-    real_sshd.write("00-a.conf", "PasswordAuthentication yes\nMatch User bus-service\nDenyUsers x\n")
+    real_sshd.write("00-a.conf", "PasswordAuthentication yes\nMatch User bus-service\nPermitTTY yes\n")
     assert _in_force(run, target) == ("ok", "in force for bus root bus-service")
 
 
@@ -184,6 +183,11 @@ def _write_fitted(run: Run, target: Target, real_sshd: Sshd) -> None:
         ("LoginGraceTime 0", "logingracetime 0 for bus, wanted logingracetime 60"),
         ("Match User root\nPermitRootLogin yes", "permitrootlogin yes for root, wanted permitrootlogin no"),
         ("Match User bus-service\nX11Forwarding yes", "x11forwarding yes for bus-service, wanted x11forwarding no"),
+        ("Match User root\nMaxAuthTries 9", "maxauthtries 9 for root, wanted maxauthtries 4"),
+        ("Match User root\nClientAliveInterval 0", "clientaliveinterval 0 for root, wanted clientaliveinterval 120"),
+        ("Match User bus-service\nDenyUsers x", "denyusers x for bus-service, wanted denyusers bus-service"),
+        ("Match User bus\nPubkeyAuthentication no", "pubkeyauthentication no for bus, wanted pubkeyauthentication yes"),
+        ("Match User root\nPubkeyAcceptedAlgorithms +ssh-rsa", "for root, wanted pubkeyacceptedalgorithms ssh-ed25519"),
         ("Ciphers +aes128-cbc", "wanted ciphers chacha20-poly1305@openssh.com,"),
     ],
 )
@@ -193,6 +197,63 @@ def test_what_is_loosened_before_ours_is_named(run: Run, target: Target, real_ss
     status, detail = _in_force(run, target)
     assert status == "failed"
     assert said in detail
+
+
+STRICTER = """\
+DenyUsers root
+Match User root
+    MaxAuthTries 2
+    PubkeyAuthentication no
+    PubkeyAcceptedAlgorithms ssh-ed25519
+    ClientAliveInterval 30
+    ClientAliveCountMax 1
+"""
+
+
+@needs_sshd
+def test_what_the_node_forbids_beyond_the_policy_stays_forbidden(run: Run, target: Target, real_sshd: Sshd) -> None:
+    """An account that the node's admin shut out stays out, and a block that asks for more still asks for it."""
+    _write_fitted(run, target, real_sshd)
+    real_sshd.write("50-site.conf", STRICTER)
+    said = run(Step("x", "asked", "sshd", ("eval", 'sshd_says root >"$box/sshd"; ok "$(cat "$box/sshd")"'))).steps[0]
+    assert set(said.detail.splitlines()) >= {
+        "denyusers root",
+        "denyusers bus-service",
+        "maxauthtries 2",
+        "pubkeyauthentication no",
+        "pubkeyacceptedalgorithms ssh-ed25519",
+        "clientaliveinterval 30",
+        "clientalivecountmax 1",
+        "passwordauthentication no",
+    }
+    assert _in_force(run, target) == ("ok", "in force for bus root bus-service")
+
+
+@needs_sshd
+def test_root_by_key_alone_does_not_let_in_a_root_that_the_node_shuts_out(
+    run: Run, target: Target, real_sshd: Sshd
+) -> None:
+    target = replace(target, ssh_policy=SshPolicy(allow_root_login=True))
+    _write_fitted(run, target, real_sshd)
+    real_sshd.write("50-site.conf", "Match User root\n    PermitRootLogin no\n")
+    said = run(Step("x", "asked", "sshd", ("eval", 'sshd_says root >"$box/sshd"; ok "$(cat "$box/sshd")"'))).steps[0]
+    assert "permitrootlogin no" in said.detail.splitlines()
+    assert _in_force(run, target)[0] == "ok"
+
+
+@needs_sshd
+@pytest.mark.parametrize(
+    "condition",
+    ["LocalPort 22", "LocalAddress 10.0.0.10", "Address 10.0.0.1", "Host 10.0.0.1", "RDomain x", "LocalPort 2222"],
+)
+def test_whatever_a_block_asks_of_the_log_in_is_told(run: Run, target: Target, real_sshd: Sshd, condition: str) -> None:
+    """The log-in of the test comes from 10.0.0.1, to port 22 of 10.0.0.10."""
+    _write_fitted(run, target, real_sshd)
+    real_sshd.write("50-site.conf", f"Match {condition}\n    AuthorizedKeysFile /keys/%u\n")
+    call = ("eval", 'key_files root >"$box/keys" && ok "$(cat "$box/keys")" || failed "$(cat "$log")"')
+    said = run(Step("x", "asked", "credentials", call), parts=("sshd",)).steps[0]
+    met = condition not in {"RDomain x", "LocalPort 2222"}
+    assert (said.status.value, "/keys/root" in said.detail) == ("ok", met), said
 
 
 @needs_sshd
@@ -235,7 +296,7 @@ def test_a_policy_that_is_changed_gets_a_new_version() -> None:
     """Red here: raise `version`, say in the changelog what changed, and put the new digest here."""
     said = [{**item, "sources": None} for item in (*DOCUMENT["ssh"], *DOCUMENT["firewall"])]
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
-    assert (DOCUMENT["version"], digest) == (2, "e98b326b266b1a4a")
+    assert (DOCUMENT["version"], digest) == (2, "909bf96b1e3f47e3")
 
 
 @pytest.mark.parametrize(
@@ -294,6 +355,35 @@ def test_every_risk_is_named_at_once(run: Run, program: Program, layout: Layout,
     error = _guard(run, program, layout, target, FirewallPolicy((80,)), keys="", user="root")
     assert isinstance(error, tuple)
     assert error[1].count(";") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "risk"),
+    [
+        ("Match Group admins\n AuthenticationMethods publickey,keyboard-interactive\n", "line 2 of {file} ("),
+        ("authenticationmethods=publickey,keyboard-interactive:pam # two\n", "line 1 of {file} ("),
+        ('\tAuthenticationMethods "password" hostbased\n', "(AuthenticationMethods password hostbased) asks for what"),
+        ("AuthenticationMethods publickey,password publickey\n", None),
+        ("AuthenticationMethods any\n", None),
+        ("AuthenticationMethods publickey,publickey\n#AuthenticationMethods password\n", None),
+    ],
+)
+@pytest.mark.parametrize("place", ["../sshd_config", "50-site.conf"])
+def test_who_is_asked_for_more_than_a_key_is_not_locked_out(
+    run: Run, program: Program, layout: Layout, target: Target, text: str, risk: str | None, place: str
+) -> None:
+    """The automation's own log-in would confirm what shuts the admins of the node out."""
+    file = (Path(layout.sshd_dropin).parent / place).resolve()
+    file.write_text(text)
+    error = _guard(run, program, layout, target, POLICY)
+    if risk is None:
+        assert "lockout_risk" not in str(error)
+    else:
+        assert isinstance(error, tuple)
+        assert error[0] == "lockout_risk"
+        assert risk.format(file=file) in error[1]
+    passwords_stay = replace(target, ssh_policy=SshPolicy(disable_password_auth=False))
+    assert "lockout_risk" not in str(_guard(run, program, layout, passwords_stay, POLICY))
 
 
 SOCKETS = """\

@@ -200,7 +200,7 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOk operator"
 
 def _authorize(run: Run, program: Program, file: Path) -> Report:
     program("sshd", f'echo "authorizedkeysfile {file}"')
-    return run(credentials.authorized_key("root"), operator_key=KEY)
+    return run(credentials.authorized_key("root"), parts=("sshd",), operator_key=KEY)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_a_dry_run_shows_the_key_and_no_other_line(
     if there is not None:
         file.write_text(there)
     program("sshd", f'echo "authorizedkeysfile {file}"')
-    shown = _only(run(credentials.authorized_key("root"), operator_key=KEY, dry_run=True))
+    shown = _only(run(credentials.authorized_key("root"), parts=("sshd",), operator_key=KEY, dry_run=True))
     assert shown == (
         "would-change",
         f"--- {file} (now)\n+++ {file} (wanted)\n@@ -{line},0 +{line + 1} @@\n+{KEY}",
@@ -244,6 +244,14 @@ def test_a_key_behind_options_is_known(run: Run, program: Program, tmp_path: Pat
     file = tmp_path / "authorized_keys"
     file.write_text(f'from="10.0.0.0/8",no-pty {KEY}\n')
     assert _only(_authorize(run, program, file))[0] == "ok"
+
+
+def test_no_key_is_placed_where_sshd_does_not_say_where_it_looks(run: Run, program: Program, tmp_path: Path) -> None:
+    program("sshd", "echo 'sshd_config line 9: bad' >&2; exit 255")
+    program("getent", f"echo root:x:0:0::{tmp_path}:/bin/sh")
+    said = _only(run(credentials.authorized_key("root"), parts=("sshd",), operator_key=KEY))
+    assert said == ("failed", "sshd does not say where it looks for keys: sshd_config line 9: bad")
+    assert not (tmp_path / ".ssh").exists()
 
 
 # Packages
