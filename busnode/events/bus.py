@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Protocol
+
+from busnode.contract import BadRequestError
+from busnode.events.envelope import SCRIPT_REQUEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,12 +48,16 @@ class Bus(Protocol):
     """An engine. All of it can be used from several threads."""
 
     def publish(self, request: Envelope) -> None:
-        """Send a request. Raises UnreachableError where the engine cannot be reached."""
+        """Send a request.
+
+        Raises UnreachableError where the engine cannot be reached, BadRequestError where another request has its
+        correlation id.
+        """
 
     def ask(self, request: Envelope, *, time_limit: float) -> Envelope:
         """Send a request and wait for its answer; one that was answered before gives the same answer again.
 
-        Raises OperationTimeoutError after `time_limit` seconds, UnreachableError where the engine cannot be reached.
+        Raises OperationTimeoutError after `time_limit` seconds, else what publish does.
         """
 
     def inbox(self, names: Sequence[str], *, group: str) -> Inbox:
@@ -72,6 +80,20 @@ def key_of(text: bytes | str) -> str:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return ""
     return node if isinstance(node, str) and len(node) <= 64 else ""
+
+
+def mark_of(request: Envelope) -> str:
+    """What tells requests of one name and correlation id apart: the sha256 of the document, its keys in order.
+
+    The id of a script request says whose it is; its text names the worker that wrote it, and each may finish it.
+    """
+    document = {} if request.name == SCRIPT_REQUEST else request.to_document()
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def used_already() -> BadRequestError:
+    """What is told to who asks something else under a correlation id that is known."""
+    return BadRequestError("correlationId: used for another request; give each its own, such as a UUID")
 
 
 def topic_of(name: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from busnode.contract import OperationTimeoutError, UnreachableError
-from busnode.events.bus import KEPT_ANSWERS, key_of, topic_of
+from busnode.events.bus import KEPT_ANSWERS, key_of, mark_of, topic_of, used_already
 from busnode.events.envelope import Envelope, response_name
 
 if TYPE_CHECKING:
@@ -30,10 +30,20 @@ class Memory:
         self._changed = threading.Condition()
         self._queues: dict[str, _Queue] = defaultdict(_Queue)
         self._answers: OrderedDict[tuple[str, str], Envelope] = OrderedDict()
+        self._marks: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._closed = False
 
     def publish(self, request: Envelope) -> None:
+        self._require_same(request)
         self.send(request.name, request.to_text())
+
+    def _require_same(self, request: Envelope) -> None:
+        mark = mark_of(request)
+        with self._changed:
+            if self._marks.setdefault((request.name, request.correlation_id), mark) != mark:
+                raise used_already()
+            while len(self._marks) > KEPT_ANSWERS:
+                self._marks.popitem(last=False)
 
     def send(self, name: str, text: bytes | str) -> None:
         """Put anything into the queue of `name`, checked by nobody."""
@@ -47,6 +57,7 @@ class Memory:
     def ask(self, request: Envelope, *, time_limit: float) -> Envelope:
         wanted = response_name(request.name), request.correlation_id
         with self._changed:
+            self._require_same(request)
             if wanted not in self._answers:
                 self.publish(request)
             self._changed.wait_for(lambda: wanted in self._answers or self._closed, time_limit)

@@ -23,7 +23,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from busnode.contract import BusnodeError, OperationTimeoutError, UnreachableError
-from busnode.events.bus import MAX_ATTEMPTS, key_of, topic_of
+from busnode.events.bus import MAX_ATTEMPTS, key_of, mark_of, topic_of, used_already
 from busnode.events.envelope import Envelope, parse, response_name
 
 # A day: longer than anybody repeats a request.
@@ -36,19 +36,23 @@ _TURN_SECONDS = 0.02
 _WAKE_SECONDS = 1.0
 _LOOK_SECONDS = 5.0
 
-# KEYS stream sent answer; ARGV text key seconds. Gives the kept answer, if any.
+# KEYS stream sent answer; ARGV text key seconds mark. Gives the mark of what was sent first, and its answer, if any.
 _PUBLISH = """
-local answer = redis.call('GET', KEYS[3])
-if answer then return answer end
-if redis.call('SET', KEYS[2], '1', 'NX', 'EX', ARGV[3]) then
-    redis.call('XADD', KEYS[1], '*', 'text', ARGV[1], 'key', ARGV[2])
-end
-return false
+local sent = redis.call('GET', KEYS[2])
+if sent then return {sent, sent == ARGV[4] and redis.call('GET', KEYS[3]) or ''} end
+redis.call('SET', KEYS[2], ARGV[4], 'EX', ARGV[3])
+redis.call('DEL', KEYS[3])
+redis.call('XADD', KEYS[1], '*', 'text', ARGV[1], 'key', ARGV[2])
+return {ARGV[4], ''}
 """
 
 # KEYS stream; ARGV group consumer turns idle. Gives id, text, key, attempts; or the id after which there is nothing.
 _TAKE = """
-local entry = redis.call('XAUTOCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[4], '0-0', 'COUNT', 1)[2][1]
+local cursor, entry = '0-0', nil
+repeat
+    local found = redis.call('XAUTOCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[4], cursor, 'COUNT', 1)
+    cursor, entry = found[1], found[2][1]
+until entry or cursor == '0-0'
 if not entry then
     local read = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', 1, 'STREAMS', KEYS[1], '>')
     if read then entry = read[1][2][1] end
@@ -166,8 +170,11 @@ class RedisStreams:
         topic, name = topic_of(request.name), response_name(request.name)
         sent = self._key("sent", request.name, request.correlation_id)
         keys = [self._key(topic), sent, self._key("answer", name, request.correlation_id)]
-        found = self._eval(_PUBLISH, keys, [text, key_of(text), KEPT_SECONDS])
-        return bytes(found) if found else None
+        mark = mark_of(request)
+        sent, answer = self._eval(_PUBLISH, keys, [text, key_of(text), KEPT_SECONDS, mark])
+        if sent != mark.encode():
+            raise used_already()
+        return bytes(answer) or None
 
     def _wait(self, wanted: str, time_limit: float) -> Envelope:
         deadline = time.monotonic() + time_limit

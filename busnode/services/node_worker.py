@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from busnode import hardening, operations
@@ -102,9 +103,9 @@ class NodeWork:
 
 
 def operation_id_of(request: NodeRequest) -> str:
-    """One id for a request however often it is delivered: what the node knows it by."""
-    text = f"{request.operation} {request.node_id} {request.correlation_id}"
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    """One id for a request however often it is delivered, and for no other: what the node knows it by."""
+    document = {**asdict(request), "checks": sorted(request.checks)}
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def worker(bus: Bus, inventory: Inventory, slots: int = SLOTS) -> Worker:

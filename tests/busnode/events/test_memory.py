@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from busnode.contract import OperationTimeoutError, UnreachableError
+from busnode.contract import BadRequestError, OperationTimeoutError, UnreachableError
 from busnode.events.envelope import Envelope, parse, response_to
 from busnode.events.memory import Memory
 
@@ -64,6 +64,23 @@ def test_an_answer_is_kept_and_a_second_one_is_not_believed() -> None:
     bus.publish(request)
     thread.join()
     assert bus.ask(request, time_limit=5).payload == {"number": 1}
+
+
+def test_a_correlation_id_is_one_requests() -> None:
+    bus = Memory()
+    inbox = bus.inbox(NAMES, group="g")
+    request = Envelope("bus.node.status.request", "deploy-7", {"node_id": "a", "checks": ["ssh"]})
+    other = Envelope(request.name, request.correlation_id, {"node_id": "b"})
+    bus.publish(request)
+    with pytest.raises(BadRequestError, match="correlationId: used for another request"):
+        bus.publish(other)
+    delivery = inbox.take(1)
+    assert delivery is not None
+    delivery.answer(response_to(request, {"ok": True}))
+    with pytest.raises(BadRequestError, match="correlationId: used for another request"):
+        bus.ask(other, time_limit=1)
+    again = Envelope(request.name, request.correlation_id, {"checks": ["ssh"], "node_id": "a"})
+    assert bus.ask(again, time_limit=1).payload == {"ok": True}
 
 
 def test_nobody_waits_for_ever() -> None:

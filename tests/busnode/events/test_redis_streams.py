@@ -145,6 +145,39 @@ def test_what_a_dead_worker_had_is_anothers_and_then_set_aside(
     assert client.keys("bus:bus.node.request:turn:*") == []
 
 
+def test_a_correlation_id_is_one_requests(bus: Bus) -> None:
+    worker = Worker("node", bus.inbox(NAMES, group="g"), _answered, _answered, 1, _quiet)
+    worker.start()
+    request = Envelope("bus.node.status.request", "deploy-7", {"node_id": "a", "checks": ["ssh"]})
+    assert bus.ask(request, time_limit=30).payload == {"ok": True}
+    for payload in ({"node_id": "b", "checks": ["ssh"]}, {"node_id": "a"}):
+        with pytest.raises(BadRequestError, match="correlationId: used for another request"):
+            bus.ask(Envelope(request.name, request.correlation_id, payload), time_limit=1)
+    again = Envelope(request.name, request.correlation_id, {"checks": ["ssh"], "node_id": "a"})
+    assert bus.ask(again, time_limit=30).payload == {"ok": True}
+    # Whoever finishes a script of another worker's asks in other words.
+    for by in "one", "two":
+        bus.publish(Envelope("bus.ssh.script.run.request", "op.script.0", {"script": by}))
+    assert worker.stop(30)
+
+
+def test_what_a_dead_worker_had_is_found_behind_what_is_worked_on(
+    bus: Bus, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """XAUTOCLAIM looks at ten entries a COUNT, and goes on where its cursor says."""
+    client, stream = redis_streams.redis.Redis(port=server.port), "bus:bus.node.request"
+    monkeypatch.setattr(redis_streams.RedisInbox, "_fetch", lambda self: None)
+    inbox = bus.inbox(NAMES, group="g")
+    for number in range(31):
+        bus.publish(_request(f"n{number}", number))
+    taken = client.xreadgroup("g", "dead", {stream: ">"}, count=31)
+    client.xclaim(stream, "g", "dead", 0, [taken[0][1][-1][0]], idle=60_000)
+    assert isinstance(inbox, redis_streams.RedisInbox)
+    delivery, _ = inbox._take()
+    assert delivery is not None
+    assert parse(delivery.text).correlation_id == "n30-30"
+
+
 def _answered(text: bytes) -> Envelope:
     return response_to(parse(text), {"ok": True})
 

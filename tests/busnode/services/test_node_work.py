@@ -13,11 +13,12 @@ import pytest
 from busnode import operations, schema
 from busnode.contract import BusnodeError
 from busnode.events.envelope import NODE_OPERATIONS, SCRIPT_REQUEST, Envelope
+from busnode.events.node_requests import NodeRequest
 from busnode.hardening import harden
 from busnode.job import Job
 from busnode.node import Node
 from busnode.script import Material, MaterialKind
-from busnode.services.node_worker import NodeWork
+from busnode.services.node_worker import NodeWork, operation_id_of
 from busnode.transport.local import Local
 from tests.busnode.services.conftest import KEY, Deployment
 
@@ -169,3 +170,17 @@ def test_a_forged_answer_of_the_runner_proves_nothing(deployment: Deployment) ->
 def test_words_of_a_script_that_only_the_runner_knows_are_filled_in_there(deployment: Deployment) -> None:
     job = Job("x", 1, (Material(MaterialKind.KEY), Material(MaterialKind.DIGEST, "token")))
     assert "s3cret" not in repr(job)
+
+
+def test_what_the_node_knows_a_request_by_is_its_own() -> None:
+    def known_as(payload: dict[str, Any]) -> str:
+        return operation_id_of(NodeRequest.of(Envelope("bus.node.bootstrap.request", "c-1", payload)))
+
+    asked = {**ASK["bootstrap"], "node_id": "proxy", "packages": ["curl"]}
+    assert known_as(asked) == known_as(dict(reversed(asked.items())))
+    others = [
+        {"packages": ["wget"]},
+        {"dry_run": True},
+        {"credentials": {"sudo_password_secret": "secret://deployment/x"}},
+    ]
+    assert len({known_as(asked), *(known_as({**asked, **other}) for other in others)}) == 4
