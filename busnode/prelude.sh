@@ -9,7 +9,7 @@ export PATH LC_ALL
 box=$1
 ssh_connection=$2
 login_user=$3
-broken='' wrong='' result_file=
+broken='' wrong='' result_file='' result_cut=
 log=$box/log
 # A lost connection must not stop a change half way.
 trap '' PIPE
@@ -19,8 +19,9 @@ trap '' PIPE
 tell() {
     # shellcheck disable=SC2059 # the formats are this text's own
     printf "$@"
+    # What cannot be written there is not kept: see keep_result.
     # shellcheck disable=SC2059
-    [ -z "$result_file" ] || printf "$@" >&8
+    [ -z "$result_file" ] || printf "$@" 2>/dev/null >&8 || result_cut=1
 }
 
 # Any bytes, as the inside of a JSON string: as they are where nothing needs an escape, else every byte as \u00XX.
@@ -155,13 +156,17 @@ lock_node() {
 }
 
 hold_node() {
+    [ "$keep" = 0 ] || tell_kept_result
     # Whoever sends an operation again, for its answer was lost, waits for the run that is under way.
     if [ "$keep" = 1 ] && [ "$(cat "$run_dir/operation-id" 2>/dev/null)" = "$operation_id" ]; then
         lock_node
     else
         lock_node -n
     fi
-    [ "$keep" = 0 ] || tell_kept_result
+    if [ "$keep" = 1 ]; then
+        tell_kept_result
+        begin_result
+    fi
     # A rollback that was cut off is finished first, and a change that nothing would take back any more is taken back.
     if [ -d "$state_dir/rolling-back" ] ||
         { [ -d "$state_dir/pending" ] && ! systemctl is-active -q busnode-rollback.timer; }; then
@@ -173,13 +178,16 @@ hold_node() {
 }
 
 # An operation that can be sent again has its effect once: one that was run to its end before is told again, and nothing is touched.
+# What is kept is whole, so that no lock is needed: another operation may hold the node by now.
 tell_kept_result() {
     results=$state_dir/results
-    if [ -f "$results/$operation_id" ]; then
-        cat -- "$results/$operation_id"
-        tail -n 1 -- "$results/$operation_id" | grep -q '"end":"ok"'
-        exit
-    fi
+    [ -f "$results/$operation_id" ] || return 0
+    cat -- "$results/$operation_id"
+    tail -n 1 -- "$results/$operation_id" | grep -q '"end":"ok"'
+    exit
+}
+
+begin_result() {
     if ! { (umask 077 && mkdir -p -- "$results") && : >"$results/.$operation_id"; }; then
         refuse apply_failed "$results cannot be written: is the disk full?"
     fi
@@ -191,7 +199,13 @@ tell_kept_result() {
 keep_result() {
     [ -n "$result_file" ] || return 0
     exec 8>&-
-    sync -- "$results/.$operation_id" && mv -f -- "$results/.$operation_id" "$result_file"
+    # On a full disk it may be cut, or have lost a line in between.
+    case $result_cut$(tail -n 1 -- "$results/.$operation_id") in
+        '{"end":"ok"}' | '{"end":"failed"}')
+            sync -- "$results/.$operation_id" && mv -f -- "$results/.$operation_id" "$result_file"
+            ;;
+        *) rm -f -- "$results/.$operation_id" ;;
+    esac
     find "$results" -type f -printf '%T@ %p\n' 2>/dev/null | sort -rn | tail -n +101 | cut -d ' ' -f 2- |
         while IFS= read -r old; do rm -f -- "$old"; done
     result_file=

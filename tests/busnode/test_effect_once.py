@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shlex
 import threading
 from pathlib import Path
@@ -80,3 +81,25 @@ def test_only_the_last_hundred_are_kept(run: Run, layout: Layout) -> None:
     run(Step("x", "done", "packages", ("ok",)), exclusive=True, may_come_again=True, operation_id=ID)
     assert len(list(results.iterdir())) == 100
     assert (results / ID).exists()
+
+
+def test_what_was_kept_is_told_also_while_another_operation_holds_the_node(
+    run: Run, tmp_path: Path, layout: Layout
+) -> None:
+    file = tmp_path / "file"
+    first = run(_append(file), exclusive=True, may_come_again=True, operation_id=ID)
+    with (Path(layout.run_dir) / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (Path(layout.run_dir) / "operation-id").write_text("b" * 32)
+        assert run(_append(file), exclusive=True, may_come_again=True, operation_id=ID) == first
+    assert file.read_text() == "x\n"
+
+
+def test_a_report_that_a_full_disk_cut_is_not_kept(run: Run, tmp_path: Path, layout: Layout) -> None:
+    file, results = tmp_path / "file", Path(layout.state_dir) / "results"
+    full = Step("x", "fill", "packages", ("eval", "exec 8>/dev/full; ok"))
+    assert run(full, exclusive=True, may_come_again=True, operation_id=ID).ended == "ok"
+    assert list(results.iterdir()) == []
+    assert run(_append(file), exclusive=True, may_come_again=True, operation_id=ID).ended == "ok"
+    assert file.read_text() == "x\n"
+    assert [kept.name for kept in results.iterdir()] == [ID]
