@@ -14,7 +14,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -46,8 +46,23 @@ redis.call('XADD', KEYS[1], '*', 'text', ARGV[1], 'key', ARGV[2])
 return {ARGV[4], ''}
 """
 
-# KEYS stream; ARGV group consumer turns idle. Gives id, text, key, attempts; or the id after which there is nothing.
-_TAKE = """
+# An attempt counts where a request is handed out to be worked on, not where it is held until its turn; once a token,
+# for a script may be repeated.
+_COUNT = """
+local function count(attempts, id, token)
+    if redis.call('HGET', attempts, id .. ':by') ~= token then
+        redis.call('HSET', attempts, id .. ':by', token)
+        redis.call('HINCRBY', attempts, id, 1)
+    end
+    return tonumber(redis.call('HGET', attempts, id))
+end
+"""
+
+# KEYS stream attempts; ARGV group consumer turns idle token. Gives id, text, key, attempts (0 for what is held); or the
+# id after which there is nothing.
+_TAKE = (
+    _COUNT
+    + """
 local cursor, entry = '0-0', nil
 repeat
     local found = redis.call('XAUTOCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[4], cursor, 'COUNT', 1)
@@ -69,19 +84,25 @@ end
 if key ~= '' and not redis.call('LPOS', ARGV[3] .. key, entry[1]) then
     redis.call('RPUSH', ARGV[3] .. key, entry[1])
 end
-local pending = redis.call('XPENDING', KEYS[1], ARGV[1], entry[1], entry[1], 1)
-return {entry[1], text, key, pending[1] and pending[1][4] or 1}
+return {entry[1], text, key, key == '' and count(KEYS[2], entry[1], ARGV[5]) or 0}
 """
+)
 
-# ARGV turns, then id and key in turn. Gives the number of the first whose turn it is, counted from 0; -1 for none.
-_WHOSE_TURN = """
-for at = 2, #ARGV, 2 do
-    if redis.call('LINDEX', ARGV[1] .. ARGV[at + 1], 0) == ARGV[at] then return (at - 2) / 2 end
+# KEYS attempts; ARGV turns token, then id and key in turn. Gives the number of the first whose turn it is, counted from
+# 0, and its attempts; -1 for none.
+_WHOSE_TURN = (
+    _COUNT
+    + """
+for at = 3, #ARGV, 2 do
+    if redis.call('LINDEX', ARGV[1] .. ARGV[at + 1], 0) == ARGV[at] then
+        return {(at - 3) / 2, count(KEYS[1], ARGV[at], ARGV[2])}
+    end
 end
-return -1
+return {-1, 0}
 """
+)
 
-# KEYS stream answer responses turn aside; ARGV group id response seconds length text. The first answer is the one.
+# KEYS stream answer responses turn aside attempts; ARGV group id response seconds length text. The first one stays.
 _ANSWER = """
 if redis.call('SET', KEYS[2], ARGV[3], 'NX', 'EX', ARGV[4]) then
     redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], '*', 'text', ARGV[3])
@@ -90,6 +111,7 @@ if ARGV[6] ~= '' then redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[5], '*', '
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
 redis.call('XDEL', KEYS[1], ARGV[2])
 redis.call('LREM', KEYS[4], 0, ARGV[2])
+redis.call('HDEL', KEYS[6], ARGV[2], ARGV[2] .. ':by')
 """
 
 
@@ -310,6 +332,11 @@ class RedisInbox:
         """What the keys of the lists of turns begin with."""
         return self.bus._key(self.topic, "turn", "")
 
+    @cached_property
+    def attempts(self) -> str:
+        """The key of how often each entry was handed out."""
+        return self.bus._key(self.topic, "attempts")
+
     def _fetch(self) -> None:
         while not self._closed.is_set():
             with self._changed:
@@ -350,8 +377,8 @@ class RedisInbox:
             self.bus._call("XREAD", "BLOCK", int(_WAKE_SECONDS * 1000), "COUNT", 1, "STREAMS", self.stream, last)
 
     def _take(self) -> tuple[RedisDelivery | None, bytes | None]:
-        arguments = [self.group, self.bus._consumer, self.turns, int(CLAIM_SECONDS * 1000)]
-        found = self.bus._eval(_TAKE, [self.stream], arguments)
+        arguments = [self.group, self.bus._consumer, self.turns, int(CLAIM_SECONDS * 1000), uuid.uuid4().hex]
+        found = self.bus._eval(_TAKE, [self.stream, self.attempts], arguments)
         if len(found) == 1:
             return None, found[0]
         entry_id, text, key, attempt = found
@@ -364,8 +391,8 @@ class RedisInbox:
         if not self._held:
             return None
         words = [word for one in self._held for word in (one.id, one.key)]
-        number = int(self.bus._eval(_WHOSE_TURN, [], [self.turns, *words]))
-        return self._held.pop(number) if number >= 0 else None
+        number, attempt = self.bus._eval(_WHOSE_TURN, [self.attempts], [self.turns, uuid.uuid4().hex, *words])
+        return replace(self._held.pop(number), attempt=int(attempt)) if number >= 0 else None
 
     def _beat(self) -> None:
         """Tell the group that what was taken is still worked on, also after close: until it is answered."""
@@ -383,7 +410,7 @@ class RedisInbox:
         aside = delivery.text if delivery.attempt > MAX_ATTEMPTS else b""
         answer = bus._key("answer", name, response.correlation_id)
         turn, set_aside = self.turns + delivery.key, bus._key(self.topic, "set-aside")
-        keys = [self.stream, answer, bus._key(topic_of(name)), turn, set_aside]
+        keys = [self.stream, answer, bus._key(topic_of(name)), turn, set_aside, self.attempts]
         arguments = [self.group, delivery.id, response.to_text(), KEPT_SECONDS, KEPT_RESPONSES, aside]
         while True:
             try:

@@ -23,6 +23,7 @@ import pytest
 
 from busnode.contract import BadRequestError, UnreachableError
 from busnode.events import engine, redis_streams
+from busnode.events.bus import MAX_ATTEMPTS
 from busnode.events.envelope import Envelope, parse, response_to
 from busnode.events.memory import Memory
 from busnode.services.worker import Worker
@@ -176,6 +177,36 @@ def test_what_a_dead_worker_had_is_found_behind_what_is_worked_on(
     delivery, _ = inbox._take()
     assert delivery is not None
     assert parse(delivery.text).correlation_id == "n30-30"
+
+
+def test_waiting_for_its_turn_is_no_attempt(bus: Bus, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_streams, "CLAIM_SECONDS", 0.3)
+    monkeypatch.setattr(redis_streams.RedisInbox, "_fetch", lambda self: None)
+    monkeypatch.setattr(redis_streams.RedisInbox, "_beat", lambda self: None)
+    bus.publish(_request("a", 1))
+    bus.publish(_request("a", 2))
+    inbox = bus.inbox(NAMES, group="g")
+    assert isinstance(inbox, redis_streams.RedisInbox)
+    for _ in range(2 * (MAX_ATTEMPTS + 2)):
+        # A worker takes it, holds it until its turn, and is gone.
+        inbox._held.clear()
+        delivery = None
+        while delivery is None:
+            time.sleep(0.05)
+            delivery, _ = inbox._take()
+        inbox._held.append(delivery)
+    first, second = _request("a", 1), _request("a", 2)
+    for request in (first, second):
+        delivery = None
+        while delivery is None:
+            inbox._fetch_one()
+            delivery = next(iter(inbox._ready), None)
+        inbox._ready.clear()
+        assert (parse(delivery.text), delivery.attempt) == (request, 1)
+        delivery.answer(response_to(request, {"ok": True}))
+    client = redis_streams.redis.Redis(port=server.port)
+    assert client.xlen("bus:bus.node.request:set-aside") == 0
+    assert client.keys("bus:bus.node.request:attempts") == []
 
 
 def _answered(text: bytes) -> Envelope:
