@@ -16,16 +16,12 @@ if [ "$mode" != held ]; then
         flock -w 5 9 || :
     fi
 fi
-units_removed() {
-    rm -f -- "$unit_dir/busnode-rollback.timer" "$unit_dir/busnode-rollback.service" \
-        "$unit_dir/busnode-rollback-boot.service" "$unit_dir/sysinit.target.wants/busnode-rollback-boot.service"
-}
 # Confirm and rollback race for this one rename. A rollback that was cut off goes on.
 if [ ! -d "$state_dir/rolling-back" ] && ! mv -T "$state_dir/pending" "$state_dir/rolling-back" 2>/dev/null; then
     # What was cut off while it armed the rollback had changed nothing yet.
     if [ "$mode" != held ] && [ -d "$state_dir/preparing" ]; then
         rm -rf -- "$state_dir/preparing"
-        units_removed
+        rollback_units_removed
     fi
     exit 0
 fi
@@ -64,7 +60,7 @@ done
 rm -rf -- "$state_dir/rolled-back"
 mv -T -- "$saved" "$state_dir/rolled-back"
 # Last, for until here they are what goes on after a reboot.
-units_removed
+rollback_units_removed
 folders_put_back "$state_dir/rolled-back"
 sync
 if [ -n "$running" ]; then

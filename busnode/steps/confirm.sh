@@ -74,9 +74,8 @@ methods_ended() {
     done | head -n 1
 }
 
-# Whether sshd takes keys from more than files: a command, or certificates.
+# Whether sshd takes keys from more than files: a command, or certificates; by what it said in $box/sshd.
 keys_elsewhere() {
-    sshd_says "$login_user" >"$box/sshd"
     grep -Eq '^(authorizedkeyscommand|trustedusercakeys) ' "$box/sshd" &&
         grep -E '^(authorizedkeyscommand|trustedusercakeys) ' "$box/sshd" | grep -qv ' none$'
 }
@@ -310,8 +309,7 @@ taken_back() {
 # Nothing of the rollback stays in systemd.
 disarmed() {
     systemctl stop busnode-rollback.timer >/dev/null 2>&1
-    rm -f -- "$unit_dir/busnode-rollback.timer" "$unit_dir/busnode-rollback.service" \
-        "$unit_dir/busnode-rollback-boot.service" "$unit_dir/sysinit.target.wants/busnode-rollback-boot.service"
+    rollback_units_removed
     systemctl daemon-reload >"$log" 2>&1
 }
 

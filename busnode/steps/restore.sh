@@ -68,3 +68,8 @@ sshd_put_back() {
 folders_put_back() {
     while IFS= read -r folder; do rmdir -- "$folder" 2>/dev/null; done <"$1/new-folders"
 }
+
+rollback_units_removed() {
+    rm -f -- "$unit_dir/busnode-rollback.timer" "$unit_dir/busnode-rollback.service" \
+        "$unit_dir/busnode-rollback-boot.service" "$unit_dir/sysinit.target.wants/busnode-rollback-boot.service"
+}
