@@ -9,7 +9,7 @@ from iso.replacement import replace_file
 from iso.tree import file_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^/\\]+)")
@@ -24,12 +24,13 @@ def parse(text: str) -> dict[str, str]:
     return {match[2]: match[1] for line in text.split("\n") if (match := _LINE.fullmatch(line))}
 
 
-def write(sums: Path, files: Sequence[Path], *, checked: bool = False) -> None:
+def write(sums: Path, files: Sequence[Path], *, known: Mapping[str, str] | None = None, checked: bool = False) -> None:
     """Say the digests of files, beside those said earlier of other files that are still there.
 
     Args:
         sums: the file SHA256SUMS.
         files: files of its folder.
+        known: digests of some of them, by name, which were read already.
         checked: also read the other files again, and leave out those that are not what was said: for what is signed.
 
     Raises:
@@ -37,7 +38,8 @@ def write(sums: Path, files: Sequence[Path], *, checked: bool = False) -> None:
     """
     said = parse(sums.read_text(errors="replace")) if sums.exists() else {}
     said = {name: mark for name, mark in said.items() if (sums.parent / name).exists()}
-    given = {path.name: file_digest(path) for path in files}
+    read = known or {}
+    given = {path.name: read.get(path.name) or file_digest(path) for path in files}
     if checked:
         said = {name: mark for name, mark in said.items() if name in given or _holds(sums.parent / name, mark)}
     said |= given

@@ -69,12 +69,15 @@ def _write(job: Job) -> None:
         *_driver(job),
         *_vendors(job),
     ]
-    checksums.write(job.paths.checksums, [live_build.image(job), *live_build.netboot(job), package_list(job)])
-    document = sbom.document(_image(job), parts, release.source_date(job.paths))
+    image = _image(job)
+    document = sbom.document(image, parts, release.source_date(job.paths))
     replace_file(bill_of_materials(job), sbom.rendered(document))
-    made = [live_build.image(job), *live_build.netboot(job), package_list(job), bill_of_materials(job)]
+    iso = live_build.image(job)
+    made = [iso, *live_build.netboot(job), package_list(job), bill_of_materials(job)]
     # A signature is also of the lines of other images.
-    checksums.write(job.paths.checksums, made, checked=job.config.release_key is not None)
+    checksums.write(
+        job.paths.checksums, made, known={iso.name: image.sha256}, checked=job.config.release_key is not None
+    )
     if job.config.release_key:
         release_key.sign(job.config.release_key, job.paths.checksums, job.log)
     else:
@@ -87,7 +90,7 @@ def _image(job: Job) -> sbom.Component:
     return sbom.Component(
         name=iso.stem,
         version=release.bee_version(job.paths),
-        sha256=checksums.parse(job.paths.checksums.read_text())[iso.name],
+        sha256=file_digest(iso),
         origin=f"built from commit {release.git_commit(job.paths.root)} for kernel {kernel_abi(job.paths)}",
     )
 
