@@ -78,12 +78,13 @@ def remember(before: str, now: str, lines: list[str]) -> None:
     """
     if not before or before != now:
         return
-    beside = f"{_FILE}.partial"
+    from pathlib import Path  # noqa: PLC0415  # a build that ends has loaded both long ago
+
+    from iso.replacement import replace_file  # noqa: PLC0415
+
     # What cannot be kept is found out again the next time.
     with contextlib.suppress(OSError):
-        with open(beside, "w") as stream:  # noqa: PTH123
-            json.dump({"state": now, "lines": lines}, stream)
-        os.replace(beside, _FILE)  # noqa: PTH105
+        replace_file(Path(_FILE), json.dumps({"state": now, "lines": lines}).encode())
 
 
 def state(words: Words) -> str:
