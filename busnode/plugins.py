@@ -111,7 +111,8 @@ def _class_mistakes(kind: type) -> Iterator[str]:
     if not isinstance(name, str) or not _KIND.fullmatch(name):
         yield "kind is no word of lower-case letters, digits and -, such as motd"
         return
-    if not dataclasses.is_dataclass(kind) or not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+    made = getattr(kind, "__dataclass_params__", None)
+    if made is None or not made.frozen:
         yield "no frozen dataclass; put @dataclass(frozen=True) before it"
     else:
         yield from _unknown_types(kind)
@@ -175,8 +176,8 @@ def _unknown_types(kind: type) -> Iterator[str]:
             yield f"field {field.name}: the class gives it; annotate it ClassVar"
 
 
-def _field_mistakes(kind: type[StepRecord], given: Mapping[str, Any]) -> Iterator[str]:
-    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
+def _field_mistakes(kind: type, given: Mapping[str, Any]) -> Iterator[str]:
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
     hints = typing.get_type_hints(kind)
     for name in given.keys() - fields.keys():
         yield f"{name}: unknown key; remove it, or use one of {', '.join(fields) or 'none'}"

@@ -37,16 +37,11 @@ class Secret:
         raise TypeError("a Secret is not pickled")
 
 
-def resolve(reference: str, base: Path, secrets_dir: Path | None) -> Secret:
-    """The secret that `reference` names; relative files begin at `base`.
-
-    Raises BadRequestError where it is missing, too large, or readable by others.
-    """
-    return Secret(read_private(locate(reference, base, secrets_dir)))
-
-
 def locate(reference: str, base: Path, secrets_dir: Path | None) -> Path:
-    """The file that `reference` names. Raises BadRequestError where it leads out of the folder of secrets."""
+    """The file that `reference` names; relative files begin at `base`.
+
+    Raises BadRequestError where it leads out of the folder of secrets, or there is no such folder.
+    """
     if reference.startswith(SCHEME):
         if secrets_dir is None:
             raise BadRequestError(f"{reference}: BUS_NODE_SECRETS_DIR is not set; point it at the folder of secrets")

@@ -59,7 +59,7 @@ class Memory:
         with self._changed:
             self._require_same(request)
             if wanted not in self._answers:
-                self.publish(request)
+                self.send(request.name, request.to_text())
             self._changed.wait_for(lambda: wanted in self._answers or self._closed, time_limit)
             if wanted in self._answers:
                 return self._answers[wanted]

@@ -18,7 +18,7 @@ from busnode.job import Job, Vault
 from busnode.node import Node
 from busnode.operations import bootstrap_plan
 from busnode.script import compile_script
-from busnode.secrets import Secret, resolve
+from busnode.secrets import Secret
 from busnode.settings import Settings, parse_env
 from busnode.transport.local import Local
 
@@ -45,9 +45,9 @@ def test_references(tmp_path: Path) -> None:
     secrets.mkdir()
     _private(base / "token")
     _private(secrets / "sudo", b"other")
-    assert resolve("token", base, None).reveal() == b"s3cret"
-    assert resolve("../secrets/sudo", base, None).reveal() == b"other"
-    assert resolve("secret://deployment/sudo", base, secrets).reveal() == b"other"
+    assert Vault(base, None).secret("token").reveal() == b"s3cret"
+    assert Vault(base, None).secret("../secrets/sudo").reveal() == b"other"
+    assert Vault(base, secrets).secret("secret://deployment/sudo").reveal() == b"other"
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,12 @@ def test_a_bad_reference_is_refused_with_its_remedy(tmp_path: Path, reference: s
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets/out").symlink_to(tmp_path / "token")
     with pytest.raises(BadRequestError, match=message):
-        resolve(reference, tmp_path, tmp_path / "secrets")
+        Vault(tmp_path, tmp_path / "secrets").secret(reference)
 
 
 def test_secret_references_need_their_folder(tmp_path: Path) -> None:
     with pytest.raises(BadRequestError, match="BUS_NODE_SECRETS_DIR is not set"):
-        resolve("secret://deployment/sudo", tmp_path, None)
+        Vault(tmp_path, None).secret("secret://deployment/sudo")
 
 
 def test_a_credential_goes_into_the_bundle_and_into_no_plan_or_script(tmp_path: Path) -> None:
@@ -139,4 +139,4 @@ def test_a_value_with_a_nul_byte_is_not_taken(tmp_path: Path) -> None:
 def test_a_loop_of_links_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sudo").symlink_to("sudo")
     with pytest.raises(BadRequestError, match="secret://deployment/sudo"):
-        resolve("secret://deployment/sudo", tmp_path, tmp_path)
+        Vault(tmp_path, tmp_path).secret("secret://deployment/sudo")

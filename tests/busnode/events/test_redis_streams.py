@@ -131,13 +131,14 @@ def test_what_a_dead_worker_had_is_anothers_and_then_set_aside(
     monkeypatch.setattr(redis_streams, "CLAIM_SECONDS", 0.3)
     monkeypatch.setattr(redis_streams.RedisInbox, "_beat", lambda self: None)
     inbox = bus.inbox(NAMES, group="g")
+    assert isinstance(inbox, redis_streams.RedisInbox)
     bus.publish(_request("a", 1))
     attempts = []
     for _ in range(4):
         delivery = inbox.take(20)
         assert delivery is not None
         attempts.append(delivery.attempt)
-        inbox._held.clear()  # type: ignore[attr-defined]
+        inbox._held.clear()
     assert attempts == [1, 2, 3, 4]
     delivery.answer(response_to(_request("a", 1), {"ok": False}))
     client = redis_streams.redis.Redis(port=server.port)

@@ -91,8 +91,8 @@ def test_anything_unknown_is_404(client: TestClient, path: str) -> None:
 )
 def test_a_token_opens_what_it_is_for(client: TestClient, operation: str, token: str, code: int) -> None:
     body = {"confirm": False} if operation in {"bootstrap", "harden"} else {}
-    headers = {"Authorization": f"Bearer {token}".encode()}
-    answer = client.post(f"{ROUTE}/{operation}", json=body, headers=headers)  # type: ignore[arg-type]
+    headers = {b"Authorization": f"Bearer {token}".encode()}
+    answer = client.post(f"{ROUTE}/{operation}", json=body, headers=headers)
     assert answer.status_code == code, answer.text
     if code == 401:
         assert answer.headers["www-authenticate"] == "Bearer"
