@@ -5,7 +5,6 @@ make bench ARGS='--runs 15'
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -14,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.command_line import heading, parsed, parser, shown
 from benchmarks.timing import Row, in_turn, ratios, spread
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -145,26 +145,13 @@ BENCHMARKS: dict[str, Callable[[Path, int], Iterator[Row]]] = {
 
 def main() -> int:
     """Run what was asked for. Exit code 1 when a limit was missed."""
-    parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
-    parser.add_argument(
-        "--runs", type=int, default=9, help="of every command, after one that is not counted (default: 9)"
-    )
-    arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(BENCHMARKS)
-    if unknown or arguments.runs < 1:
-        parser.error(f"there is no benchmark {min(unknown)!r}" if unknown else "--runs is 1 or more")
-    missed = 0
+    what = "every command, after one that is not counted (default: 9)"
+    given = parsed(parser("bench", __doc__, BENCHMARKS, 9, what), BENCHMARKS)
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder, "bee")
         subprocess.run([*PYTHON, str(ROOT / "iso/image/zipapp.py"), str(ROOT / "bee"), str(program)], check=True)
-        print(
-            f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; median (least to most), {arguments.runs} runs"
-        )
-        for name in arguments.names or BENCHMARKS:
-            for row in BENCHMARKS[name](program, arguments.runs):
-                print(row, flush=True)
-                missed += row.limit is not None and row.seen.median > row.limit
+        print(heading(given.runs), flush=True)
+        missed = sum(shown(BENCHMARKS[name](program, given.runs)) for name in given.names)
     return 1 if missed else 0
 
 

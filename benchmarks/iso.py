@@ -7,7 +7,6 @@ Each piece takes minutes, so what was seen is kept in a folder: pieces can be ru
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -19,7 +18,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from benchmarks.command_line import parsed, parser
 from benchmarks.timing import ratios, spread
 from iso.archive import mirror
 from iso.graph import repro
@@ -52,14 +53,14 @@ class Seen:
     load: float
 
 
-def measured(command: Sequence[str], **options: object) -> tuple[float, float]:
+def measured(command: Sequence[str], **options: Any) -> tuple[float, float]:
     """Seconds that a command took, by the clock and of the processor.
 
     Raises:
         subprocess.CalledProcessError: it failed; a failure's time is no measurement.
     """
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run(command, stdin=subprocess.DEVNULL, check=True, **options)  # type: ignore[call-overload]
+    subprocess.run(command, stdin=subprocess.DEVNULL, check=True, **options)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return time.monotonic() - begin, used
@@ -208,29 +209,22 @@ def table(seen: dict[str, list[Seen]]) -> int:
 
 def main() -> int:
     """Run what was asked for, then print all that was seen so far. Exit code 1 when a limit was missed."""
-    parser = argparse.ArgumentParser(
-        prog="make bench-iso ARGS=…", description=(__doc__ or "").split("\n", maxsplit=1)[0]
-    )
     names = [*PIECES, "null"]
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)} (default: all)")
-    parser.add_argument("--runs", type=int, default=1, help="of each piece (default: 1; null: ten times as many)")
-    parser.add_argument(
+    asked = parser("bench-iso", __doc__, names, 1, "each piece (default: 1; null: ten times as many)")
+    asked.add_argument(
         "--place",
         type=Path,
         default=Path(tempfile.gettempdir(), "bee-bench-iso"),
         help="folder of builds and of what was seen (default: %(default)s)",
     )
-    arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(names)
-    if unknown or arguments.runs < 1:
-        parser.error(f"there is no benchmark {min(unknown)!r}" if unknown else "--runs is 1 or more")
+    arguments = parsed(asked, names)
     place: Path = arguments.place.absolute()
     place.mkdir(parents=True, exist_ok=True)
     record = place / "seen.json"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") / 1e9
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}, {memory:.0f} GB of memory free")
     missed = 0
-    for name in arguments.names or names:
+    for name in arguments.names:
         if name == "null":
             missed += not null(place, 10 * arguments.runs)
             continue

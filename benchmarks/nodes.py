@@ -5,7 +5,6 @@ make bench-nodes ARGS='--runs 5 status'
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -18,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks import peers
+from benchmarks.command_line import heading, parsed, parser, shown
 from benchmarks.timing import Row, Spread, Times, in_turn, ratios
 from tests.nodes import process
 from tests.nodes.deployment import Deployment, deployment
@@ -211,24 +211,11 @@ def _delay(made: Deployment) -> Iterator[None]:
 
 def main() -> int:
     """Run what was asked for. Exit code 1 when a limit was missed."""
-    parser = argparse.ArgumentParser(prog="make bench-nodes ARGS=…", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
-    parser.add_argument(
-        "--runs", type=int, default=5, help="of every command, after one that is not counted (default: 5)"
-    )
-    arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(BENCHMARKS)
-    if unknown or arguments.runs < 1:
-        parser.error(f"there is no benchmark {min(unknown)!r}" if unknown else "--runs is 1 or more")
+    what = "every command, after one that is not counted (default: 5)"
+    given = parsed(parser("bench-nodes", __doc__, BENCHMARKS, 5, what), BENCHMARKS)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    missed = 0
-    load = os.getloadavg()[0]
-    print(f"{os.cpu_count()} processors, load {load:.1f}; median (least to most), {arguments.runs} runs", flush=True)
-    for name in arguments.names or BENCHMARKS:
-        for row in BENCHMARKS[name](arguments.runs):
-            print(row, flush=True)
-            missed += row.limit is not None and row.seen.median > row.limit
-    return 1 if missed else 0
+    print(heading(given.runs), flush=True)
+    return 1 if sum(shown(BENCHMARKS[name](given.runs)) for name in given.names) else 0
 
 
 if __name__ == "__main__":
