@@ -6,14 +6,16 @@ import dataclasses
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from tests.boot.conftest import timed
+from tests.boot.hardware import SERVER
+from tests.boot.qemu import Guest, boot
 from tests.boot.smoke import SMOKE_LIMIT, SMOKETEST, verdicts
-from tests.boot.start import SECURE_BOOT, Firmware
-
-if TYPE_CHECKING:
-    from tests.boot.qemu import Guest
+from tests.boot.start import CD, SECURE_BOOT, Firmware, Start
+from tests.boot.test_starts import FORCED, choose
 
 NVIDIA = "/usr/local/lib/nvidia"
 MODULE = f"{NVIDIA}/nvidia.ko"
@@ -50,6 +52,21 @@ def that_knows(certificate: Path, variables: Path) -> Firmware:
     command = [f"{Path(sys.executable).parent}/virt-fw-vars", "-i", SECURE_BOOT.variables, "-o", str(variables)]
     subprocess.run([*command, "--add-mok", _OWNER, str(certificate)], check=True, capture_output=True)
     return dataclasses.replace(SECURE_BOOT, variables=str(variables))
+
+
+@contextmanager
+def forced(name: str, image: Path, key: Path, firmware: Firmware, kept: Path) -> Iterator[Guest]:
+    """An image on a machine of that firmware, the driver's modules tried though there is no GPU."""
+    start = Start(firmware, CD)
+    with boot(image, SERVER, key, start) as machine:
+        try:
+            with timed(f"boot {name} modules, Secure Boot: to a log-in"):
+                choose(machine, start, FORCED)
+                machine.wait_for_login()
+            machine.run("systemctl is-system-running --wait", limit=300, check=False)
+            yield machine
+        finally:
+            (kept / f"serial-{name}.log").write_text(machine.serial)
 
 
 def tried(guest: Guest) -> str:

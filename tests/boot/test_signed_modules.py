@@ -10,8 +10,6 @@ import base64
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,16 +18,17 @@ from iso.tree import file_digest
 from iso.versions import configure
 from tests.boot import nvidia_installer
 from tests.boot.conftest import Builder, timed
-from tests.boot.hardware import SERVER
-from tests.boot.qemu import Guest, boot
-from tests.boot.secure_modules import MODULE, NVIDIA, REFUSED, STRIP, checked, make_pairs, that_knows, tried
+from tests.boot.secure_modules import MODULE, NVIDIA, REFUSED, STRIP, checked, forced, make_pairs, that_knows, tried
 from tests.boot.smoke import SMOKE_LIMIT, SMOKETEST, verdicts
-from tests.boot.start import CD, Firmware, Start
-from tests.boot.test_starts import FORCED, choose
 from tests.iso.test_nvidia import sign
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from iso.paths import Paths
+    from tests.boot.qemu import Guest
+    from tests.boot.start import Firmware
 
 pytestmark = [pytest.mark.acceptance_full, pytest.mark.timeout(900)]
 
@@ -73,16 +72,8 @@ def firmware(signing: Path, tmp_path_factory: pytest.TempPathFactory) -> Firmwar
 @pytest.fixture(scope="module")
 def guest(image: Path, key: Path, kept: Path, firmware: Firmware) -> Iterator[Guest]:
     """The image on that machine, its modules tried though there is no GPU."""
-    start = Start(firmware, CD)
-    with boot(image, SERVER, key, start) as machine:
-        try:
-            with timed("boot signed modules, Secure Boot: to a log-in"):
-                choose(machine, start, FORCED)
-                machine.wait_for_login()
-            machine.run("systemctl is-system-running --wait", limit=300, check=False)
-            yield machine
-        finally:
-            (kept / "serial-signed.log").write_text(machine.serial)
+    with forced("signed", image, key, firmware, kept) as machine:
+        yield machine
 
 
 def test_the_kernel_is_locked_down_and_knows_the_certificate(guest: Guest) -> None:

@@ -8,18 +8,18 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.boot.conftest import timed
-from tests.boot.hardware import SERVER
-from tests.boot.qemu import Guest, boot
-from tests.boot.secure_modules import MODULE, REFUSED, STRIP, checked, make_pairs, that_knows, tried
-from tests.boot.start import CD, Start
-from tests.boot.test_starts import FORCED, choose
+from tests.boot.secure_modules import MODULE, REFUSED, STRIP, checked, forced, make_pairs, that_knows, tried
 from tests.iso.test_nvidia import sign
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.boot.qemu import Guest
 
 pytestmark = [pytest.mark.acceptance_full, pytest.mark.timeout(900)]
 
@@ -32,16 +32,9 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def guest(iso: Path, key: Path, keys: Path, kept: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
     """A machine that knows one of the keys; the driver's modules are tried though there is no GPU."""
-    start = Start(that_knows(keys / "ours.pem", tmp_path_factory.mktemp("firmware") / "variables.fd"), CD)
-    with boot(iso, SERVER, key, start) as machine:
-        try:
-            with timed("boot unsigned modules, Secure Boot: to a log-in"):
-                choose(machine, start, FORCED)
-                machine.wait_for_login()
-            machine.run("systemctl is-system-running --wait", limit=300, check=False)
-            yield machine
-        finally:
-            (kept / "serial-unsigned.log").write_text(machine.serial)
+    firmware = that_knows(keys / "ours.pem", tmp_path_factory.mktemp("firmware") / "variables.fd")
+    with forced("unsigned", iso, key, firmware, kept) as machine:
+        yield machine
 
 
 def test_bee_nvidia_says_that_they_are_not_signed_and_what_to_do(guest: Guest) -> None:
