@@ -24,8 +24,7 @@ from bee.parsers import (
     smartctl,
     storcli,
 )
-from tests.bee import planting
-from tests.bee.recorded import RECORDINGS
+from tests.bee import RECORDINGS, planting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

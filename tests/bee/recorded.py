@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bee.audit import collect
 from bee.machine import Recorded, Run
+from tests.bee import RECORDINGS
 
 if TYPE_CHECKING:
     from bee.model import Audit
-
-RECORDINGS = Path(__file__).parent / "recordings"
 
 FILES = {
     ("dmidecode", "-t", "0,1,2,3,43"): "dmidecode-board.txt",

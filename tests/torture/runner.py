@@ -54,6 +54,7 @@ def run_one(unit: Unit, state: Path) -> Result:
             start_new_session=True,
             env={**os.environ, **unit.environment},
         )
+        _give_way(process.pid)
         stopped = False
         try:
             process.wait(unit.limit)
@@ -76,6 +77,12 @@ def run_one(unit: Unit, state: Path) -> Result:
         findings=(f"killed after {unit.limit:g} s",) if stopped else report.findings,
         details=report.details,
     )
+
+
+def _give_way(session: int) -> None:
+    """Give a session this process's priority: nice(1) counts only within one (sched(7), autogroup)."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{session}/autogroup").write_text(str(os.nice(0)))
 
 
 def exit_findings(said: str, code: int) -> tuple[str, ...]:

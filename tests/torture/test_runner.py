@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -46,6 +47,17 @@ def test_a_result_is_kept_and_spares_the_unit(unit: Unit, tmp_path: Path) -> Non
     assert [(r.outcome, r.executions, r.details) for r in first] == [("passed", 3, {"coverage": 5})]
     assert times(tmp_path) == 1
     assert said[1].startswith("kept ")
+
+
+AUTOGROUP = Path("/proc/self/autogroup")
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel has no autogroups")
+def test_a_unit_gives_way_to_other_sessions(unit: Unit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait = f"import time\nwhile 'nice 7' not in open('{AUTOGROUP}').read(): time.sleep(0.01)\nprint('executions: 1')"
+    monkeypatch.setattr(os, "nice", lambda _: 7)
+    (result,) = runner.run([dataclasses.replace(unit, command=(sys.executable, "-c", wait), limit=20)], tmp_path, str)
+    assert result.outcome == "passed"
 
 
 @pytest.mark.parametrize("other", [{"seed": 2}, {"budget": "2 s"}, {"name": "another"}])
@@ -166,6 +178,15 @@ def test_a_units_sources_are_what_its_parser_is_made_of() -> None:
     names = {str(path.relative_to(ROOT)) for path in closure(ROOT / "bee/parsers/nvme.py")}
     assert {"bee/parsers/nvme.py", "bee/parsers/json_text.py", "bee/quantities.py"} <= names
     assert "bee/parsers/lspci.py" not in names
+
+
+def test_a_property_of_one_parser_runs_again_for_that_parser_alone() -> None:
+    of_all = "tests/bee/test_parser_properties.py::test_any_bytes_are_read_without_an_exception"
+    names = {str(path.relative_to(ROOT)) for path in units.sources_of(f"{of_all}[nvme id-ctrl]")}
+    assert {"bee/parsers/nvme.py", "bee/parsers/json_text.py", "tests/bee/parser_cases.py"} <= names
+    assert names.isdisjoint({"bee/parsers/lspci.py", "bee/audit.py", "bee/machine.py"})
+    elsewhere = {str(path.relative_to(ROOT)) for path in units.sources_of("tests/bee/test_qr.py::test_any_text[lspci]")}
+    assert "bee/views/qr.py" in elsewhere
 
 
 def test_a_result_says_in_json_what_was_run(unit: Unit, tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ _FEWEST_A_SECOND = 20
 _NODE_SECONDS = 1200.0
 _RUN_SECONDS = 120.0
 _HERE = Path(__file__).parent
+# Its tests' parameters are the names of parsers.
+_OF_PARSERS = "tests/bee/test_parser_properties.py"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,7 @@ def properties(budget: Budget, folder: str = "tests/bee") -> list[Unit]:
             environment={"TORTURE_EXAMPLES": str(budget.examples)},
             read=tested,
             limit=budget.limit,
-            sources=closure(ROOT / test.partition("::")[0], ROOT / "tests/conftest.py"),
+            sources=sources_of(test),
         )
         for test in _property_tests(folder)
     ]
@@ -180,9 +182,7 @@ def _of_target(
     name: str, proof: str, budget: Budget, seconds: float, *more: str, read: Callable[[str, int], Report] = runner.found
 ) -> Unit:
     program = module_file(f"tests.torture.{proof}")
-    parser = module_file(CASES[name].module)
     assert program is not None
-    assert parser is not None
     return Unit(
         proof=proof,
         name=name,
@@ -195,8 +195,24 @@ def _of_target(
         read=read,
         limit=seconds * 1.5 + _GRACE_SECONDS,
         # Of all that the program imports, the parsers of other tools have no part in it.
-        sources=tuple(sorted({*closure(parser), program, _HERE / "oracle.py", _HERE / "mutations.py"})),
+        sources=tuple(sorted({*_parser(name), program, _HERE / "oracle.py", _HERE / "mutations.py"})),
     )
+
+
+def sources_of(test: str) -> tuple[Path, ...]:
+    """What the result of a property test depends on; one of a parser does not depend on other tools' parsers."""
+    file, _, name = test.partition("::")
+    files = set(closure(ROOT / file, ROOT / "tests/conftest.py"))
+    if file == _OF_PARSERS and (parameter := re.search(r"\[(.*)\]", name)):
+        files -= {path for tool in CASES for path in _parser(tool)}
+        files.update(_parser(parameter[1]))
+    return tuple(sorted(files))
+
+
+def _parser(tool: str) -> tuple[Path, ...]:
+    module = module_file(CASES[tool].module)
+    assert module is not None
+    return closure(module)
 
 
 def _property_tests(folder: str) -> list[str]:
