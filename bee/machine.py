@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["MAX_OUTPUT_BYTES", "OUTCOMES", "PATH", "Live", "Machine", "Recorded", "Run"]
 
 PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
-OUTCOMES = ("exited", "killed", "timeout", "flooded", "stopped", "missing", "unstartable")
+OUTCOMES = ("exited", "killed", "timeout", "flooded", "stopped", "unasked", "missing", "unstartable")
 # /proc/cpuinfo of a machine with 1,024 threads is 1.5 MB.
 MAX_FILE_BYTES = 4 * 2**20
-# A BMC's driver passes on one request at a time: two of this tool at once only make each other late.
+# A BMC's driver passes on one request at a time: two of this tool at once only make each other late. A BMC that let one
+# of them wait to its limit hangs, and would do so to each.
 _ONE_AT_A_TIME = ("ipmitool",)
 # A shelf of 200 disks must not start 200 tools at once.
 _MAX_AT_ONCE = 64
@@ -38,7 +39,8 @@ class Run:
     """One tool that was run, or could not be.
 
     `outcome` is one of: exited, killed (by a signal that was not ours), timeout, flooded (printed more than
-    MAX_OUTPUT_BYTES and was killed), stopped (the whole audit's deadline had come), missing, unstartable.
+    MAX_OUTPUT_BYTES and was killed), stopped (the whole audit's deadline had come), unasked (its device had left the
+    same tool without an answer before), missing, unstartable.
     `left_behind` says that the kill did not end it.
     """
 
@@ -152,6 +154,7 @@ class Live:
         self._closed = False
         self._slots = threading.Semaphore(_MAX_AT_ONCE)
         self._turns = {name: threading.Semaphore() for name in _ONE_AT_A_TIME}
+        self._hanging: set[str] = set()
         self.asked_for: set[str] = set()
         self._under_way = 0
         self._changed = threading.Condition()
@@ -177,7 +180,14 @@ class Live:
         if program is None:
             return Run(args=args, outcome="missing")
         with self._turn(args[0]) as has_turn:
-            return self._run(args, program, limit) if has_turn else Run(args=args, outcome="stopped")
+            if not has_turn:
+                return Run(args=args, outcome="stopped")
+            if args[0] in self._hanging:
+                return Run(args=args, outcome="unasked")
+            run = self._run(args, program, limit)
+            if run.outcome == "timeout" and not run.stdout and args[0] in self._turns:
+                self._hanging.add(args[0])
+            return run
 
     @contextlib.contextmanager
     def _turn(self, name: str) -> Iterator[bool]:

@@ -106,6 +106,7 @@ def _trouble(run: Run, limit: float, good_exits: tuple[int, ...] | range) -> str
         "timeout": f"did not end within {limit:g} s{left or ' and was killed'}",
         "flooded": f"printed more than {_MAX_OUTPUT} and was killed; the rest is not read{left}",
         "stopped": f"was stopped: the audit's deadline had come{left}",
+        "unasked": f"was not run: {run.args[0]} got no answer before",
         "killed": f"was killed by signal {run.signal}{_said(run)}",
         "unstartable": f"cannot be started{_said(run)}",
         "exited": f"ended with exit code {run.exit_code}{_said(run)}",

@@ -44,7 +44,9 @@ def test_the_schema_accepts_the_audit_of_a_machine_with_nothing() -> None:
 @st.composite
 def mutilated(draw: st.DrawFn, run: Run) -> Run:
     """A run of the same tool that went wrong, or printed something else than it should."""
-    outcome = draw(st.sampled_from(["exited"] * 6 + ["timeout", "flooded", "killed", "unstartable", "missing"]))
+    outcome = draw(
+        st.sampled_from(["exited"] * 6 + ["timeout", "flooded", "killed", "unasked", "unstartable", "missing"])
+    )
     text = run.stdout
     match draw(st.integers(0, 4)):
         case 0:

@@ -247,6 +247,21 @@ def test_only_one_ipmitool_runs_at_a_time_and_other_tools_run_beside_each_other(
             assert {task.result().stdout for task in tasks} == seen
 
 
+def test_a_bmc_that_hangs_is_asked_once(tools: Path) -> None:
+    program(tools, "ipmitool", f"echo $1 >> {tools}/asked; exec sleep 1000")
+    program(tools, "smartctl", "exec sleep 1000")
+    with live(tools) as machine:
+        runs = [machine.run(name, word, limit=0.3) for name in ("ipmitool", "smartctl") for word in ("fru", "sdr")]
+    assert [run.outcome for run in runs] == ["timeout", "unasked", "timeout", "timeout"]
+    assert (tools / "asked").read_text() == "fru\n"
+
+
+def test_a_bmc_that_is_slow_but_answers_is_asked_again(tools: Path) -> None:
+    program(tools, "ipmitool", "echo half a list; exec sleep 1000")
+    with live(tools) as machine:
+        assert [machine.run("ipmitool", word, limit=0.3).outcome for word in ("fru", "sdr")] == ["timeout"] * 2
+
+
 def test_the_deadline_stops_what_runs_and_starts_nothing_more(tools: Path) -> None:
     program(tools, "tool", "echo before; exec sleep 1000")
     program(tools, "ipmitool", "exec sleep 1000")
