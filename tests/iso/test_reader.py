@@ -27,7 +27,11 @@ def unread(folder: Path, *words: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("question", [["explain", "iso"], ["plan", "iso"], ["cache"], ["list"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "question",
+    [["explain", "iso"], ["plan", "iso"], ["cache"], ["list"], ["help"], ["help", "task"], ["help", "plan"]],
+    ids=" ".join,
+)
 def test_a_question_nobody_hears_the_answer_of_says_nothing(asked: Path, question: list[str]) -> None:
     _, said = unread(asked, *question)
     assert said == ""
