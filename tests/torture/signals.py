@@ -31,6 +31,9 @@ STAGES = (
     *("_kernel", "_password", "compile", "overlay", "authorize", "bee", "vendor", "modules", "nvidia_smi", "libraries"),
     *("release", "motd", "workdir", "sync", "live_build", "_manifest", "iso"),
 )
+# Of the last stage there is more to end where no build has made the image's base before.
+BASE = "base"
+_LAST = "live_build"
 _SETTINGS = ("iso", "nvidia=none")
 # A live system that boots, and no more: every stage and hook has its work, and the image is there in half the time.
 # The one firmware package is for the hook that weeds firmware out.
@@ -105,6 +108,13 @@ class Checkout:
             if first and file.name >= first[0]:
                 file.unlink()
 
+    def forget_base(self) -> None:
+        """Have the base of the image made again, which no other checkout has: its packages are too few."""
+        stages = json.loads((self.root / "dist/build.json").read_bytes())["stages"]
+        (commands,) = [stage["commands"] for stage in stages if stage["name"] == _LAST]
+        for folder in {Path(word).parent for command in commands for word in command if word.endswith(".squashfs")}:
+            shutil.rmtree(folder)
+
     def processes(self) -> list[str]:
         """Command lines of all that works in it."""
         found = []
@@ -172,6 +182,12 @@ def torment(checkout: Checkout, number: signal.Signals, stage: str, delay: float
     return wrong
 
 
+def _seconds(checkout: Checkout, stage: str) -> float:
+    """How long a stage took when it ran last; of the one that writes the report, the report says nothing."""
+    stages = json.loads((checkout.root / "dist/build.json").read_bytes())["stages"]
+    return next((float(each["seconds"]) for each in stages if each["name"] == stage), 0.0)
+
+
 @contextlib.contextmanager
 def alone(place: Path) -> Iterator[None]:
     """Have a folder for one harness at a time (flock(2))."""
@@ -185,7 +201,7 @@ def main(words: list[str] | None = None) -> int:
     """Torment a build for a while, and print what was wrong."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("signal", choices=SIGNALS)
-    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("stage", choices=(*STAGES, BASE))
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True, help="go on until they are over; at least once")
     parser.add_argument("--place", type=Path, required=True, help="folder of the checkout's copy, kept for the next")
@@ -197,14 +213,20 @@ def main(words: list[str] | None = None) -> int:
     with alone(arguments.place):
         checkout = Checkout.copied(arguments.place)
         wanted, _ = checkout.built()
-        took = {
-            stage["name"]: stage["seconds"]
-            for stage in json.loads((checkout.root / "dist/build.json").read_bytes())["stages"]
-        }
+        stage = arguments.stage
+        if stage == BASE:
+            stage = _LAST
+            checkout.forget_base()
+            checkout.forget(stage)
+            if (image := checkout.built()[0]) != wanted:
+                print(f"FINDING on a base made again another image: {image} in place of {wanted}")
+        longest = _seconds(checkout, stage)
         while not rounds or time.monotonic() < end:
-            delay = choices.uniform(0, took[arguments.stage]) if arguments.stage in took else 0.0
+            delay = choices.uniform(0, longest)
             rounds += 1
-            for wrong in torment(checkout, signal.Signals[f"SIG{arguments.signal}"], arguments.stage, delay, wanted):
+            if arguments.stage == BASE:
+                checkout.forget_base()
+            for wrong in torment(checkout, signal.Signals[f"SIG{arguments.signal}"], stage, delay, wanted):
                 print(f"FINDING {arguments.signal} {delay:.2f} s into {arguments.stage}: {wrong}")
     print(f"executions: {rounds}")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -74,6 +75,20 @@ def test_a_stage_that_is_done_again_is_found(checkout: Checkout, monkeypatch: py
     # As if the killed stage, too, had been remembered.
     monkeypatch.setattr(Checkout, "done", property(lambda self: done(self) | {"check"}))
     assert torment(checkout, signal.SIGKILL, "check", 0.1, wanted) == ["done, and done again: check"]
+
+
+def test_the_base_that_is_forgotten_is_the_images_own(tmp_path: Path) -> None:
+    own, other = tmp_path / "cache/base-1/folder.squashfs", tmp_path / "cache/base-2/folder.squashfs"
+    for file in (own, other):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    commands = [["make-base.sh", "work", str(own)], ["assemble.sh", "work", str(own), "1700000000"]]
+    stages = [{"name": "sync", "commands": []}, {"name": "live_build", "commands": commands}]
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist/build.json").write_text(json.dumps({"stages": stages}))
+    Checkout(tmp_path).forget_base()
+    assert not own.parent.exists()
+    assert other.exists()
 
 
 @pytest.mark.acceptance

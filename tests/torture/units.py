@@ -16,7 +16,7 @@ from tests.nodes.tree import SUITES
 from tests.torture import runner
 from tests.torture.faults import FAULTS
 from tests.torture.proofs import Report, Unit
-from tests.torture.signals import SIGNALS, STAGES
+from tests.torture.signals import BASE, SIGNALS, STAGES
 from tests.torture.sources import ROOT, closure, module_file
 
 # The time a program may take beyond its budget, to start and to end.
@@ -118,7 +118,7 @@ def signals(budget: Budget) -> list[Unit]:
             sources=(program, ROOT / "dodo.py", *built),
         )
         for number in SIGNALS
-        for stage in STAGES
+        for stage in (*STAGES, BASE)
     ]
 
 
