@@ -22,7 +22,8 @@ from busnode.contract import (
     UnreachableError,
 )
 from busnode.outside import Look, Watch
-from busnode.script import Plan, parse_report
+from busnode.report import parse_report
+from busnode.script import Plan
 from busnode.steps import confirm as commit
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
     from busnode.contract import Operation
     from busnode.node import Node
-    from busnode.script import Report, Step
+    from busnode.report import Report
+    from busnode.script import Step
 
 # How long after its deadline the node is asked how it went.
 _OUTCOME_SECONDS = 30.0

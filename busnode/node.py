@@ -22,7 +22,8 @@ from busnode.contract import (
     UnreachableError,
 )
 from busnode.job import Job, Parcel, Vault
-from busnode.script import DEBIAN, Layout, Listener, Plan, Report, compile_script, is_check, parse_report
+from busnode.report import Listener, Report, parse_report
+from busnode.script import DEBIAN, Layout, Plan, compile_script, is_check
 from busnode.secrets import require_private
 from busnode.transport.openssh import OpenSsh, public_key
 

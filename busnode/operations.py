@@ -29,7 +29,8 @@ from busnode.transport import Answer
 if TYPE_CHECKING:
     from busnode.inventory import Target
     from busnode.node import Node
-    from busnode.script import Report, Step, StepRecord
+    from busnode.report import Report
+    from busnode.script import Step, StepRecord
 
 BOOTSTRAP_SECONDS = 1800.0
 LOOK_SECONDS = 60.0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from busnode.script import Step, json_object
+from busnode.report import json_object
+from busnode.script import Step
 from busnode.steps import upkeep
 from busnode.steps.services import watched
 

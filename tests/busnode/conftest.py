@@ -14,7 +14,8 @@ import pytest
 from busnode.contract import Operation
 from busnode.inventory import Target
 from busnode.job import Job, Vault
-from busnode.script import Layout, Plan, Report, Step, compile_script, parse_report
+from busnode.report import Report, parse_report
+from busnode.script import Layout, Plan, Step, compile_script
 
 SHELLS = {"dash": ("dash",), "bash": ("bash", "--posix"), "busybox": ("busybox", "sh")}
 

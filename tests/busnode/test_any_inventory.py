@@ -21,7 +21,8 @@ from busnode.contract import ApplyFailedError, BusnodeError, Operation
 from busnode.inventory import Inventory
 from busnode.job import Job, Vault
 from busnode.node import Node
-from busnode.script import DEBIAN, Layout, Plan, Report, compile_script, parse_report
+from busnode.report import Report, parse_report
+from busnode.script import DEBIAN, Layout, Plan, compile_script
 from busnode.steps import credentials, directories
 from busnode.transport.local import Local
 from tests.busnode.conftest import SHELLS

@@ -18,7 +18,8 @@ from busnode.transport.local import Local
 from tests.busnode.conftest import SHELLS
 
 if TYPE_CHECKING:
-    from busnode.script import Report, Step
+    from busnode.report import Report
+    from busnode.script import Step
     from tests.busnode.conftest import Run
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="the last of them makes a process 1 of its own")

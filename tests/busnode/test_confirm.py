@@ -19,7 +19,8 @@ from busnode.steps import confirm, firewall, sshd
 
 if TYPE_CHECKING:
     from busnode.inventory import Target
-    from busnode.script import Layout, Report
+    from busnode.report import Report
+    from busnode.script import Layout
     from tests.busnode.conftest import Run
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="owners are changed by root only")

@@ -12,7 +12,7 @@ from busnode.contract import StepStatus
 from busnode.script import Layout, Step
 
 if TYPE_CHECKING:
-    from busnode.script import Report
+    from busnode.report import Report
     from tests.busnode.conftest import Run
 
 ID = "a" * 32

@@ -18,7 +18,7 @@ from busnode.steps import firewall, sshd
 
 if TYPE_CHECKING:
     from busnode.inventory import FirewallPolicy, Target
-    from busnode.script import Report
+    from busnode.report import Report
     from tests.busnode.conftest import Run
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="owners are changed by root only")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import busnode
 from busnode import view
 from busnode.contract import ERRORS, BusnodeError, Check, Operation, Response, StepResult, StepStatus
-from busnode.script import Listener
+from busnode.report import Listener
 from tests.busnode.examples import blocks
 
 MODULES = ["busnode", *(found.name for found in pkgutil.walk_packages(busnode.__path__, "busnode."))]

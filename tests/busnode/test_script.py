@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from busnode import commit_confirm, hardening, operations
 from busnode.contract import Operation, StepStatus
 from busnode.node import Node
-from busnode.script import DEBIAN, Plan, Report, Step, compile_script, parse_report, shell_text
+from busnode.report import Report, parse_report
+from busnode.script import DEBIAN, Plan, Step, compile_script, shell_text
 from busnode.steps import facts
 from busnode.transport.local import Local
 from tests.busnode.conftest import SHELLS, Run

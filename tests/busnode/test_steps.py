@@ -14,10 +14,11 @@ import pytest
 
 from busnode.contract import StepStatus
 from busnode.inventory import Listener, Target
-from busnode.script import Report, Step
+from busnode.script import Step
 from busnode.steps import credentials, facts, listeners
 
 if TYPE_CHECKING:
+    from busnode.report import Report
     from tests.busnode.conftest import Run
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="owners are changed by root only")
