@@ -9,8 +9,8 @@ from busnode import commit_confirm
 from busnode.contract import BadRequestError, Operation
 from busnode.outside import Watch
 from busnode.script import Plan
+from busnode.steps import applied, credentials, facts, firewall, sshd
 from busnode.steps import confirm as commit
-from busnode.steps import credentials, facts, firewall, sshd
 
 if TYPE_CHECKING:
     from busnode.contract import Response
@@ -88,9 +88,9 @@ def harden_plan(
         ),
         dry_run=dry_run,
         exclusive=True,
-        parts=("credentials", "restore"),
+        parts=("credentials", "restore", "applied"),
         before=(commit.wanted(target, policy),),
-        after=(("rolled_back_if_broken",),),
+        after=(("rolled_back_if_broken",), applied.KEEP),
     )
 
 

@@ -13,6 +13,7 @@ from busnode.outside import Look
 from busnode.script import Plan, is_check
 from busnode.steps import (
     accounts,
+    applied,
     clock,
     credentials,
     directories,
@@ -65,11 +66,12 @@ def bootstrap_plan(node: Node, *, dry_run: bool = False) -> Plan:
             *_own_steps(target),
             *services.steps(target),
         ),
-        parts=("sshd",),
+        parts=("sshd", "applied"),
         # A dry run compares digests; no content is sent for it.
         blobs=() if dry_run else tuple(file.source for file in target.credential_files),
         dry_run=dry_run,
         exclusive=True,
+        after=(applied.KEEP,),
     )
 
 
@@ -82,14 +84,18 @@ def _own_steps(target: Target) -> tuple[StepRecord, ...]:
 def status(
     node: Node, *, kinds: frozenset[str] = KINDS, updates: bool = False, time_limit: float = LOOK_SECONDS
 ) -> Response:
-    """What the node is and runs, in the response's `facts`: release, units, listeners, firewall, last operation.
+    """What the node is and runs, in the response's `facts`: release, units, listeners, firewall, last operation, and
+    whether what bootstrap and harden set last still stands, step by step (`applied`).
 
     `kinds` leaves out units (`systemd`) or `listeners`; `updates` asks apt what could be upgraded, by the package
     lists that the node has.
     """
     plan = status_plan(node.target, kinds, updates=updates)
     report = node.run(plan, time_limit)
-    return replace(node.response(plan, report), facts=facts.digest(report.facts))
+    response = node.response(plan, report)
+    found = {**facts.digest(report.facts), "applied": [applied.digest(each) for each in report.applied]}
+    drifted = [line for each in report.applied for line in applied.diagnostics(each)]
+    return replace(response, facts=found, diagnostics=(*drifted, *response.diagnostics))
 
 
 def status_plan(target: Target, kinds: frozenset[str] = KINDS, *, updates: bool = False) -> Plan:
@@ -97,7 +103,7 @@ def status_plan(target: Target, kinds: frozenset[str] = KINDS, *, updates: bool 
     left_out = {"units": "systemd", "listeners": "listeners"}
     steps = (step for step in facts.steps(target) if left_out.get(step.name, "ssh") in kinds | {"ssh"})
     more = (upkeep.updates(),) if updates else ()
-    return Plan(Operation.STATUS, (*steps, *more), parts=("services", "listeners"))
+    return Plan(Operation.STATUS, (*steps, *more), parts=("services", "listeners", "sshd"))
 
 
 def verify(node: Node, *, kinds: frozenset[str] = KINDS, time_limit: float = LOOK_SECONDS) -> Response:

@@ -9,7 +9,10 @@ export PATH LC_ALL
 box=$1
 ssh_connection=$2
 login_user=$3
-broken='' wrong='' result_file='' result_cut=
+broken='' wrong='' touched='' result_file='' result_cut='' shown_bytes=65536
+# What the node kept of a script is run once more, dry, to see whether what it set still stands.
+again=${4-}
+if [ -n "$again" ]; then dry_run=1 shown_bytes=2048; fi
 log=$box/log
 # A lost connection must not stop a change half way.
 trap '' PIPE
@@ -81,10 +84,17 @@ step() {
         step_status='' step_detail=
         "$@"
         [ -n "$step_status" ] || failed "$1 said nothing"
-        [ "$step_status" != failed ] || broken=$step_name broken_detail=$step_detail
+        case $step_status in
+            changed) touched=1 ;;
+            # What stands is asked of each step, whatever became of the others.
+            failed) [ -n "$again" ] || broken=$step_name broken_detail=$step_detail ;;
+        esac
     fi
     report
 }
+
+# once NAME FUNCTION [ARGUMENT...]: a step that sets nothing which could stand
+once() { [ -n "$again" ] || step "$@"; }
 
 # check NAME FUNCTION [ARGUMENT...]: a check that fails stops nothing.
 check() {
@@ -134,11 +144,11 @@ difference() {
     printf '%s' "$2" | diff -u --label "$1 (now)" --label "$1 (wanted)" -- "$old" - | bounded
 }
 
-# The first 64 KiB of standard input, and that there was more.
+# The beginning of standard input, and that there was more.
 bounded() {
     cat >"$box/shown"
-    head -c 65536 "$box/shown"
-    [ "$(wc -c <"$box/shown")" -le 65536 ] || printf '\n(the rest of the difference is left out)\n'
+    head -c "$shown_bytes" "$box/shown"
+    [ "$(wc -c <"$box/shown")" -le "$shown_bytes" ] || printf '\n(the rest of the difference is left out)\n'
 }
 
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -156,6 +166,7 @@ lock_node() {
 }
 
 hold_node() {
+    [ -z "$again" ] || return 0
     [ "$keep" = 0 ] || tell_kept_result
     # Whoever sends an operation again, for its answer was lost, waits for the run that is under way.
     if [ "$keep" = 1 ] && [ "$(cat "$run_dir/operation-id" 2>/dev/null)" = "$operation_id" ]; then
@@ -213,6 +224,11 @@ keep_result() {
 
 # The last line: how it ended, and the note of it that status reads later.
 finish() {
+    if [ -n "$again" ]; then
+        tell '{"applied":"%s","operation_id":"%s","by":"%s","at":%s}\n' \
+            "$operation" "$operation_id" "$(json_text "$by")" "$(stat -c %Y -- "$0")"
+        return
+    fi
     if [ -n "$broken$wrong" ]; then ended=failed; else ended=ok; fi
     if [ "$operation" != status ] && [ "$operation" != verify ] && [ "$dry_run" = 0 ]; then
         printf '{"operation":"%s","operation_id":"%s","by":"%s","at":%s,"ended":"%s"}\n' \

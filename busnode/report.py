@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,18 +13,38 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _STATUSES = frozenset(StepStatus)
-# Longer than any time limit; a node may say what it likes.
+# Longer than any time limit, later than any clock; a node may say what it likes.
 _MAX_SECONDS = 1e6
+_LAST_SECOND = 253402300799  # the end of the year 9999
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What an operation set on the node, looked at again; `at` is when, in seconds of Unix time.
+
+    `steps` are how its steps would end now; `left_out` more were too many to tell.
+    """
+
+    operation: str
+    operation_id: str
+    by: str
+    at: int
+    left_out: int
+    steps: tuple[StepResult, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a script said: `error` is (error class, why) where it refused; without its last line `ended` is None."""
+    """What a script said: `error` is (error class, why) where it refused; without its last line `ended` is None.
+
+    `applied` is what status asked of operations before it.
+    """
 
     steps: tuple[StepResult, ...] = ()
     facts: dict[str, str] = field(default_factory=dict)
     error: tuple[str, str] | None = None
     ended: str | None = None
+    applied: tuple[Applied, ...] = ()
 
     @property
     def first_failure(self) -> StepResult | None:
@@ -37,23 +58,42 @@ def parse_report(output: bytes) -> Report:
     Any bytes are taken: this is what a node says, and never raises.
     """
     steps: list[StepResult] = []
+    again: defaultdict[str, list[StepResult]] = defaultdict(list)
+    applied: list[Applied] = []
     facts: dict[str, str] = {}
     error: tuple[str, str] | None = None
     ended: str | None = None
     for line in output.splitlines():
         match json_object(line) if line.startswith(b'{"') else None:
-            case {"name": str(name), "status": str(status), "detail": str(detail), "seconds": int() | float() as spent}:
+            case {
+                "name": str(name),
+                "status": str(status),
+                "detail": str(detail),
+                "seconds": int() | float() as spent,
+                **more,
+            }:
                 if status in _STATUSES:
                     seconds = float(spent) if 0 <= spent <= _MAX_SECONDS else 0.0
                     said = _bytes_text(detail).strip()
-                    steps.append(StepResult(_bytes_text(name), StepStatus(status), said, seconds))
+                    told = again[str(more["of"])] if "of" in more else steps
+                    told.append(StepResult(_bytes_text(name), StepStatus(status), said, seconds))
+            case {
+                "applied": str(of),
+                "operation_id": str(name),
+                "by": str(by),
+                "at": int(at),
+                "left_out": int(left_out),
+            }:
+                when = at if 0 <= at <= _LAST_SECOND else 0
+                who, which = _bytes_text(by), _bytes_text(name)
+                applied.append(Applied(_bytes_text(of), which, who, when, left_out, tuple(again[of])))
             case {"fact": str(name), "value": str(value)}:
                 facts[_bytes_text(name)] = _bytes_text(value)
             case {"error": str(name), "detail": str(detail)}:
                 error = error or (name, _bytes_text(detail))
             case {"end": ("ok" | "failed") as end}:
                 ended = end
-    return Report(tuple(steps), facts, error, ended)
+    return Report(tuple(steps), facts, error, ended, tuple(applied))
 
 
 class Listener:

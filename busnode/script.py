@@ -87,13 +87,17 @@ class StepRecord(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A built-in step: `part` is the file of `steps/` that holds its shell functions; the rest as in StepRecord."""
+    """A built-in step: `part` is the file of `steps/` that holds its shell functions; the rest as in StepRecord.
+
+    One that is for `once` sets nothing that could still stand later, such as a guard.
+    """
 
     action: str
     name: str
     part: str
     call: tuple[Word, ...]
     check: bool = False
+    once: bool = False
 
     @property
     def shell(self) -> str:
@@ -165,7 +169,7 @@ def compile_script(
         lines.append("hold_node")
     names = {material: f'"$material_{number}"' for number, material in enumerate(plan.materials)}
     lines += [_call(call, names) for call in plan.before]
-    lines += [_call(("check" if is_check(step) else "step", step.name, *step.call), names) for step in plan.steps]
+    lines += [_call((_verb(step), step.name, *step.call), names) for step in plan.steps]
     lines += [shlex.join(call) for call in plan.after]
     lines.append("finish")
     return "\n".join(lines) + "\n"
@@ -174,6 +178,12 @@ def compile_script(
 def is_check(step: StepRecord) -> bool:
     """Whether it is one that only looks."""
     return bool(getattr(step, "check", False))
+
+
+def _verb(step: StepRecord) -> str:
+    if isinstance(step, Step) and step.once:
+        return "once"
+    return "check" if is_check(step) else "step"
 
 
 def _call(words: tuple[Word, ...], names: dict[Material, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from busnode.contract import StepStatus
@@ -108,6 +109,19 @@ def _facts(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     last = facts.get("last_operation")
     if last:
         yield "last operation", ", ".join(f"{key} {value}" for key, value in last.items())
+    elif "applied" in facts:
+        yield "last operation", "none; busnode has changed nothing here"
+    for operation in facts.get("applied", ()):
+        yield from _applied(operation)
+
+
+def _applied(operation: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    gone = [step for step in operation["steps"] if not step["stands"]]
+    verdict = "stands" if operation["stands"] else f"{len(gone)} of {len(operation['steps'])} steps no longer stand"
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(operation["at"]))
+    yield f"set by {operation['operation']}", f"{verdict} ({operation['by']}, {at} UTC)"
+    for step in gone:
+        yield "no longer stands", f"{step['name']}: {step['detail'].partition(chr(10))[0]}"
 
 
 def _firewall(counters: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -33,7 +33,7 @@ def guard(target: Target, policy: FirewallPolicy, *, knows_operator: bool) -> St
         "1" if target.ssh_policy.disable_password_auth else "0",
     )
     blob = Material(MaterialKind.KEY) if knows_operator else ""
-    return Step("check-lockout", "lockout guards", "confirm", ("lockout_guarded", *flags, blob, *ports))
+    return Step("check-lockout", "lockout guards", "confirm", ("lockout_guarded", *flags, blob, *ports), once=True)
 
 
 def compare() -> Step:
@@ -54,8 +54,8 @@ def restore() -> Step:
 def arm(seconds: float) -> list[Step]:
     """Save the old state and arm the rollback, in `seconds` from then."""
     return [
-        Step("save-state", "old state", "confirm", ("state_saved",)),
-        Step("arm-rollback", "rollback", "confirm", ("rollback_armed", f"{seconds:g}")),
+        Step("save-state", "old state", "confirm", ("state_saved",), once=True),
+        Step("arm-rollback", "rollback", "confirm", ("rollback_armed", f"{seconds:g}"), once=True),
     ]
 
 

@@ -130,7 +130,7 @@ key_left_alone() {
 managed() {
     printf '%s\n' "$sshd_dropin" "$firewall_rules" "$unit_dir/busnode-firewall.service" "$state_dir/firewall.live" \
         "$unit_dir/sysinit.target.wants/busnode-firewall.service" "$unit_dir/nftables.service.wants/busnode-firewall.service" \
-        "$nftables_dropin"
+        "$nftables_dropin" "$state_dir/applied.harden"
     [ -z "$key_needed" ] || head -n 1 "$box/key-files"
 }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from busnode.report import json_object
 from busnode.script import Step
-from busnode.steps import upkeep
+from busnode.steps import applied, upkeep
 from busnode.steps.services import watched
 
 if TYPE_CHECKING:
@@ -27,12 +27,13 @@ def steps(target: Target) -> list[Step]:
         Step("read-firewall", "firewall counters", "facts", ("read_firewall",)),
         upkeep.reboot(),
         Step("read-last-operation", "last operation", "facts", ("read_last_operation",)),
+        applied.read(),
     ]
 
 
 def check_ssh() -> Step:
     """That a log-in and root were had, and through which port."""
-    return Step("check-ssh", "ssh", "facts", ("read_ssh",))
+    return Step("check-ssh", "ssh", "facts", ("read_ssh",), once=True)
 
 
 def digest(facts: dict[str, str]) -> dict[str, Any]:

@@ -62,11 +62,12 @@ read_firewall() {
     ok
 }
 
+# Whether an operation holds the node now
+node_is_held() { [ -s "$run_dir/holder" ] && ! (flock -n 8) 8>>"$run_dir/lock" 2>/dev/null; }
+
 read_last_operation() {
     if [ -f "$state_dir/last-operation" ]; then fact_file last_operation "$state_dir/last-operation"; fi
     if [ -d "$state_dir/pending" ]; then fact pending "$(cat "$state_dir/pending/holder" 2>/dev/null)"; fi
-    if [ -s "$run_dir/holder" ] && ! (flock -n 8) 8>>"$run_dir/lock" 2>/dev/null; then
-        fact running "$(cat "$run_dir/holder")"
-    fi
+    if node_is_held; then fact running "$(cat "$run_dir/holder")"; fi
     ok
 }

@@ -89,10 +89,10 @@ ExecStartPost=-/usr/sbin/nft -f {layout.firewall_rules}
 
 def guards(policy: FirewallPolicy, *, confirm: bool) -> list[Step]:
     """What else filters on the node, and that nothing that listens is dropped unless that is meant."""
-    found = [Step("check-firewall", "other firewalls", "firewall", ("other_firewalls",))]
+    found = [Step("check-firewall", "other firewalls", "firewall", ("other_firewalls",), once=True)]
     if policy.default_deny_inbound:
         call = ("listening_kept", "1" if confirm else "0", *map(str, policy.allowed_ports))
-        found.append(Step("check-firewall", "listening ports", "firewall", call))
+        found.append(Step("check-firewall", "listening ports", "firewall", call, once=True))
     return found
 
 

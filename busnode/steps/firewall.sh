@@ -33,8 +33,12 @@ rules_in_force() {
     fi
 }
 
-# What loading would change: our three files, and where they are as wanted, what is in force.
+# What loading would change: our three files, the unit's state, and where they are as wanted, what is in force.
 firewall_difference() {
+    for state in enabled active; do
+        is=$(systemctl "is-$state" busnode-firewall.service 2>/dev/null)
+        [ "$is" = "$state" ] || echo "busnode-firewall.service: ${is:-absent} -> $state"
+    done
     difference "$firewall_rules" "$rules_text"
     difference "$unit_dir/busnode-firewall.service" "$unit_text"
     difference "$nftables_dropin" "$nftables_text"

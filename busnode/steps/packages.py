@@ -14,7 +14,9 @@ CLOUD_INIT_SECONDS = 300
 
 def wait_for_cloud_init() -> Step:
     """Until cloud-init has done what it does at a first boot."""
-    return Step("wait-cloud-init", "wait for cloud-init", "packages", ("cloud_init_done", str(CLOUD_INIT_SECONDS)))
+    return Step(
+        "wait-cloud-init", "wait for cloud-init", "packages", ("cloud_init_done", str(CLOUD_INIT_SECONDS)), once=True
+    )
 
 
 def steps(target: Target) -> list[Step]:

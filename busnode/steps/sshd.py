@@ -41,7 +41,7 @@ def steps() -> list[Step]:
     """Write, check, reload, and see that it is in force."""
     return [
         Step("configure-ssh", "sshd drop-in", "sshd", ("sshd_dropin_written",)),
-        Step("configure-ssh", "sshd reload", "sshd", ("sshd_reloaded",)),
+        Step("configure-ssh", "sshd reload", "sshd", ("sshd_reloaded",), once=True),
         Step("check-ssh-policy", "sshd policy", "sshd", ("sshd_effective",)),
     ]
 

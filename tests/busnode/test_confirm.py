@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from busnode.contract import Operation, StepStatus
-from busnode.steps import confirm, firewall, sshd
+from busnode.steps import applied, confirm, firewall, sshd
 
 if TYPE_CHECKING:
     from busnode.inventory import Target
@@ -40,7 +40,7 @@ class Machine:
     root: Path
     shell: tuple[str, ...]
 
-    def harden(self, *, dry_run: bool = False) -> Report:
+    def harden(self, *, dry_run: bool = False, operation_id: str = ID) -> Report:
         """The changing part of harden, as its plan has it."""
         policy = self.target.firewall_policy
         assert policy is not None
@@ -49,10 +49,16 @@ class Machine:
             *steps,
             dry_run=dry_run,
             exclusive=True,
-            parts=("credentials", "restore"),
+            operation=Operation.HARDEN,
+            operation_id=operation_id,
+            parts=("credentials", "restore", "applied"),
             before=(confirm.wanted(self.target, policy, self.layout),),
-            after=(("rolled_back_if_broken",),),
+            after=(("rolled_back_if_broken",), applied.KEEP),
         )
+
+    def status(self) -> Report:
+        """Whether what was set still stands, as status asks it."""
+        return self.run(applied.read(), operation=Operation.STATUS, parts=("facts",))
 
     def confirm(self, operation_id: str = ID) -> Report:
         return self.run(confirm.confirm(operation_id), parts=("restore",), before=(("lock_node", "-n"),))
@@ -112,7 +118,7 @@ echo "passwordauthentication yes"
 SYSTEMCTL = """case "$*" in
 *is-active*busnode-rollback.timer) exit 0 ;;
 *is-active*ssh.socket*) exit 3 ;;
-*is-active*busnode-firewall*) cat {root}/active 2>/dev/null && exit 0; exit 3 ;;
+*is-active*busnode-firewall*) cat {root}/active 2>/dev/null && exit 0; echo inactive; exit 3 ;;
 *is-enabled*) [ -L {units}/sysinit.target.wants/busnode-firewall.service ] && echo enabled || echo disabled ;;
 *enable*) mkdir -p {units}/sysinit.target.wants; ln -sf x {units}/sysinit.target.wants/busnode-firewall.service ;;
 *reload-or-restart\\ busnode*) echo active >{root}/active; cp {rules} {root}/rules ;;
@@ -575,3 +581,61 @@ def test_the_unit_that_reloads_sshd_does_not_stand_before_it(machine: Machine) -
     units = Path(machine.layout.unit_dir)
     assert "Before=" not in (units / "busnode-rollback.service").read_text()
     assert "ssh.service" in (units / "busnode-rollback-boot.service").read_text()
+
+
+# Whether it still stands
+
+
+def _no_longer_stands(machine: Machine) -> list[str]:
+    (one,) = machine.status().applied
+    return [step.name for step in one.steps if not applied.stands(step)]
+
+
+def test_what_harden_set_stands_until_somebody_changes_it(machine: Machine) -> None:
+    assert machine.status().applied == ()
+    _hardened(machine)
+    (one,) = machine.status().applied
+    assert [step.name for step in one.steps] == [
+        "difference to the policy",
+        "sshd drop-in",
+        "sshd policy",
+        "firewall rules",
+    ]
+    assert _no_longer_stands(machine) == []
+    dropin = Path(machine.layout.sshd_dropin)
+    text = dropin.read_text()
+    dropin.write_text(text.replace("PasswordAuthentication no", "PasswordAuthentication yes"))
+    assert _no_longer_stands(machine) == ["sshd drop-in", "sshd policy"]
+    dropin.write_text(text)
+    rules = machine.root / "rules"
+    loaded = rules.read_text()
+    rules.write_text(loaded.replace("443, ", ""))
+    assert _no_longer_stands(machine) == ["firewall rules"]
+    rules.write_text(loaded)
+    (machine.root / "active").unlink()
+    (one,) = machine.status().applied
+    assert "busnode-firewall.service: inactive -> active" in one.steps[-1].detail
+
+
+def test_of_a_change_that_was_taken_back_nothing_is_wanted_any_more(machine: Machine) -> None:
+    machine.harden()
+    machine.roll_back()
+    assert machine.status().applied == ()
+
+
+def test_after_going_back_what_was_set_before_is_wanted_again(machine: Machine) -> None:
+    _hardened(machine)
+    first = machine.state("applied.harden").read_bytes()
+    policy = machine.target.firewall_policy
+    assert policy is not None
+    other = replace(machine, target=replace(machine.target, firewall_policy=replace(policy, allowed_ports=(22, 8443))))
+    other.harden()
+    assert machine.state("applied.harden").read_bytes() != first
+    other.roll_back()
+    assert machine.state("applied.harden").read_bytes() == first
+    other.harden(operation_id="2" * 32)
+    machine.confirm("2" * 32)
+    machine.go_back()
+    machine.confirm(BACK)
+    assert machine.state("applied.harden").read_bytes() == first
+    assert _no_longer_stands(machine) == []

@@ -34,7 +34,7 @@ arguments = st.text(st.characters(blacklist_characters="\0", blacklist_categorie
 def _calls(plan: Plan) -> list[str]:
     """The calls of a compiled script, without the parts of the library before them."""
     script = compile_script(plan, operation_id="0" * 32, by="me@here")
-    return script.split(shell_text("prelude.sh"))[1].splitlines()[-len(plan.steps) - 1 :]
+    return script.split(shell_text("prelude.sh"))[1].splitlines()[-len(plan.steps) - len(plan.after) - 1 :]
 
 
 def test_a_plan_becomes_one_quoted_call_a_step() -> None:
@@ -64,8 +64,8 @@ def test_the_same_plan_is_the_same_script(target: Target) -> None:
 def test_the_bootstrap_of_the_documents_own_target(target: Target) -> None:
     plan = operations.bootstrap_plan(Node(target, Local(), operator_key=lambda: KEY))
     assert _calls(plan) == [
-        "step ssh read_ssh",
-        "step 'wait for cloud-init' cloud_init_done 300",
+        "once ssh read_ssh",
+        "once 'wait for cloud-init' cloud_init_done 300",
         "step time clock_synchronised 90 systemd-timesyncd",
         f"step 'packages {PACKAGES}' packages_installed {PACKAGES}",
         "step 'account bus-service' service_account bus-service /var/lib/bus",
@@ -74,6 +74,7 @@ def test_the_bootstrap_of_the_documents_own_target(target: Target) -> None:
         "step 'directory /var/log/bus' directory_present /var/log/bus bus-service bus-service 750",
         'step \'authorized key of the operator for bus\' authorized_key bus "$material_0" "$material_1" "$material_2"',
         "step 'service ssh.service' unit_state ssh.service true true",
+        "script_kept",
         "finish",
     ]
     assert plan.actions == (
