@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from busnode.events.bus import Bus
 
 MEMORY = "memory:"
-HELP = "the bus: redis://HOST:PORT, rediss://USER@HOST:PORT or unix://PATH"
+HELP = "the bus: redis://HOST:PORT, rediss://USER@HOST:PORT, unix://PATH or https://HOST, a deployment's Events API"
+_SCHEMES = frozenset({"redis", "rediss", "unix", "http", "https"})
 
 
 def connect(url: str, environment: Mapping[str, str]) -> Bus:
-    """The bus at `url`; the password comes from $BUS_EVENTS_REDIS_PASSWORD_FILE, a file, or $BUS_EVENTS_REDIS_PASSWORD.
+    """The bus at `url`; password or token come from `environment`, or from the files that it names.
 
     Raises BadRequestError where that is no bus, or not a safe one; UnreachableError where nothing answers there.
     """
@@ -32,17 +33,38 @@ def connect(url: str, environment: Mapping[str, str]) -> Bus:
         raise BadRequestError(f"--events-url: {error}; give {HELP}") from error
     if parts.scheme == "memory":
         return Memory()
-    if parts.scheme not in {"redis", "rediss", "unix"}:
+    if parts.scheme not in _SCHEMES:
         raise BadRequestError(f"--events-url {parts.scheme}: no such engine; give {HELP}")
     if parts.password is not None:
-        message = "others see it in the list of processes; put it into the file BUS_EVENTS_REDIS_PASSWORD_FILE"
+        file = "BUS_API_TOKEN_FILE" if parts.scheme.startswith("http") else "BUS_EVENTS_REDIS_PASSWORD_FILE"
+        message = f"others see it in the list of processes; put it into the file {file}"
         raise BadRequestError(f"--events-url: holds a password, and {message}")
     if parts.query or parts.fragment:
         # Options there would undo what is checked here: ssl_cert_reqs=none, password=….
         raise BadRequestError("--events-url: holds a query or a fragment; give the address alone")
+    if parts.scheme.startswith("http"):
+        return _events_api(url, parts, environment)
     if parts.scheme != "unix" and not _is_loopback(host):
         _require_safe(parts)
     return _redis(url, parts, environment)
+
+
+def _events_api(url: str, parts: SplitResult, environment: Mapping[str, str]) -> Bus:
+    if not parts.hostname or parts.username is not None:
+        raise BadRequestError(
+            f"--events-url {parts.scheme}: not a host and a port; give https://HOST or https://HOST:PORT"
+        )
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise BadRequestError(
+            f"--events-url: {parts.hostname} is not loopback, and http:// shows the token to the network; give https://"
+        )
+    _require_library("httpx")
+    # No other engine needs its library.
+    from busnode.events.events_api import EventsApi, Token  # noqa: PLC0415
+    from busnode.events.follower import Retry  # noqa: PLC0415
+    from busnode.events.http_bus import HttpBus  # noqa: PLC0415
+
+    return HttpBus(EventsApi(url, Token.of(environment)), Retry.of(environment))
 
 
 def _require_safe(parts: SplitResult) -> None:
@@ -56,8 +78,7 @@ def _require_safe(parts: SplitResult) -> None:
 
 
 def _redis(url: str, parts: SplitResult, environment: Mapping[str, str]) -> Bus:
-    if find_spec("redis") is None:
-        raise BadRequestError("the library of redis is not installed; run: pip install 'bee-busnode[services]'")
+    _require_library("redis")
     from busnode.events.redis_streams import RedisStreams  # noqa: PLC0415 - no other engine needs its library
 
     file = environment.get("BUS_EVENTS_REDIS_PASSWORD_FILE")
@@ -67,6 +88,11 @@ def _redis(url: str, parts: SplitResult, environment: Mapping[str, str]) -> Bus:
     username = unquote(parts.username) if parts.username else None
     prefix = environment.get("BUS_EVENTS_REDIS_PREFIX") or "bus"
     return RedisStreams.connect(url, username=username, password=password or None, prefix=prefix)
+
+
+def _require_library(name: str) -> None:
+    if find_spec(name) is None:
+        raise BadRequestError(f"the library {name} is not installed; run: pip install 'bee-busnode[services]'")
 
 
 def _is_loopback(host: str) -> bool:

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, defaultdict, deque
-from dataclasses import dataclass, field
+from collections import OrderedDict, defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from busnode.contract import OperationTimeoutError, UnreachableError
-from busnode.events.bus import KEPT_ANSWERS, key_of, mark_of, topic_of, used_already
+from busnode.events.bus import KEPT_ANSWERS, key_of, topic_of
 from busnode.events.envelope import Envelope, response_name
+from busnode.events.turns import Marks, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-@dataclass(slots=True)
-class _Queue:
-    """What waits, by key, and the keys that are worked on; a key that had its turn comes last."""
-
-    waiting: OrderedDict[str, deque[bytes]] = field(default_factory=OrderedDict)
-    busy: set[str] = field(default_factory=set)
 
 
 class Memory:
@@ -28,22 +21,15 @@ class Memory:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._queues: dict[str, _Queue] = defaultdict(_Queue)
+        self._queues: dict[str, Turns[bytes]] = defaultdict(Turns)
         self._answers: OrderedDict[tuple[str, str], Envelope] = OrderedDict()
-        self._marks: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._marks = Marks()
         self._closed = False
 
     def publish(self, request: Envelope) -> None:
-        self._require_same(request)
-        self.send(request.name, request.to_text())
-
-    def _require_same(self, request: Envelope) -> None:
-        mark = mark_of(request)
         with self._changed:
-            if self._marks.setdefault((request.name, request.correlation_id), mark) != mark:
-                raise used_already()
-            while len(self._marks) > KEPT_ANSWERS:
-                self._marks.popitem(last=False)
+            self._marks.require_same(request)
+        self.send(request.name, request.to_text())
 
     def send(self, name: str, text: bytes | str) -> None:
         """Put anything into the queue of `name`, checked by nobody."""
@@ -51,13 +37,13 @@ class Memory:
         with self._changed:
             if self._closed:
                 raise UnreachableError("the bus is closed")
-            self._queues[topic_of(name)].waiting.setdefault(key_of(data), deque()).append(data)
+            self._queues[topic_of(name)].add(key_of(data), data)
             self._changed.notify_all()
 
     def ask(self, request: Envelope, *, time_limit: float) -> Envelope:
         wanted = response_name(request.name), request.correlation_id
         with self._changed:
-            self._require_same(request)
+            self._marks.require_same(request)
             if wanted not in self._answers:
                 self.send(request.name, request.to_text())
             self._changed.wait_for(lambda: wanted in self._answers or self._closed, time_limit)
@@ -87,16 +73,9 @@ class Memory:
 
     def _ready(self, topics: Sequence[str]) -> list[_Delivery]:
         for topic in topics:
-            queue = self._queues[topic]
-            key = next((key for key in queue.waiting if not key or key not in queue.busy), None)
-            if key is None:
-                continue
-            text = queue.waiting[key].popleft()
-            queue.waiting.move_to_end(key)
-            if not queue.waiting[key]:
-                del queue.waiting[key]
-            queue.busy.add(key)
-            return [_Delivery(self, topic, key, text)]
+            taken = self._queues[topic].take()
+            if taken is not None:
+                return [_Delivery(self, topic, *taken)]
         return []
 
     def _done(self, delivery: _Delivery, response: Envelope) -> None:
@@ -104,7 +83,7 @@ class Memory:
             self._answers.setdefault((response.name, response.correlation_id), response)
             while len(self._answers) > KEPT_ANSWERS:
                 self._answers.popitem(last=False)
-            self._queues[delivery.topic].busy.discard(delivery.key)
+            self._queues[delivery.topic].done(delivery.key)
             self._changed.notify_all()
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from busnode.contract import BadRequestError
+from busnode.contract import BadRequestError, BusnodeError
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -47,6 +47,8 @@ def bind(address: str, *, anywhere: bool) -> socket.socket:
 
 class Server:
     """A running server."""
+
+    failure: BusnodeError | None = None
 
     def __init__(self, application: Starlette, listener: socket.socket) -> None:
         # Its own log would hold queries; the application writes one line a response.

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from busnode.contract import BadRequestError, OperationTimeoutError, UnreachableError
+from busnode.contract import BadRequestError, OperationTimeoutError, UnauthorizedError, UnreachableError
 from busnode.events.envelope import MAX_BYTES, NODE_OPERATIONS, Envelope, EnvelopeError, parse
 from busnode.events.node_requests import NodeRequest
 from busnode.secrets import Secret, read_private
@@ -152,6 +152,8 @@ def application(bus: Bus, tokens: Tokens) -> Starlette:
     handlers: dict[Any, Any] = {
         HTTPException: _http_error,
         BadRequestError: lambda _, error: _error(400, "bad_request", str(error)),
+        # It is this service that the bus refuses, not who asks it.
+        UnauthorizedError: lambda _, error: _error(503, "unreachable", str(error)),
         UnreachableError: lambda _, error: _error(503, "unreachable", str(error)),
         OperationTimeoutError: lambda _, error: _error(504, "timeout", str(error)),
     }

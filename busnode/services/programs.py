@@ -29,11 +29,15 @@ if TYPE_CHECKING:
 USAGE = 2
 # Longer than one operation takes by default; systemd's own patience is longer still.
 STOP_SECONDS = 100.0
+_LOOK_SECONDS = 1.0
 DEFAULT_ADDRESS = "127.0.0.1:8093"
 
 
 class Service(Protocol):
-    """What runs until it is told to stop."""
+    """What runs until it is told to stop, or has a failure that does not pass."""
+
+    @property
+    def failure(self) -> BusnodeError | None: ...
 
     def start(self) -> None: ...
 
@@ -192,11 +196,13 @@ def _api(bus: Bus, given: argparse.Namespace) -> Service:
 
 
 def _connect(given: argparse.Namespace) -> Bus:
-    if given.events_url is None:
+    named = (os.environ.get(f"BUS_EVENTS_API_{word}URL") for word in ("", "BASE_"))
+    url = given.events_url or next(filter(None, named), None)
+    if url is None:
         raise BadRequestError(f"--events-url: missing; give {engine.HELP}")
-    if given.events_url.startswith(engine.MEMORY):
+    if url.startswith(engine.MEMORY):
         raise BadRequestError("--events-url memory: joins no other program; use: bus operator node serve")
-    return engine.connect(given.events_url, os.environ)
+    return engine.connect(url, os.environ)
 
 
 def _run(service: str, bus: Bus, services: Sequence[Service], stop_seconds: float) -> int:
@@ -211,12 +217,16 @@ def _run(service: str, bus: Bus, services: Sequence[Service], stop_seconds: floa
             one.start()
         log.say(service, "ready")
         notify("READY=1")
-        stopping.wait()
+        failure = None
+        while failure is None and not stopping.wait(_LOOK_SECONDS):
+            failure = next(filter(None, (one.failure for one in services)), None)
         notify("STOPPING=1")
         log.say(service, "stopping")
         for one in reversed(services):
             is_clean = one.stop(stop_seconds) and is_clean
     log.say(service, "stopped", clean=is_clean)
+    if failure is not None:
+        raise failure
     return 0 if is_clean else 1
 
 

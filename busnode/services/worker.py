@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from busnode.contract import UnreachableError
+from busnode.contract import UnauthorizedError, UnreachableError
 from busnode.events.bus import MAX_ATTEMPTS
 from busnode.services import log
 
@@ -39,6 +39,8 @@ class Worker:
     set_aside: Callable[[bytes], Envelope]
     slots: int
     say: Callable[..., None] = log.say
+    failure: UnauthorizedError | None = None
+    """Why it takes no more requests, where the bus refuses it for good."""
     _stopping: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
@@ -64,6 +66,9 @@ class Worker:
                 delivery = self.inbox.take(_WAIT_SECONDS)
                 if delivery is not None:
                     self._answer(delivery)
+            except UnauthorizedError as error:
+                self.failure = error
+                return
             except UnreachableError as error:
                 self.say(self.service, "bus-lost", why=str(error))
                 self._stopping.wait(_WAIT_SECONDS)

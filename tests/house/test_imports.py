@@ -24,6 +24,7 @@ ALLOWED = {
 # The services' libraries are an extra, and nothing else of busnode may need them.
 EXCEPTIONS = {
     "bee/validation.py": {"jsonschema"},
+    "busnode/events/events_api.py": {"httpx"},
     "busnode/events/redis_streams.py": {"redis"},
     "busnode/services/http.py": {"starlette", "uvicorn"},
     "busnode/services/node_api.py": {"prometheus_client", "starlette"},

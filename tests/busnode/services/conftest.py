@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,11 +19,11 @@ from busnode.services.node_worker import NodeWork
 from busnode.services.ssh_runner import Keys, Open, ScriptWork
 from busnode.services.worker import Worker
 from busnode.transport.local import Local
+from tests.busnode.events.events_server import ALL_SCOPES, EventsServer
+from tests.busnode.services.site import ADMIN, READ, TOKEN, Site, await_port, free_port
+from tests.busnode.tls import Authority
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from busnode.script import Layout
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOk operator"
@@ -89,3 +94,47 @@ def deployment(tmp_path: Path, layout: Layout, open_node: Open) -> Iterator[Depl
     for worker in workers:
         assert worker.stop(30)
     bus.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    target = {"host": "127.0.0.1", "user": "bus", "port": free_port(), "host_key": "SHA256:" + "A" * 43}
+    (tmp_path / "nodes.json").write_text(json.dumps({"proxy": target}))
+    for name, text in (("read", READ), ("admin", ADMIN)):
+        (tmp_path / name).touch(mode=0o600)
+        (tmp_path / name).write_text(text)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "id"], check=True)
+    made = Site(tmp_path)
+    yield made
+    for process in made.processes:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def redis_url(site: Site) -> str:
+    """A redis-server of the site's."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed: apt install redis-server")
+    port = free_port()
+    redis = subprocess.Popen(
+        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(site.folder)],
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    site.processes.append(redis)
+    await_port(port)
+    return f"redis://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def https_url(site: Site) -> Iterator[str]:
+    """An Events API that the site trusts."""
+    authority = Authority.make(site.folder)
+    (site.folder / "token").touch(mode=0o600)
+    (site.folder / "token").write_text(TOKEN)
+    site.settings |= {"SSL_CERT_FILE": str(authority.certificate), "BUS_API_TOKEN_FILE": str(site.folder / "token")}
+    server = EventsServer({TOKEN: ALL_SCOPES}, authority.issue("IP:127.0.0.1"))
+    server.start()
+    yield server.url
+    server.stop()

@@ -1,0 +1,332 @@
+"""The bus of a running deployment: its Events API as an engine.
+
+That API acknowledges nothing, and orders events only within one name. So a request counts as done when there is a
+response with its correlation id; what has none is looked for in the history whenever a stream was opened again, and
+from time to time. Delivery is at least once; the node decides that the effect is once.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from busnode.contract import BadRequestError, BusnodeError, OperationTimeoutError, UnauthorizedError, UnreachableError
+from busnode.events.bus import KEPT_ANSWERS, key_of
+from busnode.events.envelope import Envelope, parse, response_name
+from busnode.events.follower import Follower, Retry
+from busnode.events.turns import Marks, Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from busnode.events.events_api import EventsApi, Line
+
+# Requests that wait in a worker; while there are so many it reads no further.
+MAX_HELD = 64
+# A request that has no response at one look and at the next is taken, for all that is known of its worker. The second
+# look comes soon where a stream was opened, for what came meanwhile was heard by nobody.
+LOOK_SECONDS, SETTLE_SECONDS = 60.0, 2.0
+_PUBLISH_SECONDS = 10.0
+_OPEN_SECONDS = 10.0
+_WAKE_SECONDS = 1.0
+
+Identity = tuple[str, str]
+
+
+class HttpBus:
+    """The engine at one Events API."""
+
+    def __init__(self, api: EventsApi, retry: Retry) -> None:
+        self._api, self._retry = api, retry
+        self._arrived = threading.Condition()
+        self._marks = Marks()
+        self._responses: dict[Identity, Envelope] = {}
+        self._waiting: dict[Identity, int] = {}
+        self._accepted: dict[Identity, Envelope] = {}
+        self._listeners: dict[str, Follower] = {}
+        self._inboxes: list[HttpInbox] = []
+        self._closed = threading.Event()
+
+    def publish(self, request: Envelope) -> None:
+        with self._arrived:
+            self._marks.require_same(request)
+        self._send(request, time.monotonic() + _PUBLISH_SECONDS)
+
+    def ask(self, request: Envelope, *, time_limit: float) -> Envelope:
+        wanted = response_name(request.name), request.correlation_id
+        deadline = time.monotonic() + time_limit
+        with self._arrived:
+            self._marks.require_same(request)
+            self._waiting[wanted] = self._waiting.get(wanted, 0) + 1
+        try:
+            if not self._listener(wanted[0]).wait(min(time_limit, _OPEN_SECONDS)):
+                raise UnreachableError(f"{wanted[0]}: no stream of it could be opened; is the Events API there?")
+            self._send(request, min(deadline, time.monotonic() + _PUBLISH_SECONDS))
+            with self._arrived:
+                self._accepted[wanted] = request
+            return self._wait(wanted, deadline, time_limit)
+        finally:
+            with self._arrived:
+                self._waiting[wanted] -= 1
+                if not self._waiting[wanted]:
+                    for each in (self._waiting, self._accepted, self._responses):
+                        each.pop(wanted, None)
+
+    def inbox(self, names: Sequence[str], *, group: str) -> HttpInbox:
+        """Waits until the streams are open, unless that is not required.
+
+        Raises UnauthorizedError where a token that never changes is refused.
+        """
+        made = HttpInbox(self, names, group)
+        self._inboxes.append(made)
+        if self._retry.required:
+            made.wait()
+        return made
+
+    def close(self) -> None:
+        self._closed.set()
+        for inbox in self._inboxes:
+            inbox.close()
+        for listener in self._listeners.values():
+            listener.stop()
+        with self._arrived:
+            self._arrived.notify_all()
+        self._api.close()
+
+    def follow(self, query: Mapping[str, str], hear: Callable[[Line], None], opened: Callable[[], None]) -> Follower:
+        """A stream of this API's."""
+        return Follower(self._api, query, self._retry, hear, opened)
+
+    def unanswered(self, name: str, known: Callable[[Identity], bool], limit: int) -> list[Line]:
+        """The first requests of a name that have no response, but for those that are `known`."""
+        answered = self._answered(name)
+        found: dict[str, Line] = {}
+        for line in self._api.history(name):
+            if line.correlation_id and line.correlation_id not in answered and not known((name, line.correlation_id)):
+                found.setdefault(line.correlation_id, line)
+            if len(found) == limit:
+                break
+        # One may have been answered since.
+        answered = self._answered(name) if found else answered
+        return [line for correlation_id, line in found.items() if correlation_id not in answered]
+
+    def answer(self, response: Envelope) -> None:
+        """Publish a response, however long that takes: the work is done."""
+        while True:
+            try:
+                self._send(response, time.monotonic() + _PUBLISH_SECONDS)
+                return
+            except UnauthorizedError:
+                if self._api.token.is_static or self._closed.wait(_WAKE_SECONDS):
+                    raise
+            except UnreachableError:
+                if self._closed.wait(_WAKE_SECONDS):
+                    raise
+
+    def _send(self, event: Envelope, deadline: float) -> None:
+        """Again and again until the deadline: an event that comes twice has its effect once."""
+        delay = 0.1
+        while True:
+            try:
+                self._api.publish(event)
+                return
+            except UnreachableError:
+                if time.monotonic() + delay > deadline or self._closed.wait(delay):
+                    raise
+            delay = min(2 * delay, _WAKE_SECONDS)
+
+    def _answered(self, name: str) -> frozenset[str]:
+        return frozenset(line.correlation_id for line in self._api.history(response_name(name)))
+
+    def _wait(self, wanted: Identity, deadline: float, time_limit: float) -> Envelope:
+        while (left := deadline - time.monotonic()) > 0 and not self._closed.is_set():
+            with self._arrived:
+                self._arrived.wait_for(
+                    lambda: wanted in self._responses or self._closed.is_set(), min(left, _WAKE_SECONDS)
+                )
+                if wanted in self._responses:
+                    return self._responses[wanted]
+            failure = self._listeners[wanted[0]].failure
+            if failure is not None:
+                raise failure
+        raise OperationTimeoutError(f"no {wanted[0]} within {time_limit:g} s; is its service running?")
+
+    def _listener(self, name: str) -> Follower:
+        with self._arrived:
+            found = self._listeners.get(name)
+            if found is None or found.failure is not None:
+                query = {"name": name, "delivery": "broadcast"}
+                found = self._listeners[name] = self.follow(query, self._hear, lambda: self._catch_up(name))
+        return found
+
+    def _hear(self, line: Line) -> None:
+        wanted = line.name, line.correlation_id
+        with self._arrived:
+            if wanted not in self._waiting:
+                return
+        with suppress(BadRequestError):
+            response = parse(line.text)
+            with self._arrived:
+                self._responses.setdefault(wanted, response)
+                self._arrived.notify_all()
+
+    def _catch_up(self, name: str) -> None:
+        """What came while the stream was not open; and what the bus has lost meanwhile is asked again."""
+        with self._arrived:
+            if not any(wanted[0] == name for wanted in self._waiting):
+                return
+        for line in self._api.history(name):
+            self._hear(line)
+        with self._arrived:
+            mine = {wanted: asked for wanted, asked in self._accepted.items() if wanted[0] == name}
+            lost = [asked for wanted, asked in mine.items() if wanted not in self._responses]
+        for request in lost:
+            if not any(line.correlation_id == request.correlation_id for line in self._api.history(request.name)):
+                self._api.publish(request)
+
+
+class HttpInbox:
+    """What this worker has heard: one after another for each node."""
+
+    def __init__(self, bus: HttpBus, names: Sequence[str], group: str) -> None:
+        self._bus, self._names = bus, tuple(names)
+        self._changed = threading.Condition()
+        self._turns: Turns[Line] = Turns()
+        self._mine: set[Identity] = set()
+        self._seen: set[Identity] = set()
+        self._lately: set[Identity] = set()
+        self._again: set[Identity] = set()
+        self._heard: OrderedDict[str, None] = OrderedDict()
+        self._closed, self._look = threading.Event(), threading.Event()
+        query = {"delivery": "unicast", "group": group, "consumer": socket.gethostname().lower()}
+        self._followers = [bus.follow({**query, "name": name}, self._hear, self._look.set) for name in names]
+        threading.Thread(target=self._look_for_more, name=f"{group}-look", daemon=True).start()
+
+    def wait(self) -> None:
+        """Until all streams are open. Raises why one of them never will be."""
+        for follower in self._followers:
+            follower.wait(None)
+
+    def take(self, time_limit: float) -> HttpDelivery | None:
+        """Raises UnauthorizedError where the bus refuses this worker, for good."""
+        found: list[HttpDelivery] = []
+
+        def take_one() -> bool:
+            taken = None if self._closed.is_set() else self._turns.take()
+            if taken is not None:
+                found.append(HttpDelivery(self, *taken))
+            return bool(found) or self._closed.is_set()
+
+        with self._changed:
+            self._changed.wait_for(take_one, time_limit)
+            self._changed.notify_all()
+        failure = next((one.failure for one in self._followers if one.failure is not None), None)
+        if failure is not None and not found:
+            raise failure
+        return found[0] if found else None
+
+    def close(self) -> None:
+        self._closed.set()
+        self._look.set()
+        for follower in self._followers:
+            follower.stop()
+        with self._changed:
+            self._changed.notify_all()
+
+    def answered(self, delivery: HttpDelivery, response: Envelope) -> None:
+        """Tell the response, where anybody can be told, and be done with the request."""
+        identity = _identity(delivery.line)
+        try:
+            if response.correlation_id:
+                self._bus.answer(response)
+        finally:
+            with self._changed:
+                is_wanted_again = identity in self._again
+                self._again.discard(identity)
+                self._mine.discard(identity)
+                self._lately.add(identity)
+                self._turns.done(delivery.key)
+                self._changed.notify_all()
+        if is_wanted_again:
+            # Who asked a second time may have begun to listen after the first response.
+            self._bus.answer(response)
+
+    def _hear(self, line: Line) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._turns) < MAX_HELD or self._closed.is_set())
+            self._put(line)
+
+    def _put(self, line: Line) -> None:
+        if line.id in self._heard:
+            # From the history, and then from the stream.
+            return
+        if line.id:
+            self._heard[line.id] = None
+            if len(self._heard) > KEPT_ANSWERS:
+                self._heard.popitem(last=False)
+        identity = _identity(line)
+        if line.correlation_id and identity in self._mine:
+            self._again.add(identity)
+        elif not self._closed.is_set():
+            self._mine.add(identity)
+            self._turns.add(key_of(line.text), line)
+            self._changed.notify_all()
+
+    def _look_for_more(self) -> None:
+        while not self._closed.is_set():
+            is_fresh = self._look.wait(LOOK_SECONDS)
+            self._look.clear()
+            try:
+                self._look_once()
+                if is_fresh and not self._closed.wait(SETTLE_SECONDS):
+                    self._look_once()
+            except BusnodeError:
+                self._closed.wait(_WAKE_SECONDS)
+                if is_fresh:
+                    self._look.set()
+
+    def _look_once(self) -> None:
+        with self._changed:
+            self._lately.clear()
+        found = list(chain.from_iterable(self._bus.unanswered(name, self._is_mine, MAX_HELD) for name in self._names))
+        with self._changed:
+            for line in found:
+                identity = _identity(line)
+                is_free = identity not in self._mine and identity not in self._lately
+                if is_free and identity in self._seen and len(self._turns) < MAX_HELD:
+                    self._put(line)
+            self._seen = set(map(_identity, found))
+
+    def _is_mine(self, identity: Identity) -> bool:
+        with self._changed:
+            return identity in self._mine
+
+
+@dataclass(frozen=True, slots=True)
+class HttpDelivery:
+    """One line of a stream."""
+
+    inbox: HttpInbox
+    key: str
+    line: Line
+
+    @property
+    def text(self) -> bytes:
+        return self.line.text
+
+    @property
+    def attempt(self) -> int:
+        return 1
+
+    def answer(self, response: Envelope) -> None:
+        self.inbox.answered(self, response)
+
+
+def _identity(line: Line) -> Identity:
+    return line.name, line.correlation_id
