@@ -2,9 +2,11 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
-# ID reaches a recipe through the environment only, letter for letter: neither make nor a shell ever expands it.
+# These reach a recipe through the environment only, letter for letter: neither make nor a shell ever expands them.
 override ID := $(value ID)
 export ID
+override DESTDIR := $(value DESTDIR)
+export DESTDIR
 
 setup := iso/builder/setup-builder.sh
 bin := .venv/bin
@@ -63,6 +65,11 @@ bench-nodes: ## busnode beside bare ssh, pyinfra and ansible-core, as ratios (se
 audit: ## this machine's hardware, as a table
 	@$(setup) python
 	@$(bin)/bee audit --output - | $(bin)/bee report -
+
+.PHONY: install-services
+install-services: ## programs, units and accounts of the services, into this system (settings: DESTDIR=/path/to/root)
+	@test -n "$$DESTDIR" || $(setup) services
+	@/usr/bin/python3 -m busnode.services.installation --destdir "$${DESTDIR:-/}"
 
 .PHONY: node-bootstrap node-status node-harden node-verify
 node-bootstrap: ## prepare the node ID=<id> of BUS_NODE_TARGETS_FILE

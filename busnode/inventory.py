@@ -1,7 +1,7 @@
 """The targets file: JSON in, targets out, or one clear line per mistake.
 
 Everything is checked before any connection: the document against `schemas/targets.schema.json`, then what a schema
-cannot say. Keys that a target leaves out come from the built-in profile `bus-host`.
+cannot say. Keys that a target leaves out come from a built-in profile, `bus-host` unless it names another.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from busnode import schema
+from busnode import schema, shipped
 from busnode.contract import BadRequestError
 
 if TYPE_CHECKING:
@@ -131,8 +131,7 @@ class Target:
         cls, node_id: str, document: dict[str, Any], base: Path = Path(), kinds: StepKinds | None = None
     ) -> Target:
         """A target from a document that the schema accepts; `base` is where relative references begin."""
-        profile = _profile(PROFILE)
-        settings = {**profile, **document}
+        settings = _with_profile(document)
         credentials = settings["credentials"]
         return cls(
             id=node_id,
@@ -277,7 +276,7 @@ def _mistakes(document: object, kinds: StepKinds | None) -> Iterator[str]:
         given = target.get("firewall_policy", {}).get("allowed_ports")
         if given is not None and "allowed_ports" in target and sorted(given) != sorted(target["allowed_ports"]):
             yield f"{node_id}.allowed_ports: differs from firewall_policy.allowed_ports; keep one of the two"
-        settings = {**_profile(PROFILE), **target}
+        settings = _with_profile(target)
         accounts = [account["name"] for account in settings["service_accounts"]]
         if target["user"] in accounts:
             # harden denies log-ins to service accounts.
@@ -367,8 +366,12 @@ def _firewall_policy(settings: dict[str, Any]) -> FirewallPolicy | None:
     return FirewallPolicy(allowed_ports=tuple(sorted(int(port) for port in ports)), **policy)
 
 
+def _with_profile(target: dict[str, Any]) -> dict[str, Any]:
+    return {**profile(target.get("profile", PROFILE)), **target}
+
+
 @cache
-def _profile(name: str) -> dict[str, Any]:
-    text = Path(__file__).with_name("profiles").joinpath(f"{name}.json").read_text(encoding="utf-8")
-    profile: dict[str, Any] = json.loads(text)
-    return profile
+def profile(name: str) -> dict[str, Any]:
+    """What a target of this profile has where its own keys say nothing."""
+    found: dict[str, Any] = json.loads(shipped.data(f"profiles/{name}.json"))
+    return found

@@ -11,6 +11,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from busnode import shipped
 from busnode.contract import BadRequestError, UnauthorizedError
 from busnode.script import Material, MaterialKind, pack
 from busnode.secrets import Secret, locate, read_private
@@ -64,6 +65,8 @@ class Vault:
 
     def secret(self, reference: str) -> Secret:
         """What a reference leads to, read now."""
+        if reference.startswith(shipped.SCHEME):
+            return Secret(shipped.referred(reference))
         return Secret(read_private(self.path(reference)))
 
     def path(self, reference: str) -> Path:

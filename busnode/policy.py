@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from busnode import shipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +67,7 @@ def load(name: str = BUS_HOST) -> Policy:
     """A policy of this package by its name."""
     import tomllib  # noqa: PLC0415 - status and bootstrap ask for no policy
 
-    text = Path(__file__).parent.joinpath(f"policies/{name}.toml").read_text(encoding="utf-8")
+    text = shipped.text(f"policies/{name}.toml")
     document = tomllib.loads(text)
     return Policy(document["name"], document["version"], document)
 

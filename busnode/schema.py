@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from busnode import shipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +30,7 @@ _NAMED = {"object": "an object", "array": "a list", "string": "a string", "integ
 @cache
 def load(name: str) -> dict[str, Any]:
     """The schema `name` (for instance `targets`) that travels inside the package."""
-    text = Path(__file__).with_name("schemas").joinpath(f"{name}.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
+    schema: dict[str, Any] = json.loads(shipped.data(f"schemas/{name}.schema.json"))
     return schema
 
 

@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from busnode import shipped
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -201,8 +203,8 @@ def _part(name: str) -> str:
 @cache
 def shell_text(name: str) -> str:
     """A shell file of this package, without its comment lines: less to send."""
-    text = Path(__file__).parent.joinpath(name).read_text(encoding="utf-8")
-    return "\n".join(line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
+    lines = shipped.text(name).splitlines()
+    return "\n".join(line for line in lines if line.strip() and not line.lstrip().startswith("#"))
 
 
 def built_in_shell() -> str:

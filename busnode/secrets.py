@@ -83,5 +83,14 @@ def require_private(path: Path, descriptor: int | None = None) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise BadRequestError(f"{path}: not a regular file; give the path of a file")
     mode = stat.S_IMODE(status.st_mode)
-    if mode & 0o077:
+    if mode & 0o077 and not (mode & 0o037 == 0 and status.st_uid == 0 and _is_credential(path)):
         raise BadRequestError(f"{path}: mode {mode:04o} lets others read it; run: chmod 600 {path}")
+
+
+def _is_credential(path: Path) -> bool:
+    """Whether systemd gave it to this service: then the group's bit is the mask of an ACL for the service's user alone.
+
+    systemd.exec(5), LoadCredential; acl(5).
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return folder is not None and path.parent.samefile(folder)

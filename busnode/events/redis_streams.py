@@ -134,15 +134,17 @@ class RedisStreams:
     def connect(cls, url: str, *, username: str | None, password: str | None, prefix: str = "bus") -> RedisStreams:
         """Connect to `redis://`, `rediss://` or `unix://`. Raises UnreachableError where nothing answers."""
         retry = Retry(ExponentialBackoff(cap=1.0, base=0.02), 8)
-        tls: dict[str, Any] = {"ssl_check_hostname": True} if url.startswith("rediss:") else {}
+        more: dict[str, Any] = {"ssl_check_hostname": True} if url.startswith("rediss:") else {}
+        if not url.startswith("unix:"):
+            # Debian 12's client knows no such limit of a socket's.
+            more["socket_connect_timeout"] = 5
         client = redis.Redis.from_url(
             url,
             username=username,
             password=password,
             retry=retry,
-            socket_connect_timeout=5,
             health_check_interval=30,
-            **tls,
+            **more,
         )
         made = cls(client, prefix)
         made._call("PING")

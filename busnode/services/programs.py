@@ -59,6 +59,20 @@ def bus_api_provider_node() -> NoReturn:
     sys.exit(_main("bus-api-provider-node", _api_parser(), _api_provider_node))
 
 
+def run_named() -> NoReturn:
+    """`busnode.pyz PROGRAM …`: one of the three, by its name."""
+    programs = {
+        "bus-api-provider-node": bus_api_provider_node,
+        "bus-integration-node": bus_integration_node,
+        "bus-integration-ssh-runner": bus_integration_ssh_runner,
+    }
+    name = sys.argv.pop(1) if len(sys.argv) > 1 else ""
+    if name not in programs:
+        print(f"busnode.pyz: no program {name!r}; give one of {', '.join(programs)}", file=sys.stderr)
+        sys.exit(USAGE)
+    programs[name]()
+
+
 def serve(given: argparse.Namespace, settings: Settings) -> int:
     """All three in this process, over a bus in memory, until INT or TERM."""
     bus = engine.connect(engine.MEMORY, os.environ)

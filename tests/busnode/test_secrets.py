@@ -18,7 +18,7 @@ from busnode.job import Job, Vault
 from busnode.node import Node
 from busnode.operations import bootstrap_plan
 from busnode.script import compile_script
-from busnode.secrets import Secret
+from busnode.secrets import Secret, read_private
 from busnode.settings import Settings, parse_env
 from busnode.transport.local import Local
 
@@ -140,3 +140,27 @@ def test_a_loop_of_links_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sudo").symlink_to("sudo")
     with pytest.raises(BadRequestError, match="secret://deployment/sudo"):
         Vault(tmp_path, tmp_path).secret("secret://deployment/sudo")
+
+
+def test_a_credential_of_systemds_is_private_and_no_other_file_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd gives them mode 0440, where the group's bit is the mask of an ACL."""
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    if os.geteuid() == 0:
+        assert _refused(_private(folder / "token", mode=0o440))
+        monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
+        assert not _refused(folder / "token")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
+    assert _refused(_private(folder / "wide", mode=0o444))
+    assert _refused(_private(folder / "writable", mode=0o660))
+    assert _refused(_private(tmp_path / "elsewhere", mode=0o440))
+
+
+def _refused(path: Path) -> bool:
+    try:
+        read_private(path)
+    except BadRequestError:
+        return True
+    return False

@@ -20,7 +20,7 @@ CHECKS = {"checks": ["ssh", "systemd", "listeners"]}
 PAYLOADS: dict[str, dict[str, object]] = {"bootstrap": CHANGE, "status": {}, "harden": CHANGE, "verify": CHECKS}
 
 # A POST to the API; whatever its answer's code is, the body is printed.
-_POST = """
+POST = """
 import sys, urllib.error, urllib.request
 url, token, seconds = sys.argv[1:]
 headers = {"Authorization": "Bearer " + token, "Content-Type": "application/json"}
@@ -42,7 +42,7 @@ class Services:
     def ask(self, operation: str, **payload: object) -> dict[str, Any]:
         """The payload of the answer to a request for the node."""
         url = f"http://127.0.0.1:8093/api/internal/node/{NODE_ID}/{operation}"
-        words = ("/usr/bin/python3", "-I", "-c", _POST, url, self.token, str(ANSWER_SECONDS))
+        words = ("/usr/bin/python3", "-I", "-c", POST, url, self.token, str(ANSWER_SECONDS))
         said = self.made.station.run(*words, stdin=json.dumps(payload), timeout=ANSWER_SECONDS + 10).stdout
         answer = json.loads(said)
         assert answer.get("name") == f"bus.node.{operation}.response", answer

@@ -42,7 +42,12 @@ OFFERED = (
     "less",
     "lynis",
     "nftables",
+    "python3-prometheus-client",
+    "python3-redis",
+    "python3-starlette",
     "python3-systemd",
+    "python3-uvicorn",
+    "redis-server",
     "ufw",
 )
 
