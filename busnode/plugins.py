@@ -17,12 +17,10 @@ import sys
 import traceback
 import typing
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from busnode.contract import BadRequestError
-from busnode.script import built_in_shell
 from busnode.transport.process import exchange
 
 if TYPE_CHECKING:
@@ -33,7 +31,10 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1_000_000
 _KIND = re.compile(r"[a-z][a-z0-9-]{0,39}")
-_FUNCTION = re.compile(r"^[ \t]*(?:function[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*\(\)", re.MULTILINE)
+# Wherever it stands: in the middle of a line, and with a line that goes on between the name and the parentheses.
+_FUNCTION = re.compile(r"([A-Za-z_][\w.-]*)(?:[ \t]|\\\n)*\((?:[ \t]|\\\n)*\)", re.ASCII)
+# What every function of an operator's own begins with: nothing of ours does, and no program is called like that.
+OWN = "own_"
 _OF_THE_CLASS = frozenset({"kind", "action", "shell", "call", "check"})
 _FIELD_TYPES = {str: "a string", int: "a whole number", bool: "true or false", tuple[str, ...]: "a list of strings"}
 
@@ -127,13 +128,11 @@ def _class_mistakes(kind: type) -> Iterator[str]:
 
 
 def _shell_mistakes(name: str, shell: str) -> Iterator[str]:
-    prefix = name.replace("-", "_")
+    prefix = OWN + name.replace("-", "_")
     functions = _FUNCTION.findall(shell)
     for function in functions:
-        if function in _built_in_functions():
-            yield f"the sh function {function} is a built-in step's; call it otherwise, and the kind where it is that"
-        elif function != prefix and not function.startswith(f"{prefix}_"):
-            yield f"the sh function {function} could be another step's; call it {prefix}_{function}"
+        if function != prefix and not function.startswith(f"{prefix}_"):
+            yield f"the sh function {function} could take another's place, or a program's; call it {prefix}_{function}"
     if not functions:
         yield f"no function in its shell; define {prefix}() {{ … }}"
     done = exchange(["/bin/sh", "-n"], shell.encode("utf-8", "replace"), time_limit=10)
@@ -153,11 +152,6 @@ def _clashes(kind: type[StepRecord], others: Mapping[str, type[StepRecord]]) -> 
         if isinstance(other.shell, str) and other.shell != shell:
             for function in sorted({*_FUNCTION.findall(shell)} & {*_FUNCTION.findall(other.shell)}):
                 yield f"the sh function {function} is {other.__name__}'s too; call it otherwise"
-
-
-@cache
-def _built_in_functions() -> frozenset[str]:
-    return frozenset(_FUNCTION.findall(built_in_shell()))
 
 
 def _unknown_types(kind: type) -> Iterator[str]:

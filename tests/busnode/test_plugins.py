@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,8 +19,8 @@ from busnode.contract import BadRequestError, Operation
 from busnode.inventory import Inventory
 from busnode.node import Node
 from busnode.operations import bootstrap_plan
-from busnode.plugins import StepKinds
-from busnode.script import Plan, StepRecord, compile_script
+from busnode.plugins import OWN, StepKinds
+from busnode.script import Plan, Step, StepRecord, built_in_shell, compile_script
 from busnode.transport.local import Local
 from tests.busnode.examples import blocks
 
@@ -54,8 +55,8 @@ def test_the_example_of_the_docs_compiles_like_the_built_in_steps(tmp_path: Path
     plan = bootstrap_plan(Node(target, Local()))
     assert "write-motd" in plan.actions
     script = compile_script(plan, operation_id="1", by="me")
-    assert "\nmotd() {\n" in script
-    assert """step 'message in /etc/motd' motd /etc/motd 'it'"'"'s proxy; $(reboot) is text""" in script
+    assert "\nown_motd() {\n" in script
+    assert """step 'message in /etc/motd' own_motd /etc/motd 'it'"'"'s proxy; $(reboot) is text""" in script
     names = [step.name for step in plan.steps]
     assert names.index("message in /etc/motd") == names.index("service ssh.service") - 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["site_steps.py"], "nothing is left beside it"
@@ -173,25 +174,23 @@ def test_every_folder_of_a_chain_of_links_is_looked_at(tmp_path: Path) -> None:
             )
             for name in ("kind", "action", "shell")
         ),
-        (
-            EXAMPLE.replace('"motd"', '"ok"', 1).replace("motd() {", "ok() {"),
-            "class Motd: the sh function ok is a built-in step's; call it otherwise, and the kind where it is that",
-        ),
-        (
-            EXAMPLE.replace('"motd"', '"firewall"', 1).replace("motd() {", "firewall_differs() {"),
-            "class Motd: the sh function firewall_differs is a built-in step's; call it otherwise",
-        ),
         (EXAMPLE.replace("def name", "def nome"), "class Motd: name is missing; see docs/steps.md"),
         (EXAMPLE.replace("shell:", "sh:"), "class Motd: shell is missing; give the text of its sh functions"),
-        (
-            EXAMPLE.replace("motd() {", "ok() {"),
-            "class Motd: the sh function ok is a built-in step's; call",
+        *(
+            (
+                EXAMPLE.replace("own_motd() {", text),
+                f"the sh function {name} could take another's place, or a program's; call it own_motd_{name}",
+            )
+            for name, text in (
+                ("ok", "ok() {"),
+                ("motd", "motd() {"),
+                ("sync", "own_motd() { :; }; sync ( ) {"),
+                ("nft", "own_motd() { :; }\nnft\\\n() {"),
+                ("own_motdx", "own_motdx() {"),
+                ("own_issue", "own_issue() {"),
+            )
         ),
-        (
-            EXAMPLE.replace("motd() {", "other() {"),
-            "class Motd: the sh function other could be another step's; call it motd_other",
-        ),
-        (EXAMPLE.replace("motd() {", "{"), "class Motd: no function in its shell; define motd() { … }"),
+        (EXAMPLE.replace("own_motd() {", "{"), "class Motd: no function in its shell; define own_motd() { … }"),
         (EXAMPLE.replace("    fi\n    would", "    would"), "class Motd: its shell is no sh: /bin/sh: "),
     ],
 )
@@ -222,16 +221,56 @@ def test_two_classes_of_one_function_are_both_named() -> None:
     @dataclass(frozen=True)
     class Loud(Words):
         kind: ClassVar[str] = "words-loud"
-        shell: ClassVar[str] = "words_loud() { ok; }"
+        shell: ClassVar[str] = "own_words_loud() { ok; }"
 
     @dataclass(frozen=True)
     class Quiet(Words):
-        shell: ClassVar[str] = "words() { words_loud; }\nwords_loud() { reboot; }"
+        shell: ClassVar[str] = "own_words() { own_words_loud; }\nown_words_loud() { reboot; }"
 
     with pytest.raises(
-        BadRequestError, match="class Quiet: the sh function words_loud is Loud's too; call it otherwis"
+        BadRequestError, match="class Quiet: the sh function own_words_loud is Loud's too; call it otherwis"
     ):
         StepKinds.of([Loud, Quiet])
+
+
+# Whose names they could take
+
+_OURS = sorted(set(re.findall(r"[A-Za-z_][A-Za-z0-9_.-]*", built_in_shell())))
+
+
+def test_nothing_of_ours_is_called_as_a_function_of_ones_own() -> None:
+    assert [word for word in _OURS if word.startswith(OWN)] == []
+
+
+def _kind(name: str, function: str) -> type[Any]:
+    @dataclass(frozen=True)
+    class Named(Words):
+        kind: ClassVar[str] = name
+        shell: ClassVar[str] = f"{function}() {{ ok; }}"
+
+        @property
+        def call(self) -> tuple[str, ...]:
+            return (function,)
+
+    return Named
+
+
+@given(word=st.sampled_from(_OURS))
+def test_no_word_of_the_built_in_steps_is_a_function_of_ones_own(word: str) -> None:
+    with pytest.raises(BadRequestError, match="could take another's place, or a program's"):
+        StepKinds.of([_kind("site", word)])
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="owners are changed by root only")
+def test_a_kind_called_like_a_program_takes_no_programs_place(run: Run, tmp_path: Path) -> None:
+    names = ("stat", "mkdir", "chmod", "chown", "run", "step", "printf", "od", "sed", "install")
+    kinds = StepKinds.of([_kind(name, f"{OWN}{name}") for name in names])
+    records = [replace(kinds.record({"step": name, "text": "x"})) for name in names]
+    path = tmp_path / "made"
+    call = ("directory_present", str(path), "root", "root", "750")
+    report = run(*records, Step("create-directories", "directory", "directories", call))
+    assert [step.status.value for step in report.steps] == [*("ok" for _ in names), "changed"]
+    assert path.stat().st_mode & 0o777 == 0o750
 
 
 # What the inventory may say
@@ -280,7 +319,7 @@ class Words:
 
     kind: ClassVar[str] = "words"
     action: ClassVar[str] = "say"
-    shell: ClassVar[str] = 'words() { ok "$*"; }'
+    shell: ClassVar[str] = 'own_words() { ok "$*"; }'
     name: ClassVar[str] = "words"
 
     text: str
@@ -290,7 +329,7 @@ class Words:
 
     @property
     def call(self) -> tuple[str, ...]:
-        return ("words", self.text * self.count, str(self.flag), *self.more)
+        return ("own_words", self.text * self.count, str(self.flag), *self.more)
 
 
 @given(item=st.dictionaries(st.sampled_from(["text", "count", "flag", "more", "x"]), json_values))
@@ -321,7 +360,7 @@ def test_a_record_cannot_bring_a_shell_that_its_class_was_not_checked_with() -> 
     @dataclass(frozen=True)
     class Other(Words):
         def __post_init__(self) -> None:
-            object.__setattr__(self, "shell", f"words() {{ {self.text}; }}")
+            object.__setattr__(self, "shell", f"own_words() {{ {self.text}; }}")
 
     with pytest.raises(BadRequestError, match="step: Other changes its shell; give one text for the class"):
         StepKinds.of([Other]).record({"step": "words", "text": "reboot"})
