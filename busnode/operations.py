@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from busnode import reach
 from busnode.contract import BadRequestError, Check, Operation, Response, StepStatus, VerifyFailedError
-from busnode.outside import Look
 from busnode.script import Plan, is_check
 from busnode.steps import (
     accounts,
@@ -25,7 +25,6 @@ from busnode.steps import (
     sshd,
     upkeep,
 )
-from busnode.transport import Answer
 
 if TYPE_CHECKING:
     from busnode.inventory import Target
@@ -107,15 +106,18 @@ def status_plan(target: Target, kinds: frozenset[str] = KINDS, *, updates: bool 
 
 
 def verify(node: Node, *, kinds: frozenset[str] = KINDS, time_limit: float = LOOK_SECONDS) -> Response:
-    """Every listener and every service of the target, sshd's own and our firewall's always among them.
+    """Every listener and every service of the target, sshd's own and our firewall's always among them; and every TCP
+    listener that the node has from this side too: reachable, or closed as the firewall policy says.
 
     `kinds` are those of KINDS to look at, all unless told otherwise.
     Raises VerifyFailedError naming the first that is not as it should be.
     """
     plan = verify_plan(node.target, kinds)
     report = node.run(plan, time_limit)
-    checks = (*_checks(plan, report), *_outside_checks(node, report))
-    response = replace(node.response(plan, report), checks=checks)
+    seen = reach.look(node.target, node.transport, report.facts) if "listeners" in kinds else reach.View()
+    checks = (*_checks(plan, report), *seen.checks)
+    response = node.response(plan, report)
+    response = replace(response, checks=checks, diagnostics=(*response.diagnostics, *seen.notes))
     wrong = [check for check in checks if not check.ok]
     if not wrong:
         return response
@@ -129,7 +131,8 @@ def verify_plan(target: Target, kinds: frozenset[str] = KINDS) -> Plan:
     kept = (sshd.check(target), firewall.check(target.firewall_policy))
     checks = (*listeners.checks(target), *services.checks(target), *kept)
     wanted = (check for check in checks if _kinds(check) & kinds)
-    return Plan(Operation.VERIFY, (facts.check_ssh(), *wanted))
+    found = (listeners.read(),) if "listeners" in kinds else ()
+    return Plan(Operation.VERIFY, (facts.check_ssh(), *found, *wanted))
 
 
 def _kinds(check: Step) -> frozenset[str]:
@@ -152,31 +155,3 @@ def _checks(plan: Plan, report: Report) -> tuple[Check, ...]:
             ok = result.status is StepStatus.OK
             found.append(Check(step.name, ok, "" if ok else result.detail))
     return tuple(found)
-
-
-def _outside_checks(node: Node, report: Report) -> tuple[Check, ...]:
-    """Listeners that the policy lets in, connected to from this side too; those that the node itself misses are left.
-
-    ssh's own port is left out: this very report came through it.
-    """
-    policy = node.target.firewall_policy
-    present = {step.name for step in report.steps if step.status is StepStatus.OK}
-    ports = {
-        listener.port: listeners.shown(listener)
-        for listener in node.target.listeners
-        if not (listener.address or "").startswith(("127.", "::1"))
-        and listener.port != node.target.port
-        and policy is not None
-        and listener.port in policy.allowed_ports
-        and f"listener {listeners.shown(listener)}" in present
-    }
-    answers = Look(node.transport, ports).answers()
-    return tuple(
-        Check(f"listener {ports[port]} from outside", answer is Answer.OPEN, _outside_diagnostic(ports[port], answer))
-        for port, answer in answers.items()
-        if answer is not Answer.UNKNOWN
-    )
-
-
-def _outside_diagnostic(shown: str, answer: Answer) -> str:
-    return "" if answer is Answer.OPEN else f"listener {shown} is not reachable from outside: {answer}"

@@ -1,4 +1,4 @@
-"""What the operator's side sees of a node's ports: before and after a change of its firewall, and for verify."""
+"""What the operator's side sees of a node's ports, and of its firewall before and after a change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from busnode.inventory import FirewallPolicy
-    from busnode.transport import Transport
+    from busnode.transport import Family, Transport
 
 PROBE_SECONDS = 1.0
 # A policy may allow a thousand ports; these many tell whether it is in force.
@@ -22,19 +22,20 @@ _THERE = (Answer.OPEN, Answer.REFUSED)
 
 
 class Look:
-    """One look at some ports, all at once, begun when made.
+    """One look at some ports, all at once, begun when made; over one address family where it is given.
 
     ssh's own port is never among them: sshd counts bare connects against their source, and a log-in probes it anyway.
     """
 
-    def __init__(self, transport: Transport, ports: Iterable[int]) -> None:
+    def __init__(self, transport: Transport, ports: Iterable[int], family: Family | None = None) -> None:
+        self._family = family
         self._answers: dict[int, Answer] = {}
         self._threads = [threading.Thread(target=self._ask, args=(transport, port), daemon=True) for port in ports]
         for thread in self._threads:
             thread.start()
 
     def _ask(self, transport: Transport, port: int) -> None:
-        self._answers[port] = transport.probe(port, time_limit=PROBE_SECONDS)
+        self._answers[port] = transport.probe(port, time_limit=PROBE_SECONDS, family=self._family)
 
     def answers(self) -> dict[int, Answer]:
         """Port -> what it said; waits for the last of them."""

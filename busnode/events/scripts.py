@@ -9,7 +9,7 @@ from busnode import schema
 from busnode.contract import ERRORS, ApplyFailedError, BadRequestError, BusnodeError
 from busnode.job import Job
 from busnode.script import Material, MaterialKind
-from busnode.transport import Answer
+from busnode.transport import Answer, Family
 from busnode.transport.process import Completed
 
 CREDENTIALS = ("ssh_private_key_secret", "ssh_private_key_file", "known_hosts_file")
@@ -34,12 +34,13 @@ class ScriptTarget:
 
 @dataclass(frozen=True, slots=True)
 class ScriptRequest:
-    """A job, or else a port to look at; `time_limit` in seconds is what the requester waits."""
+    """A job, or else a port to look at, over `family` where it is given; `time_limit` in seconds is what is waited."""
 
     target: ScriptTarget
     time_limit: float
     job: Job | None = None
     port: int | None = None
+    family: Family | None = None
     credentials: dict[str, str] = field(default_factory=dict)
     network_bootstrap: dict[str, Any] | None = None
 
@@ -48,6 +49,8 @@ class ScriptRequest:
         document: dict[str, Any] = {"target": self.target.to_document(), "time_limit": max(1, round(self.time_limit))}
         if self.port is not None:
             document["port"] = self.port
+            if self.family is not None:
+                document["family"] = self.family.value
         if self.job is not None:
             document |= _job_document(self.job)
         if self.network_bootstrap is not None:
@@ -70,6 +73,7 @@ class ScriptRequest:
             time_limit,
             _job(document, time_limit) if "script" in document else None,
             int(document["port"]) if "port" in document else None,
+            Family(document["family"]) if "family" in document else None,
             {name: document[name] for name in CREDENTIALS if name in document},
             document.get("network_bootstrap"),
         )

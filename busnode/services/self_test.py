@@ -18,7 +18,7 @@ from busnode.script import Layout
 from busnode.services.node_worker import NodeWork
 from busnode.services.ssh_runner import Keys, ScriptWork
 from busnode.services.worker import Worker
-from busnode.transport import Answer
+from busnode.transport import Answer, Family
 from busnode.transport.process import Completed, exchange
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ class _DryRun:
             argv: Sequence[str] = ("/bin/sh", "-c", 'cat >"$0/script" && exec sh "$0/script" "$0" "" "$1" </dev/null')
             return exchange([*argv, box, _user()], script, time_limit=time_limit)
 
-    def probe(self, port: int, *, time_limit: float) -> Answer:  # noqa: ARG002 - nothing is outside of this machine
+    def probe(self, port: int, *, time_limit: float, family: Family | None = None) -> Answer:  # noqa: ARG002
+        """Unknown: nothing is outside of this machine."""
         return Answer.UNKNOWN
 
 

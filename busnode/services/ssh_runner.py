@@ -102,7 +102,7 @@ class ScriptWork:
         keys, vault = self._chosen(request, known)
         if request.port is not None:
             answer = self.open(known, keys, self.inventory.way(known)).probe(
-                request.port, time_limit=request.time_limit
+                request.port, time_limit=request.time_limit, family=request.family
             )
             return ScriptResult(known.id, answer=answer)
         assert request.job is not None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from busnode.report import json_object
 from busnode.script import Step
-from busnode.steps import applied, upkeep
+from busnode.steps import applied, listeners, upkeep
 from busnode.steps.services import watched
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def steps(target: Target) -> list[Step]:
         check_ssh(),
         Step("read-release", "release", "facts", ("read_release",)),
         Step("read-units", "units", "facts", ("read_units", *watched(target))),
-        Step("read-listeners", "listeners", "facts", ("read_listeners",)),
+        listeners.read(),
         Step("read-firewall", "firewall counters", "facts", ("read_firewall",)),
         upkeep.reboot(),
         Step("read-last-operation", "last operation", "facts", ("read_last_operation",)),
@@ -49,7 +49,7 @@ def digest(facts: dict[str, str]) -> dict[str, Any]:
         found["units"] = dict(line.split(" ", 1) for line in facts["units"].splitlines() if " " in line)
         found["failed_units"] = facts.get("failed_units", "").split()
     if "listeners" in facts:
-        found["listeners"] = [_socket(line) for line in facts["listeners"].splitlines() if len(line.split()) >= 5]
+        found["listeners"] = listeners.sockets(facts["listeners"])
     if counters := _counters(json_object(facts.get("firewall", ""))):
         found["firewall"] = counters
     if "reboot" in facts:
@@ -81,15 +81,3 @@ def _counters(table: dict[str, Any] | None) -> dict[str, Any]:
                         case {"counter": {"packets": int(packets), "bytes": int(size)}}:
                             found["rules"].append({"rule": name, "packets": packets, "bytes": size})
     return found if entries else {}
-
-
-def _socket(line: str) -> dict[str, Any]:
-    """One line of `ss -H -tlnp`: State Recv-Q Send-Q Local:Port Peer:Port users:(("sshd",pid=1,fd=3))."""
-    words = line.split()
-    address, _, port = words[3].rpartition(":")
-    process = line.partition('users:(("')[2].partition('"')[0]
-    return {
-        "address": address.strip("[]"),
-        "port": int(port) if _NUMBER.fullmatch(port) else None,
-        "process": process or None,
-    }

@@ -6,6 +6,7 @@ read_ssh() {
     # client address, client port, server address, server port
     # shellcheck disable=SC2086
     set -- $ssh_connection
+    fact ssh_address "${3:-}"
     fact ssh_port "${4:-}"
     ok "logged in as $login_user${4:+ through port $4}, root through $([ "$login_user" = root ] && echo log-in || echo sudo)"
 }
@@ -37,15 +38,6 @@ read_units() {
     system=$(systemctl is-system-running 2>/dev/null)
     fact system "$system"
     ok "$system${failing:+, failed: $failing}"
-}
-
-read_listeners() {
-    if ! have ss || ! sockets; then
-        skipped "ss is not there; bootstrap installs it (iproute2)"
-        return
-    fi
-    fact_file listeners "$box/sockets"
-    ok "$(wc -l <"$box/sockets") TCP sockets"
 }
 
 read_firewall() {

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 from busnode.script import Step
 
 if TYPE_CHECKING:
     from busnode.inventory import Listener, Target
+
+
+# What a node says is a number; int() itself takes digits of every script, and refuses thousands of them.
+_NUMBER = re.compile(r"[0-9]{1,15}")
+
+
+def read() -> Step:
+    """All that there are."""
+    return Step("read-listeners", "listeners", "listeners", ("read_listeners",))
+
+
+def sockets(text: str) -> list[dict[str, Any]]:
+    """The sockets of `ss -H -tlnp`, a line each: State Recv-Q Send-Q Local:Port Peer:Port users:(("sshd",pid=1,fd=3))
+
+    >>> sockets('LISTEN 0 128 [::1]:80 [::]:* users:(("nginx",pid=7,fd=3))')
+    [{'address': '::1', 'port': 80, 'process': 'nginx'}]
+    """
+    return [_socket(line) for line in text.splitlines() if len(line.split()) >= 5]
+
+
+def _socket(line: str) -> dict[str, Any]:
+    words = line.split()
+    address, _, port = words[3].rpartition(":")
+    process = line.partition('users:(("')[2].partition('"')[0]
+    return {
+        "address": address.replace("[", "").replace("]", ""),
+        "port": int(port) if _NUMBER.fullmatch(port) else None,
+        "process": process or None,
+    }
 
 
 def checks(target: Target) -> list[Step]:

@@ -6,6 +6,15 @@ sockets() {
     [ -e "$box/sockets" ] || ss -H -tlnp </dev/null >"$box/sockets" 2>"$log"
 }
 
+read_listeners() {
+    if ! have ss || ! sockets; then
+        skipped "ss is not there; bootstrap installs it (iproute2)"
+        return
+    fi
+    fact_file listeners "$box/sockets"
+    ok "$(wc -l <"$box/sockets") TCP sockets"
+}
+
 # listener ADDRESS PORT PROCESS: a check; an empty address or process means any
 listener() {
     if ! sockets; then

@@ -18,6 +18,13 @@ class Answer(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Family(StrEnum):
+    """The two address families, as they are called in diagnostics."""
+
+    IPV4 = "IPv4"
+    IPV6 = "IPv6"
+
+
 class Transport(Protocol):
     """A way to a node. It knows nothing of plans, steps or policy."""
 
@@ -36,5 +43,8 @@ class Transport(Protocol):
         UnreachableError, HostKeyMismatchError, AuthFailedError, OperationTimeoutError.
         """
 
-    def probe(self, port: int, *, time_limit: float) -> Answer:
-        """What `port` of the node answers from here, within `time_limit` seconds."""
+    def probe(self, port: int, *, time_limit: float, family: Family | None = None) -> Answer:
+        """What `port` of the node answers from here, within `time_limit` seconds.
+
+        With a `family`, at the first address of that family which this side knows of the node; unknown without one.
+        """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, SupportsBytes
 
 from busnode.contract import OperationTimeoutError
 from busnode.script import loader
-from busnode.transport import Answer
+from busnode.transport import Answer, Family
 from busnode.transport.process import Completed, exchange
 
 if TYPE_CHECKING:
@@ -36,5 +36,6 @@ class Local:
             raise OperationTimeoutError(f"not done after {time_limit:g} s", output=completed.stdout)
         return completed
 
-    def probe(self, port: int, *, time_limit: float) -> Answer:  # noqa: ARG002 - nothing is outside of this machine
+    def probe(self, port: int, *, time_limit: float, family: Family | None = None) -> Answer:  # noqa: ARG002
+        """Unknown: nothing is outside of this machine."""
         return Answer.UNKNOWN

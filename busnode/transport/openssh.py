@@ -26,7 +26,7 @@ from busnode.contract import (
     UnreachableError,
 )
 from busnode.script import loader
-from busnode.transport import Answer
+from busnode.transport import Answer, Family
 from busnode.transport.process import MAX_OUTPUT, Completed, exchange
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ _PIN = """/bin/sh -c 'test "$1" != "$2" || echo "$3 $4 $5"' pin %f {fingerprint}
 _KEY_TYPE = re.compile(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+")
 # Every public key begins with the length of its type's name, three zero bytes among it.
 _KEY_BLOB = re.compile(r"AAAA")
+
+_FAMILIES: dict[int, Family] = {socket.AF_INET: Family.IPV4, socket.AF_INET6: Family.IPV6}
 
 _OPTIONS = (
     "BatchMode=yes",
@@ -134,24 +136,30 @@ class OpenSsh:
             found.append(f"{self.target.host} is {name}, as ssh's configuration says")
         return tuple(found)
 
-    def probe(self, port: int, *, time_limit: float) -> Answer:
+    def probe(self, port: int, *, time_limit: float, family: Family | None = None) -> Answer:
         """A bare TCP connect; never asked of sshd's own port, which counts such connects against their source."""
         if self.via or self._jump:
             return Answer.UNKNOWN
-        host = self._configuration.get("hostname", self.target.host)
-        try:
-            with socket.create_connection((host, port), timeout=time_limit):
-                return Answer.OPEN
-        except ConnectionRefusedError:
-            return Answer.REFUSED
-        except TimeoutError:
-            return Answer.SILENT
-        except OSError as error:
-            rejected = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES}
-            return Answer.SILENT if error.errno in rejected else Answer.UNKNOWN
-        except UnicodeError:
-            # No name of the DNS, as ssh's configuration may have it.
-            return Answer.UNKNOWN
+        host = self._host if family is None else self._addresses.get(family)
+        return Answer.UNKNOWN if host is None else _answer(host, port, time_limit)
+
+    @property
+    def _host(self) -> str:
+        return self._configuration.get("hostname", self.target.host)
+
+    @cached_property
+    def _addresses(self) -> dict[Family, str]:
+        """The first address of each family that the inventory's names for the host lead to; none that a node names."""
+        found: dict[Family, str] = {}
+        for host in (self._host, *self.target.host_candidates):
+            try:
+                known = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            except (OSError, UnicodeError):
+                continue
+            for family, *_, address in known:
+                if family in _FAMILIES:
+                    found.setdefault(_FAMILIES[family], str(address[0]))
+        return found
 
     @property
     def _jump(self) -> str | None:
@@ -298,6 +306,22 @@ class OpenSsh:
         if len(words) < 3:
             return None
         return " ".join(words[:3]), words[1], fingerprint(words[2])
+
+
+def _answer(host: str, port: int, time_limit: float) -> Answer:
+    try:
+        with socket.create_connection((host, port), timeout=time_limit):
+            return Answer.OPEN
+    except ConnectionRefusedError:
+        return Answer.REFUSED
+    except TimeoutError:
+        return Answer.SILENT
+    except OSError as error:
+        rejected = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES}
+        return Answer.SILENT if error.errno in rejected else Answer.UNKNOWN
+    except UnicodeError:
+        # No name of the DNS, as ssh's configuration may have it.
+        return Answer.UNKNOWN
 
 
 def _name(target: Target) -> str:

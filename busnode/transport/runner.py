@@ -11,7 +11,7 @@ from busnode.contract import BusnodeError
 from busnode.events.envelope import SCRIPT_REQUEST, Envelope
 from busnode.events.scripts import ScriptRequest, ScriptResult, ScriptTarget
 from busnode.job import Parcel
-from busnode.transport import Answer
+from busnode.transport import Answer, Family
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,11 +65,12 @@ class Runner:
             raise result.error
         return result.completed
 
-    def probe(self, port: int, *, time_limit: float) -> Answer:
+    def probe(self, port: int, *, time_limit: float, family: Family | None = None) -> Answer:
         """What the runner's host sees of the port; unknown where it did not say."""
-        request = ScriptRequest(self._target, time_limit, port=port, credentials=self._credentials)
+        request = ScriptRequest(self._target, time_limit, port=port, family=family, credentials=self._credentials)
+        kind = f"port-{port}" if family is None else f"port-{port}-{family}"
         try:
-            return self._result(f"port-{port}", request, time_limit + _GRACE_SECONDS).answer or Answer.UNKNOWN
+            return self._result(kind, request, time_limit + _GRACE_SECONDS).answer or Answer.UNKNOWN
         except BusnodeError:
             return Answer.UNKNOWN
 

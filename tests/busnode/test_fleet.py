@@ -27,7 +27,7 @@ from busnode.inventory import Target
 from busnode.node import Node
 
 if TYPE_CHECKING:
-    from busnode.transport import Answer
+    from busnode.transport import Answer, Family
     from busnode.transport.process import Completed
 
 ERRORS = (None, BadRequestError, RolledBackError, UnreachableError, LockoutRiskError, ZeroDivisionError)
@@ -43,7 +43,7 @@ class Way:
     def run(self, bundle: SupportsBytes, *, time_limit: float) -> Completed:
         raise AssertionError
 
-    def probe(self, port: int, *, time_limit: float) -> Answer:
+    def probe(self, port: int, *, time_limit: float, family: Family | None = None) -> Answer:
         raise AssertionError
 
 

@@ -27,7 +27,7 @@ from busnode.hardening import harden
 from busnode.inventory import Target
 from busnode.node import Node
 from busnode.outside import Watch
-from busnode.transport import Answer
+from busnode.transport import Answer, Family
 from busnode.transport.process import Completed
 
 Line = dict[str, object]
@@ -109,7 +109,7 @@ class PlayedNode:
         outcome = "confirmed" if self.state == "confirmed" else "rolled_back"
         return [{"fact": "outcome", "value": outcome}, _step("roll back", "changed"), {"end": "ok"}]
 
-    def probe(self, port: int, *, time_limit: float) -> Answer:
+    def probe(self, port: int, *, time_limit: float, family: Family | None = None) -> Answer:
         if self.state == "old" and not self.connections:
             return self.before
         return self.allowed if port == 80 else self.other

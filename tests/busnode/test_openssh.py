@@ -30,7 +30,7 @@ from busnode.node import Node
 from busnode.operations import status
 from busnode.script import pack
 from busnode.secrets import Secret
-from busnode.transport import Answer
+from busnode.transport import Answer, Family
 from busnode.transport.openssh import OpenSsh, public_key
 
 SSHD = "/usr/sbin/sshd"
@@ -257,6 +257,17 @@ def test_a_probe_says_what_a_port_answers(server: Server, known: Path, place: st
             assert server.ssh(known).probe(port, time_limit=1) is answer
             return
     assert server.ssh(known).probe(port, time_limit=1) is answer
+
+
+def test_a_probe_over_a_family_goes_to_what_the_inventory_names(server: Server, known: Path) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+        port = listener.getsockname()[1]
+        one = server.ssh(known)
+        assert one.probe(port, time_limit=1, family=Family.IPV4) is Answer.REFUSED
+        assert one.probe(port, time_limit=1, family=Family.IPV6) is Answer.UNKNOWN, "no such address is known"
+        both = replace(one, target=replace(one.target, host_candidates=("no such host", "::1")))
+        assert both.probe(port, time_limit=1, family=Family.IPV4) is Answer.REFUSED
+        assert both.probe(port, time_limit=1, family=Family.IPV6) is Answer.OPEN
 
 
 def test_options_end_before_the_host(server: Server, known: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.nodes import process
 from tests.nodes.network import Operator, operator
 from tests.nodes.node import ADDRESS, Node
 from tests.nodes.tree import USER, Tree
@@ -92,6 +93,12 @@ class Deployment:
         )
         assert "Traceback" not in done.stderr, done.stderr
         return Answer(done.returncode, documents(done.stdout), done.stderr, time.monotonic() - begin)
+
+    def listen(self, port: int) -> None:
+        """Let something on the node listen on a port, on every address."""
+        command = ("systemd-socket-activate", "--inetd", "-a", "-l", str(port), "cat")
+        self.node.run("systemd-run", "--quiet", f"--unit=listener-{port}", *command)
+        process.wait_until(f"port {port}", lambda: f":{port} " in self.node.shell("ss -Hltn"), 10)
 
     def ssh(self, *command: str, user: str = USER, options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
         """A fresh login by plain ssh, never asking anything; not checked."""

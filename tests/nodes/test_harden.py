@@ -68,22 +68,6 @@ def _on_reload(made: Deployment, script: str) -> None:
     )
 
 
-def _listen(made: Deployment, port: int) -> None:
-    """Let something on the node listen on a port, on every address."""
-    made.node.run(
-        "systemd-run",
-        "--quiet",
-        f"--unit=listener-{port}",
-        "systemd-socket-activate",
-        "--inetd",
-        "-a",
-        "-l",
-        str(port),
-        "cat",
-    )
-    process.wait_until(f"port {port}", lambda: f":{port} " in made.node.shell("ss -Hltn"), 10)
-
-
 def _refused(answer: Answer, error_class: str, code: int = 1) -> None:
     assert answer.code == code, answer
     assert answer.document["ok"] is False
@@ -103,8 +87,8 @@ def _comes_back(made: Deployment, before: dict[str, str]) -> None:
 
 
 def test_an_allowed_port_answers_and_every_other_is_silent(node: Deployment) -> None:
-    _listen(node, 8080)
-    _listen(node, 9090)
+    node.listen(8080)
+    node.listen(9090)
     assert node.operate("harden", "--confirm").code == 0
     for address in (ADDRESS, ADDRESS_6):
         ends = [(address, port) for port in (22, 80, 8080, 9090, 23)]
@@ -112,7 +96,7 @@ def test_an_allowed_port_answers_and_every_other_is_silent(node: Deployment) -> 
 
 
 def test_a_port_that_listens_is_dropped_only_when_that_is_meant(node: Deployment) -> None:
-    _listen(node, 9090)
+    node.listen(9090)
     before = node.node.state()
     answer = node.operate("harden")
     assert answer.code == 2, answer

@@ -7,9 +7,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.nodes.node import ADDRESS_6
+
 if TYPE_CHECKING:
     from tests.nodes.conftest import Deploy
     from tests.nodes.deployment import Deployment
+
+# A table of somebody else's, which busnode leaves alone.
+FOREIGN_DROP = """
+table ip6 site {
+    chain input {
+        type filter hook input priority filter; policy accept;
+        tcp dport 8080 drop
+    }
+}
+"""
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(200, func_only=True)]
 
@@ -75,6 +87,57 @@ def test_a_policy_that_was_edited_and_not_applied_is_seen(node: Deployment) -> N
     assert "the firewall's rules are not those of the inventory's policy; run harden" in edited.document["diagnostics"]
     assert node.operate("harden").changed
     assert node.operate("verify").code == 0
+
+
+def test_every_listener_is_looked_at_from_outside_over_both_families(node: Deployment) -> None:
+    for port in (8080, 9090):
+        node.listen(port)
+    # What nobody else may reach, there is no word of.
+    node.node.run("systemd-run", "--quiet", "systemd-socket-activate", "--inetd", "-a", "-l", "127.0.0.1:5432", "cat")
+    assert node.operate("harden", "--confirm").code == 0
+    one = node.operate("verify")
+    assert one.code == 0, one
+    assert any("not looked at from outside over IPv6" in line for line in one.document["diagnostics"])
+
+    node.write_target(host_candidates=[ADDRESS_6])
+    both = node.operate("verify")
+    assert both.code == 0, both
+    seen = [check["name"] for check in both.document["checks"] if "from outside" in check["name"]]
+    assert len(seen) == 4, seen
+    for port in (8080, 9090):
+        for family in ("IPv4", "IPv6"):
+            assert any(f"*:{port} (" in name and name.endswith(f"from outside over {family}") for name in seen), seen
+    assert both.seconds < 15, "the looks are side by side"
+
+    # Somebody else's rules: what is allowed is dropped, over one family alone.
+    node.node.run("nft", "-f", "-", stdin=FOREIGN_DROP)
+    dropped = node.operate("verify")
+    assert dropped.code == 1, dropped
+    assert "is not reachable from outside over IPv6: silent" in dropped.document["diagnostics"][0]
+    assert "*:8080 (" in dropped.document["diagnostics"][0]
+    node.node.run("nft", "delete", "table", "ip6", "site")
+
+    # Our rules, changed by hand: the node says so first, and then what can be reached that should not be.
+    node.node.run("nft", "insert", "rule", "inet", "busnode", "input", "tcp", "dport", "9090", "accept")
+    opened = node.operate("verify")
+    assert opened.code == 1, opened
+    wrong = [check["diagnostic"] for check in opened.document["checks"] if not check["ok"]]
+    assert "is not as harden loaded it" in wrong[0]
+    assert [line.rpartition(" over ")[2] for line in wrong[1:]] == [
+        f"{family}, and the policy does not allow port 9090" for family in ("IPv4", "IPv6")
+    ]
+
+
+def test_behind_a_jump_host_it_is_said_that_nothing_is_seen_from_outside(node: Deployment) -> None:
+    node.listen(8080)
+    assert node.operate("harden").code == 0
+    inventory = {"direct": node.target, "behind": {**node.target, "via": "direct"}}
+    (node.folder / "deploy/nodes.json").write_text(json.dumps(inventory))
+    answer = node.run("bus", "operator", "node", "verify", "--id", "behind")
+    assert answer.code == 0, answer
+    assert not [check for check in answer.document["checks"] if "from outside" in check["name"]]
+    said = [line for line in answer.document["diagnostics"] if "not looked at from outside" in line]
+    assert len(said) == 2, answer.document["diagnostics"]
 
 
 def test_several_nodes_and_a_jump_host(node: Deployment) -> None:

@@ -18,6 +18,7 @@ from busnode.events.scripts import ScriptRequest, ScriptResult, ScriptTarget
 from busnode.inventory import Directory, Target
 from busnode.job import Job
 from busnode.script import Material, MaterialKind
+from busnode.transport import Family
 from tests.busnode.test_schema import REQUESTS, damaged
 
 SAFE = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -150,6 +151,7 @@ JOB = Job("true\n", 60, (Material(MaterialKind.DIGEST, "token"), Material(Materi
     [
         ScriptRequest(ScriptTarget("proxy"), 60, JOB, credentials={"ssh_private_key_secret": "secret://deployment/k"}),
         ScriptRequest(ScriptTarget("proxy", "10.0.0.10", "bus"), 2, port=80),
+        ScriptRequest(ScriptTarget("proxy"), 2, port=80, family=Family.IPV6),
     ],
 )
 def test_a_script_request_comes_back_as_it_was(request_: ScriptRequest) -> None:

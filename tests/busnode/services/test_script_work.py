@@ -16,7 +16,7 @@ from busnode.events.scripts import ScriptResult
 from busnode.inventory import Inventory, Target
 from busnode.services import netplan
 from busnode.services.ssh_runner import MAX_OUTPUT, Keys, ScriptWork, over_ssh
-from busnode.transport import Answer
+from busnode.transport import Answer, Family
 from busnode.transport.openssh import OpenSsh
 from busnode.transport.process import Bounded, Completed
 
@@ -53,7 +53,7 @@ class _Way:
             raise error
         return Completed(b"said", b"", 0)
 
-    def probe(self, port: int, *, time_limit: float) -> Answer:
+    def probe(self, port: int, *, time_limit: float, family: Family | None = None) -> Answer:
         return Answer.REFUSED
 
 

@@ -1,0 +1,167 @@
+"""verify's look from outside: each listener of a node answers this side or does not, as its firewall policy says."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from busnode.contract import Check
+from busnode.outside import Look
+from busnode.steps import listeners
+from busnode.transport import Answer, Family
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from busnode.inventory import FirewallPolicy, Target
+    from busnode.transport import Transport
+
+# So many at once, over each family.
+MAX_PORTS = 32
+# Allowed ports, listening or not, that tell whether anything of a family gets here at all.
+_TELLING = 8
+_MAX_PORT = 65535
+_THERE = (Answer.OPEN, Answer.REFUSED)
+_EVERYWHERE = {"*": tuple(Family), "0.0.0.0": (Family.IPV4,), "::": (Family.IPV6,)}  # noqa: S104 - what ss says
+_LOOPBACK = ("127.", "::ffff:127.")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A check a listener and address family, and what could not be looked at."""
+
+    checks: tuple[Check, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def look(target: Target, transport: Transport, facts: Mapping[str, str]) -> View:
+    """Every TCP listener that the node told of (`facts` of a report), as this side sees it; takes about a second.
+
+    sshd's own port is left out, for the report came through it, and so are loopback addresses. Connected to are
+    addresses of the inventory alone: a node could name any.
+    """
+    policy = target.firewall_policy
+    if policy is None or "listeners" not in facts:
+        return View()
+    live = facts.get("ssh_port", "")
+    if live and live != str(target.port):
+        return View(
+            notes=(f"no listener is looked at from outside: port {target.port} leads to port {live} of the node",)
+        )
+    here = {facts.get("ssh_address", ""), target.host, *target.host_candidates} - {""}
+    told = listeners.sockets(facts["listeners"])
+    sockets = [socket for socket in told if _counts(socket, target, policy)]
+    first = Family.IPV6 if ":" in facts.get("ssh_address", "") else Family.IPV4
+    # Bare connects to sshd count against their source.
+    of_sshd = {socket["port"] for socket in told if socket["process"] == "sshd"} | {target.port}
+    telling = [port for port in policy.allowed_ports if port not in of_sshd][:_TELLING]
+    seen = [
+        _Seen(transport, policy, family, _by_port(sockets, family, here), None if family is first else telling)
+        for family in Family
+    ]
+    elsewhere = sorted({_shown(socket) for socket in sockets if not any(_families(socket["address"], here))})
+    notes = [note for each in seen for note in each.notes()]
+    if elsewhere:
+        notes.append(f"not looked at from outside, no address of the inventory leads there: {', '.join(elsewhere)}")
+    return View(tuple(check for each in seen for check in each.checks()), tuple(notes))
+
+
+def _counts(socket: dict[str, Any], target: Target, policy: FirewallPolicy) -> bool:
+    """Whether a policy says anything of it."""
+    address, port = socket["address"], socket["port"]
+    if port is None or not 0 < port <= _MAX_PORT or port == target.port:
+        return False
+    if address == "::1" or address.startswith(_LOOPBACK):
+        return False
+    if port in policy.allowed_ports:
+        # Another port of sshd's: bare connects count against their source there too.
+        return bool(socket["process"] != "sshd")
+    return policy.default_deny_inbound
+
+
+def _families(address: str, here: Iterable[str]) -> tuple[Family, ...]:
+    """Over which families a listener on `address` would answer at the addresses that lead `here`."""
+    if address in here:
+        return (Family.IPV6 if ":" in address else Family.IPV4,)
+    return _EVERYWHERE.get(address.partition("%")[0], ())
+
+
+def _by_port(sockets: Iterable[dict[str, Any]], family: Family, here: Iterable[str]) -> dict[int, list[dict[str, Any]]]:
+    found: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    for socket in sockets:
+        if family in _families(socket["address"], here):
+            found[socket["port"]].append(socket)
+    return dict(sorted(found.items()))
+
+
+def _shown(socket: dict[str, Any]) -> str:
+    """A listener with its process: `*:8080 (nginx)`, `[::]:53`."""
+    address = f"[{socket['address']}]" if ":" in socket["address"] else socket["address"]
+    return f"{address}:{socket['port']}" + (f" ({socket['process']})" if socket["process"] else "")
+
+
+class _Seen:
+    """The look over one family, begun when made.
+
+    `telling` are ports of which one must answer, or nothing is proven; None for the family that ssh itself came over.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        policy: FirewallPolicy,
+        family: Family,
+        sockets: dict[int, list[dict[str, Any]]],
+        telling: Iterable[int] | None,
+    ) -> None:
+        self._policy, self._family, self._needs_proof = policy, family, telling is not None
+        self._left_out = len(sockets) - MAX_PORTS
+        self._sockets = dict(list(sockets.items())[:MAX_PORTS])
+        ports = {*self._sockets, *(telling or ())} if self._sockets else ()
+        self._look = Look(transport, sorted(ports), family)
+        self._answers: dict[int, Answer] | None = None
+
+    @property
+    def answers(self) -> dict[int, Answer]:
+        if self._answers is None:
+            self._answers = self._look.answers()
+        return self._answers
+
+    @property
+    def _is_proven(self) -> bool:
+        return not self._needs_proof or any(answer in _THERE for answer in self.answers.values())
+
+    def checks(self) -> Iterator[Check]:
+        """One a listener whose answer says anything."""
+        if not self._is_proven:
+            return
+        for port, sockets in self._sockets.items():
+            answer = self.answers[port]
+            if answer is Answer.UNKNOWN:
+                continue
+            shown = ", ".join(dict.fromkeys(map(_shown, sockets)))
+            wrong = ""
+            if port in self._policy.allowed_ports:
+                if answer is not Answer.OPEN:
+                    wrong = f"listener {shown} is not reachable from outside over {self._family}: {answer}"
+            elif answer is Answer.OPEN:
+                wrong = (
+                    f"listener {shown} is reachable from outside over {self._family}, "
+                    f"and the policy does not allow port {port}"
+                )
+            yield Check(f"listener {shown} from outside over {self._family}", not wrong, wrong)
+
+    def notes(self) -> Iterator[str]:
+        """What the look could not show."""
+        if not self._sockets:
+            return
+        if Answer.UNKNOWN in self.answers.values():
+            yield (
+                f"listeners are not looked at from outside over {self._family}: no such address of the node is in "
+                "the inventory (host, host_candidates), or the way leads through another host"
+            )
+        elif not self._is_proven:
+            yield f"over {self._family} nothing of the node answers here, so what it lets in is not proven"
+        if self._left_out > 0:
+            yield f"{self._left_out} more listeners are not looked at from outside over {self._family}"
