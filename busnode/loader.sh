@@ -1,6 +1,7 @@
 # shellcheck shell=sh
-# The constant remote command. Standard input carries one header line and then, end to end, what it gives lengths of:
+# The constant remote command. Standard input carries one header line, then, end to end, what it gives lengths of, and a last line:
 #   busnode1 SECONDS SCRIPT PASSWORD [BLOB...]
+#   busnode1 end
 # Nothing of that ever stands in an argument list or in the environment.
 umask 077
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -22,15 +23,13 @@ for base in /run "${XDG_RUNTIME_DIR:-}" /dev/shm /tmp; do
     fi
 done
 [ -n "$box" ] || refuse apply_failed "no folder for temporary files can be made: /run, /dev/shm and /tmp are full or read-only"
-cat >"$box/bundle" || refuse apply_failed "what was sent does not fit into $base"
-IFS= read -r header <"$box/bundle"
+IFS= read -r header
 # The header holds digits and one word.
 # shellcheck disable=SC2086
 set -- $header
 if [ "${1:-}" != busnode1 ] || [ "$#" -lt 4 ]; then refuse apply_failed "what was sent is no bundle"; fi
 limit=$2
 shift 2
-at=$((${#header} + 2))
 number=-2
 for length do
     case $number in
@@ -38,28 +37,34 @@ for length do
         -1) part=password ;;
         *) part=blob.$number ;;
     esac
-    tail -c "+$at" "$box/bundle" | head -c "$length" >"$box/$part"
-    at=$((at + length))
+    # head reads not one byte more than it gives out.
+    if [ "$length" -eq 0 ]; then : >"$box/$part"; else head -c "$length" >"$box/$part"; fi ||
+        refuse apply_failed "what was sent does not fit into $base"
     number=$((number + 1))
 done
-[ "$(wc -c <"$box/bundle")" -eq $((at - 1)) ] || refuse apply_failed "what was sent arrived incomplete"
-rm -f "$box/bundle"
+# What was cut anywhere has another last line, or none.
+if ! IFS= read -r last || [ "$last" != "busnode1 end" ]; then refuse apply_failed "what was sent arrived incomplete"; fi
 # Where sudo keeps SSH_CONNECTION from the script, the script still has to know which port this log-in came through.
-set -- timeout -k 10 "$limit" sh "$box/script" "$box" "${SSH_CONNECTION:-}" "$(id -un)"
-if [ "$(id -u)" -eq 0 ]; then
+who=$(id)
+uid=${who#uid=}
+name=${uid#*\(}
+name=${name%%\)*}
+uid=${uid%%[!0-9]*}
+set -- timeout -k 10 "$limit" sh "$box/script" "$box" "${SSH_CONNECTION:-}" "$name"
+why="sudo asks for a password; set become.password, or allow the user sudo without one"
+if [ "$uid" -eq 0 ]; then
     "$@" </dev/null
 elif ! command -v sudo >/dev/null 2>&1; then
     refuse sudo_required "there is no sudo; install it, or log in as root"
-elif sudo -n true </dev/null >/dev/null 2>&1; then
-    sudo -n -- "$@" </dev/null
 elif [ -s "$box/password" ]; then
+    why="sudo does not let the user run a shell as root; correct become.password or sudoers"
     # sudo reads the password alone, once, from a pipe of its own; the script gets nothing of it.
     # shellcheck disable=SC2002,SC2016
     cat "$box/password" | sudo -k -S -p '' -- sh -c 'exec "$@" </dev/null' sh "$@"
 else
-    refuse sudo_required "sudo asks for a password; set become.password, or allow the user sudo without one"
+    sudo -n -- "$@" </dev/null
 fi
 code=$?
 case $code in 124 | 137) refuse timeout "the node stopped the operation after $limit s" ;; esac
-[ -e "$box/begun" ] || refuse sudo_required "sudo does not let the user run a shell as root; correct become.password or sudoers"
+[ -e "$box/begun" ] || refuse sudo_required "$why"
 exit "$code"

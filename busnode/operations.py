@@ -21,6 +21,7 @@ from busnode.steps import (
     firewall,
     listeners,
     packages,
+    paths,
     services,
     sshd,
     upkeep,
@@ -65,7 +66,8 @@ def bootstrap_plan(node: Node, *, dry_run: bool = False) -> Plan:
             *_own_steps(target),
             *services.steps(target),
         ),
-        parts=("sshd", "applied"),
+        parts=("sshd", "applied", paths.PART),
+        before=(paths.look(target),),
         # A dry run compares digests; no content is sent for it.
         blobs=() if dry_run else tuple(file.source for file in target.credential_files),
         dry_run=dry_run,

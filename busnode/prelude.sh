@@ -27,12 +27,19 @@ tell() {
     [ -z "$result_file" ] || printf "$@" 2>/dev/null >&8 || result_cut=1
 }
 
-# Any bytes, as the inside of a JSON string: as they are where nothing needs an escape, else every byte as \u00XX.
-json_text() {
+# as_json TEXT: any bytes, as the inside of a JSON string, in $json: as they are where nothing needs an escape, and then
+# without a process; else every byte as \u00XX.
+as_json() {
     case $1 in
-        *[!A-Za-z0-9\ _.,:\;/@=+%\(\)-]*) printf '%s' "$1" | od -An -v -tx1 | tr -d '\n' | sed 's/ /\\u00/g' ;;
-        *) printf '%s' "$1" ;;
+        *[\"\\]* | *[!\ -~]*) json=$(printf '%s' "$1" | od -An -v -tx1 | tr -d '\n' | sed 's/ /\\u00/g') ;;
+        *) json=$1 ;;
     esac
+}
+
+# The same, printed.
+json_text() {
+    as_json "$1"
+    printf '%s' "$json"
 }
 
 # Hundredths of a second, monotonic, without a process.
@@ -68,8 +75,11 @@ run() {
 report() {
     clock
     spent=$((now - step_begin))
+    as_json "$step_name"
+    name_json=$json
+    as_json "$step_detail"
     tell '{"name":"%s","status":"%s","detail":"%s","seconds":%d.%02d}\n' \
-        "$(json_text "$step_name")" "$step_status" "$(json_text "$step_detail")" $((spent / 100)) $((spent % 100))
+        "$name_json" "$step_status" "$json" $((spent / 100)) $((spent % 100))
 }
 
 # step NAME FUNCTION [ARGUMENT...]: after a failure the rest is skipped.
@@ -104,7 +114,10 @@ check() {
 }
 
 # A finding for whoever asked: facts carry what is no step's end.
-fact() { tell '{"fact":"%s","value":"%s"}\n' "$1" "$(json_text "$2")"; }
+fact() {
+    as_json "$2"
+    tell '{"fact":"%s","value":"%s"}\n' "$1" "$json"
+}
 
 # fact_file NAME FILE: the same from a file, its first 64 KiB.
 fact_file() { fact "$1" "$(head -c 65536 "$2")"; }
@@ -120,8 +133,8 @@ refuse() {
 # Its name is known, so that what a power cut leaves there can be taken away by it.
 write_beside() {
     beside=$1.busnode-new
-    rm -f -- "$beside"
-    if (umask 077 && set -C && cat >"$beside") && chown -h "$2:$3" "$beside" && chmod "$4" "$beside" && sync "$beside" && mv -f -- "$beside" "$1"; then
+    # install removes what is there, and gives the new file its mode last.
+    if install -T -o "$2" -g "$3" -m "$4" /dev/stdin "$beside" && sync "$beside" && mv -f -- "$beside" "$1"; then
         sync "${1%/*}"
         return 0
     fi
@@ -155,7 +168,8 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 # One operation at a time: the lock dies with whoever holds it, so that none is ever stale. lock_node [flock's options]
 lock_node() {
-    (umask 077 && mkdir -p -- "$run_dir" "$state_dir") || refuse apply_failed "$state_dir cannot be made"
+    [ -d "$run_dir" ] && [ -d "$state_dir" ] || (umask 077 && mkdir -p -- "$run_dir" "$state_dir") ||
+        refuse apply_failed "$state_dir cannot be made"
     exec 9>>"$run_dir/lock"
     if ! flock "$@" 9; then
         refuse conflict "the node is held by $(cat "$run_dir/holder" 2>/dev/null || echo another operation)"

@@ -219,11 +219,12 @@ def loader() -> str:
 
 
 def pack(script: str, *, time_limit: float, password: Secret | None = None, blobs: Iterable[Secret] = ()) -> bytes:
-    """The standard input of the loader: a header with lengths, the script, the sudo password, the blobs.
+    """The standard input of the loader: a header with lengths, the script, the sudo password, the blobs, a last line.
 
     `time_limit` is in seconds; the node itself stops the script after it.
     """
     content = [script.encode(), b"" if password is None else password.reveal().rstrip(b"\r\n") + b"\n"]
     content += [blob.reveal() for blob in blobs]
     lengths = " ".join(str(len(part)) for part in content)
-    return f"{MAGIC} {max(1, round(time_limit))} {lengths}\n".encode() + b"".join(content)
+    first, last = f"{MAGIC} {max(1, round(time_limit))} {lengths}\n", f"{MAGIC} end\n"
+    return b"".join((first.encode(), *content, last.encode()))

@@ -15,11 +15,8 @@ credential_placed() {
         failed "something else than a file is there; move it away"
         return
     fi
-    is=$(stat -c '%U:%G %a' -- "$3" 2>/dev/null)
-    digest=$(sha256sum -- "$3" 2>/dev/null)
-    # sha256sum marks a name that it had to escape with a backslash.
-    digest=${digest#\\}
-    digest=${digest%% *}
+    owner_and_mode "$3"
+    sha256_of "$3"
     if [ "$digest" = "$2" ] && [ "$is" = "$4:$5 $6" ]; then
         ok
         return

@@ -21,7 +21,7 @@ directory_present() {
         failed "there is something else of that name; move it away"
         return
     fi
-    is=$(stat -c '%U:%G %a' -- "$1" 2>/dev/null)
+    owner_and_mode "$1"
     if [ "$is" = "$2:$3 $4" ]; then
         ok
         return

@@ -16,6 +16,7 @@ from busnode.inventory import Target
 from busnode.job import Job, Vault
 from busnode.report import Report, parse_report
 from busnode.script import Layout, Plan, Step, compile_script
+from busnode.steps import paths
 
 SHELLS = {"dash": ("dash",), "bash": ("bash", "--posix"), "busybox": ("busybox", "sh")}
 
@@ -79,9 +80,10 @@ def run(tmp_path: Path, layout: Layout, shell: tuple[str, ...]) -> Run:
         operation_id: str = "0" * 32,
         operator_key: str = "",
         may_come_again: bool = False,
+        parts: tuple[str, ...] = (),
         **options: object,
     ) -> Report:
-        plan = replace(Plan(Operation.BOOTSTRAP, steps), **options)  # type: ignore[arg-type]
+        plan = replace(Plan(Operation.BOOTSTRAP, steps, parts=(paths.PART, *parts)), **options)  # type: ignore[arg-type]
         script = compile_script(
             plan, operation_id=operation_id, by="tester@here", layout=layout, may_come_again=may_come_again
         )

@@ -23,7 +23,7 @@ from busnode.job import Job, Vault
 from busnode.node import Node
 from busnode.report import Report, parse_report
 from busnode.script import DEBIAN, Layout, Plan, compile_script
-from busnode.steps import credentials, directories
+from busnode.steps import credentials, directories, paths
 from busnode.transport.local import Local
 from tests.busnode.conftest import SHELLS
 
@@ -45,7 +45,7 @@ hosts = _given("host")
 packages = _given("target", "properties", "packages", "items")
 accounts = _given("account")
 modes = _given("mode")
-paths = st.one_of(
+places = st.one_of(
     _given("path"),
     st.sampled_from(
         ["/$(touch x)", "/`id`", "/a b/it's", '/"; reboot; "', "/-rf", "/a\\", "/*", "/é/ü", "/&|;<>()#~!"]
@@ -63,12 +63,12 @@ def inventories(draw: st.DrawFn) -> dict[str, Any]:
         "packages": draw(st.lists(packages, max_size=3, unique=True)),
         "service_accounts": draw(
             st.lists(
-                st.fixed_dictionaries({"name": accounts, "home": paths}), max_size=2, unique_by=lambda a: a["name"]
+                st.fixed_dictionaries({"name": accounts, "home": places}), max_size=2, unique_by=lambda a: a["name"]
             )
         ),
         "directories": draw(
             st.lists(
-                st.fixed_dictionaries({"path": paths, "owner": accounts, "group": accounts, "mode": modes}),
+                st.fixed_dictionaries({"path": places, "owner": accounts, "group": accounts, "mode": modes}),
                 max_size=3,
                 unique_by=lambda item: item["path"],
             )
@@ -76,7 +76,7 @@ def inventories(draw: st.DrawFn) -> dict[str, Any]:
         "credentials": draw(
             st.lists(
                 st.fixed_dictionaries(
-                    {"source": st.just("secret"), "destination": paths, "owner": accounts, "mode": modes}
+                    {"source": st.just("secret"), "destination": places, "owner": accounts, "mode": modes}
                 ),
                 max_size=2,
                 unique_by=lambda item: item["destination"],
@@ -194,7 +194,7 @@ def _applied(
         }
         target = Inventory.from_document({"a": document}, base=base)["a"]
         steps = (*directories.steps(target), *credentials.steps(target, authorize_operator=False))
-        plan = Plan(Operation.BOOTSTRAP, steps, blobs=("secret",))
+        plan = Plan(Operation.BOOTSTRAP, steps, blobs=("secret",), parts=(paths.PART,), before=(paths.look(target),))
         layout = replace(DEBIAN, state_dir=str(base / "state"), run_dir=str(base / "lock"))
         node = Node(target, Local(shell), layout=layout, by="me")
         report = node.run(plan, 60)
@@ -234,6 +234,7 @@ def test_a_secret_is_in_no_result_log_or_exception(tail: bytes, fails: bool) -> 
             tuple(credentials.steps(target, authorize_operator=False)),
             blobs=("secret",),
             exclusive=True,
+            parts=(paths.PART,),
         )
         said: list[object] = [repr(node), repr(plan), repr(target)]
         record = history.History(base / "history", "me", said.append)

@@ -27,6 +27,7 @@ from busnode.hardening import harden
 from busnode.inventory import Target
 from busnode.node import Node
 from busnode.outside import Watch
+from busnode.script import MAGIC
 from busnode.transport import Answer, Family
 from busnode.transport.process import Completed
 
@@ -65,7 +66,9 @@ class PlayedNode:
         error = self.lost.get(number)
         if error is not None and number not in self.unheard:
             raise error(f"connection {number} lost")
-        said = "".join(json.dumps(line) + "\n" for line in self._act(bytes(bundle).decode())).encode()
+        said = "".join(
+            json.dumps(line) + "\n" for line in self._act(bytes(bundle).decode().removesuffix(f"{MAGIC} end\n"))
+        ).encode()
         if error is not None:
             raise error(f"answer {number} lost", output=said)
         return Completed(said, b"", 0)

@@ -47,6 +47,36 @@ def test_a_directory_is_made_once(run: Run, tmp_path: Path) -> None:
     assert _only(run(_directory(path))) == ("ok", "")
 
 
+def test_the_node_looks_at_all_paths_at_once(run: Run, tmp_path: Path, program: Program) -> None:
+    asked = program("stat", 'exec /usr/bin/stat "$@"')
+    summed = program("sha256sum", 'exec /usr/bin/sha256sum "$@"')
+    found = [tmp_path / name for name in ("a b", "it's $(x)", "*", "a")]
+    for path in found:
+        path.mkdir(mode=0o750)
+    file = tmp_path / "a b/secret"
+    file.write_bytes(b"content")
+    file.chmod(0o600)
+    steps = (*map(_directory, found), _credential(file, b"content"))
+    before = (("look_at", *map(str, found), str(file), str(tmp_path / "absent")),)
+    report = run(*steps, before=before)
+    assert [step.status.value for step in report.steps] == ["ok"] * 5
+    assert len(asked.read_text().splitlines()) == len(summed.read_text().splitlines()) == 1
+
+
+def test_what_was_looked_at_is_forgotten_after_a_change(run: Run, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir(mode=0o750)
+    second.mkdir(mode=0o750)
+    before = (("look_at", str(first), str(second)),)
+
+    def opens(path: Path) -> Step:
+        # Any step of the built-in ones that says `changed` will do.
+        return Step("x", "opens", "directories", ("directory_present", str(path), "root", "root", "755"))
+
+    report = run(_directory(first), opens(second), _directory(second), _directory(first), before=before)
+    assert [step.status.value for step in report.steps] == ["ok", "changed", "changed", "ok"]
+
+
 def test_a_directory_that_drifted_is_put_right(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "drifted"
     path.mkdir(mode=0o755)

@@ -115,7 +115,7 @@ def runner(tmp_path: Path) -> Runner:
 def test_a_script_is_run_and_what_it_printed_comes_back(runner: Runner) -> None:
     answer = runner.ask(blobs=["token"], sudo_password_secret="secret://deployment/sudo")
     assert (answer["ok"], answer["exit_code"], answer["stdout"], answer["notes"]) == (True, 0, "said", ["a note"])
-    assert runner.network.sent[0].endswith(b"true\ns3cret\ns3cret")
+    assert runner.network.sent[0].endswith(b"true\ns3cret\ns3cretbusnode1 end\n")
     assert "s3cret" not in json.dumps(answer)
     materials = [{"kind": "key", "reference": "key.pub"}, {"kind": "digest", "reference": "token"}]
     assert runner.ask(blobs=["../shared/more"], materials=materials)["ok"]
