@@ -225,3 +225,18 @@ def test_the_signed_boot_loaders_have_the_same_time_in_every_image(tmp_path: Pat
     times = [(tmp_path / place).stat().st_mtime for place in places]
     assert times[:3] == [946684800.0] * 3
     assert times[3] > times[0]
+
+
+def test_the_root_file_system_has_neither_kernel_nor_initrd_a_second_time(tmp_path: Path) -> None:
+    tree, squashfs = tmp_path / "tree", tmp_path / "filesystem.squashfs"
+    for name in ("boot/vmlinuz-6.1", "boot/initrd.img-6.1", "boot/config-6.1", "usr/bin/vmlinuz", "etc/nvme/hostid"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).touch()
+    for link in ("vmlinuz", "vmlinuz.old", "initrd.img"):
+        (tree / link).symlink_to("boot/vmlinuz-6.1")
+    # As live-build does it.
+    command = ["mksquashfs", tree, squashfs, "-quiet", "-no-progress", "-wildcards", "-ef", BUILDER / "rootfs/excludes"]
+    subprocess.run(command, check=True, capture_output=True)
+    listed = subprocess.run(["unsquashfs", "-lc", squashfs], check=True, capture_output=True, text=True).stdout
+    files = {line.removeprefix("squashfs-root/") for line in listed.splitlines()}
+    assert files == {"boot/config-6.1", "etc/nvme", "usr/bin/vmlinuz"}
