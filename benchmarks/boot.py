@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 LIMIT = 0.5
 _AUDIT = "/var/log/bee-audit.json"
-# How old the audit is and what the guest's clock says, in seconds: its clock need not be this machine's.
-_AGE = f"stat -c %.Y {_AUDIT} && date +%s.%N"
+# Waits for the audit; when it was written, and the guest's clock then, in seconds: that clock need not be ours.
+_WRITTEN = f"until test -s {_AUDIT}; do sleep 1; done; stat -c %.Y {_AUDIT}; date +%s.%N"
 
 
 def rows(ours: Path, plain: Path, key: Path, runs: int) -> Iterator[Row]:
@@ -59,8 +59,7 @@ def _started(iso: Path, key: Path) -> tuple[float, float]:
             _await_banner(guest.port, begin + BOOT_LIMIT)
             guest.wait_for_login()
         answered = time.monotonic() - begin
-        guest.wait_for(lambda: guest.run(f"test -s {_AUDIT}", check=False).code == 0, "the audit", BOOT_LIMIT)
-        written, now = map(float, guest.run(_AGE).stdout.split())
+        written, now = map(float, guest.run(_WRITTEN, limit=BOOT_LIMIT).stdout.split())
         return answered, time.monotonic() - begin - (now - written)
 
 
