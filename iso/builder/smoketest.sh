@@ -313,6 +313,11 @@ missing_modules() {
     done <"$order"
 }
 
+# What bee-nvidia said the last time that it was started: an earlier try may have ended otherwise.
+said_by_bee_nvidia() {
+    journalctl -b --no-pager -o cat "_SYSTEMD_INVOCATION_ID=$(systemctl show -P InvocationID bee-nvidia)"
+}
+
 check_nvidia_modules() {
     needs_driver
     if ! forced; then needs_gpu; fi
@@ -321,7 +326,7 @@ check_nvidia_modules() {
         echo "all $(grep -c . "$order") are in the kernel"
         exit 0
     fi
-    if [ -z "$(gpus_on_the_bus)" ] && journalctl -b -u bee-nvidia --no-pager -o cat | grep -q '/nvidia\.ko: .*No such device'; then
+    if [ -z "$(gpus_on_the_bus)" ] && said_by_bee_nvidia | grep -q '/nvidia\.ko: .*No such device'; then
         missing=$(echo "$missing" | grep -v '^/usr/local/lib/nvidia/')
         [ -z "$missing" ] || fail "not in the kernel: $(echo "$missing" | tr '\n' ' ')"
         echo "nvidia.ko answers No such device (no GPU on the bus); all that it needs is in the kernel"
