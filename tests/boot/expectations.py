@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.boot import smbios
+from tests.boot.start import BIOS
 
 if TYPE_CHECKING:
     from tests.boot.fru import Fru
     from tests.boot.hardware import Disk, Hardware, Nic, Processor
     from tests.boot.smbios import Dimm
+    from tests.boot.start import Firmware
 
 MEMORY_TYPES = {smbios.TYPE_DDR4: "DDR4", smbios.TYPE_DDR5: "DDR5"}
 MIB = 1 << 20
 
 
-def expected(hardware: Hardware) -> dict[str, object]:
-    """The part of the audit that follows from the hardware: each key must be there with this value.
+def expected(hardware: Hardware, firmware: Firmware = BIOS) -> dict[str, object]:
+    """The part of the audit that follows from the hardware and its firmware: each key must be there with this value.
 
     Lists are complete: a disk, DIMM or supply more than given is a difference. What does not follow from it (times,
     counters, what QEMU calls its own devices) is left out.
@@ -24,8 +26,9 @@ def expected(hardware: Hardware) -> dict[str, object]:
     bios, system, board, chassis = hardware.bios, hardware.system, hardware.baseboard, hardware.chassis
     present = [dimm for dimm in hardware.dimms if dimm.size_mib]
     processor = hardware.processor
+    boot_mode = "bios" if firmware is BIOS else "uefi"
     return {
-        "host": {"boot_mode": "bios", "logical_cpus": processor.sockets * processor.cores * processor.threads},
+        "host": {"boot_mode": boot_mode, "logical_cpus": processor.sockets * processor.cores * processor.threads},
         "board": {
             "bios": {"vendor": bios.vendor, "version": bios.version, "release_date": bios.date},
             "system": {

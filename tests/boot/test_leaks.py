@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from pathlib import Path
 
@@ -76,3 +77,15 @@ def test_what_is_planted_is_found(tree: Path, name: str, content: str, said: str
 def test_a_private_key_is_found_in_every_form(tree: Path, make: list[str]) -> None:
     subprocess.run([*make, str(tree / "usr/key")], check=True, capture_output=True)
     assert complaints(tree, {}, set()) == ["usr/key has a private key"]
+
+
+@pytest.mark.parametrize("listed", ["usr/lib/x.so", "lib/x.so"])
+def test_what_a_package_brings_is_no_secret_until_it_is_changed(tree: Path, listed: str) -> None:
+    content = "as in the manual: http://user:secret@example.org/x"
+    write(tree, "usr/lib/x.so", content)
+    assert complaints(tree, {}, set()) == ["usr/lib/x.so has a URL with a password"]
+    write(tree, "var/lib/dpkg/info/x.md5sums", f"{hashlib.md5(content.encode()).hexdigest()}  {listed}\n")
+    assert complaints(tree, {}, set()) == []
+    assert complaints(tree, {"the password": b"secret"}, set()) == ["usr/lib/x.so has the password"]
+    write(tree, "usr/lib/x.so", f"{content}y")
+    assert complaints(tree, {}, set()) == ["usr/lib/x.so has a URL with a password"]
