@@ -74,6 +74,7 @@ def await_port(port: int) -> None:
             return
         except OSError:
             time.sleep(0.05)
+    raise AssertionError(f"nothing listens on {port}")
 
 
 def post(port: int, operation: str, body: dict[str, Any]) -> dict[str, Any]:
