@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MANIFEST = "MANIFEST"
+_SETTLED_SECONDS = 60
 
 
 def is_complete(entry: Path, key: str, *, content: bool = True) -> bool:
@@ -49,6 +52,7 @@ def store(entry: Path, key: str, fill: Callable[[Path], None]) -> None:
         fill: writes its content into the folder it is given.
     """
     entry.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(entry)
     beside = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent))
     try:
         # A prune of the cache must not take it for what a killed build left.
@@ -64,6 +68,15 @@ def store(entry: Path, key: str, fill: Callable[[Path], None]) -> None:
                 _sync(entry.parent)
     finally:
         remove_tree(beside)
+
+
+def _sweep(entry: Path) -> None:
+    """Remove what builds that were killed began of an entry."""
+    for left in entry.parent.glob(f".{entry.name}.*"):
+        with contextlib.suppress(FileNotFoundError), lock.alone(left) as mine:
+            # One that was made just now may be another build's, which is about to lock it.
+            if mine and time.time() - left.stat().st_mtime > _SETTLED_SECONDS:
+                remove_tree(left)
 
 
 def copy_into(source: Path) -> Callable[[Path], None]:

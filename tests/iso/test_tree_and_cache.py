@@ -114,6 +114,18 @@ def test_an_entry_that_could_not_be_filled_leaves_the_old_one_and_nothing_else(t
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == [entry]
 
 
+def test_what_killed_builds_began_goes_with_the_next_and_what_others_are_filling_stays(tmp_path: Path) -> None:
+    left, filling, new, other = (tmp_path / f".{name}" for name in ("entry.a", "entry.b", "entry.c", "entry2.a"))
+    for folder in (left, filling, new, other):
+        folder.mkdir()
+        (folder / "half").touch()
+    for folder in (left, filling, other):
+        os.utime(folder, (0, 0))
+    with lock.alone(filling):
+        cache.store(tmp_path / "entry", "key", fill)
+    assert {path for path in tmp_path.iterdir() if path.name.startswith(".")} == {filling, new, other}
+
+
 def test_of_two_clones_that_fill_one_entry_the_first_is_kept(tmp_path: Path) -> None:
     entry = tmp_path / "entry"
 

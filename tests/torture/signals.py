@@ -112,8 +112,9 @@ class Checkout:
         """Have the base of the image made again, which no other checkout has: its packages are too few."""
         stages = json.loads((self.root / "dist/build.json").read_bytes())["stages"]
         (commands,) = [stage["commands"] for stage in stages if stage["name"] == _LAST]
-        for folder in {Path(word).parent for command in commands for word in command if word.endswith(".squashfs")}:
-            shutil.rmtree(folder)
+        # The last one uses it; where it was made, too, the one before names its place until it was complete.
+        (base,) = [Path(word) for word in commands[-1] if word.endswith(".squashfs")]
+        shutil.rmtree(base.parent)
 
     def processes(self) -> list[str]:
         """Command lines of all that works in it."""

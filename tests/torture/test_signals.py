@@ -82,7 +82,8 @@ def test_the_base_that_is_forgotten_is_the_images_own(tmp_path: Path) -> None:
     for file in (own, other):
         file.parent.mkdir(parents=True)
         file.touch()
-    commands = [["make-base.sh", "work", str(own)], ["assemble.sh", "work", str(own), "1700000000"]]
+    before = own.parent.with_name(".base-1.unfinished") / own.name
+    commands = [["make-base.sh", "work", str(before)], ["assemble.sh", "work", str(own), "1700000000"]]
     stages = [{"name": "sync", "commands": []}, {"name": "live_build", "commands": commands}]
     (tmp_path / "dist").mkdir()
     (tmp_path / "dist/build.json").write_text(json.dumps({"stages": stages}))
