@@ -28,6 +28,8 @@ from tests.nodes.tree import USER, base_tree
 FLEET = 50
 # As many at once as busnode works on where nobody says otherwise.
 PARALLEL = 16
+# As many nodes boot at once; each has a minute for it.
+_BOOTING = 4
 _RELEASE = "bookworm"
 _DELAYED_PORT = 2222
 _ONE_WAY_SECONDS = 0.010
@@ -113,7 +115,7 @@ def _one_node() -> Iterator[Deployment]:
 def _many_nodes(folder: Path) -> Iterator[Deployment]:
     """An operator and FLEET nodes, their ids after the last number of their addresses."""
     tree, work, targets = base_tree(_RELEASE), folder / "work", {}
-    with operator(folder / "home") as station, contextlib.ExitStack() as stack:
+    with operator(folder / "home") as station, _inotify_instances(), contextlib.ExitStack() as stack:
         for part in ("deploy", "local"):
             (work / part).mkdir(mode=0o700, parents=True)
         key = work / "local/id_ed25519"
@@ -126,12 +128,26 @@ def _many_nodes(folder: Path) -> Iterator[Deployment]:
             node.authorize(key.with_suffix(".pub").read_text())
             known += node.known_hosts()
             targets[f"node{number + 10}"] = {"host": node.address, "user": USER, "port": 22, "allowed_ports": [22]}
-            node.start()
-        for node in nodes:
-            node.wait()
+        for start in range(0, FLEET, _BOOTING):
+            for node in nodes[start : start + _BOOTING]:
+                node.start()
+            for node in nodes[start : start + _BOOTING]:
+                node.wait()
         (station.home / ".ssh/known_hosts").write_text(known)
         (work / "deploy/nodes.json").write_text(json.dumps(targets))
         yield Deployment(station, nodes[0], work)
+
+
+@contextlib.contextmanager
+def _inotify_instances() -> Iterator[None]:
+    """As many as that many systemds need, who all are the same user; Debian's 128 are enough for about fifteen nodes."""
+    setting = Path("/proc/sys/fs/inotify/max_user_instances")
+    before = setting.read_text()
+    setting.write_text(str(max(int(before), FLEET * 20)))
+    try:
+        yield
+    finally:
+        setting.write_text(before)
 
 
 def _address(number: int) -> str:
