@@ -140,7 +140,7 @@ def _many_nodes(folder: Path) -> Iterator[Deployment]:
 
 @contextlib.contextmanager
 def _inotify_instances() -> Iterator[None]:
-    """As many as that many systemds need, who all are the same user; Debian's 128 are enough for about fifteen nodes."""
+    """As many as that many systemds need, all one user's; the usual 128 are enough for about fifteen nodes."""
     setting = Path("/proc/sys/fs/inotify/max_user_instances")
     before = setting.read_text()
     setting.write_text(str(max(int(before), FLEET * 20)))

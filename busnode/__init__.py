@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from busnode.contract import (
     ApplyFailedError,
     AuthFailedError,
@@ -29,11 +31,13 @@ from busnode.contract import (
     UnreachableError,
     VerifyFailedError,
 )
-from busnode.hardening import harden, rollback
 from busnode.inventory import Inventory, Target
 from busnode.node import Node
 from busnode.operations import bootstrap, status, verify
 from busnode.script import StepRecord
+
+if TYPE_CHECKING:
+    from busnode.hardening import harden, rollback
 
 __all__ = [
     "ApplyFailedError",
@@ -65,3 +69,14 @@ __all__ = [
     "status",
     "verify",
 ]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """What only hardening needs (the policy, the way back) is imported when it is asked for (PEP 562)."""
+        if name not in {"harden", "rollback"}:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from busnode import hardening  # noqa: PLC0415 - see above
+
+        return getattr(hardening, name)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +50,7 @@ def global_parser(subcommands: Iterable[str]) -> argparse.ArgumentParser:
         usage=f"{PROGRAM} [global flags] {{{','.join(subcommands)}}} --id ID [options]",
         description="Prepare Debian nodes over SSH.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
         allow_abbrev=False,
     )
     parser.add_argument("-V", "--version", action=_Version, nargs=0, help="show the version and exit")
@@ -64,6 +66,17 @@ def global_parser(subcommands: Iterable[str]) -> argparse.ArgumentParser:
     return parser
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """As wide as the terminal; argparse asks shutil for that, which brings four modules of compression."""
+
+    def __init__(self, prog: str) -> None:
+        try:
+            width = os.get_terminal_size(sys.__stdout__.fileno()).columns if sys.__stdout__ else 80
+        except (OSError, ValueError):
+            width = 80
+        super().__init__(prog, width=max(width, 40) - 2)
+
+
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - half of a start's time
@@ -77,7 +90,7 @@ class _Version(argparse.Action):
 
 def command_parser(name: str) -> argparse.ArgumentParser:
     """The flags of one subcommand."""
-    parser = argparse.ArgumentParser(prog=f"{PROGRAM} {name}", allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog=f"{PROGRAM} {name}", formatter_class=_Help, allow_abbrev=False)
     if name == "list":
         return parser
     if name == "serve":

@@ -7,9 +7,8 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from busnode import fleet, hardening, history, operations, view
+from busnode import fleet, history, operations, view
 from busnode.contract import BadRequestError, ConfirmationRequiredError, Operation
-from busnode.following import Following
 from busnode.inventory import Inventory
 from busnode.node import Node, whoami
 from busnode.operations import MISSING_STEPS
@@ -44,6 +43,8 @@ def operate(operation: Operation, command: argparse.Namespace, settings: Setting
     batch = None if command.serial is None else fleet.batch_size(command.serial, len(nodes))
     if command.id is not None and len(nodes) == 1:
         return _one(operation, noted, nodes[0], command, console)
+    from busnode.following import Following  # noqa: PLC0415 - one node alone is not followed
+
     found = fleet.each(
         nodes,
         operation,
@@ -137,14 +138,30 @@ def _limits(command: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
+def _harden(given: argparse.Namespace, node: Node) -> Response:
+    from busnode import hardening  # noqa: PLC0415 - the other operations do not pay for it
+
+    return hardening.harden(node, dry_run=given.dry_run, confirm=given.confirm, **_limits(given))
+
+
+def _rollback(given: argparse.Namespace, node: Node) -> Response:
+    from busnode import hardening  # noqa: PLC0415 - the other operations do not pay for it
+
+    return hardening.rollback(node, dry_run=given.dry_run, **_limits(given))
+
+
+def _hardening_plan(name: str, node: Node) -> Plan:
+    from busnode import hardening  # noqa: PLC0415 - the other operations do not pay for it
+
+    return hardening.harden_plan(node) if name == "harden" else hardening.rollback_plan(node)
+
+
 _OPERATIONS: dict[Operation, Callable[[argparse.Namespace], Callable[[Node], Response]]] = {
     Operation.BOOTSTRAP: lambda given: partial(operations.bootstrap, dry_run=given.dry_run, **_limits(given)),
     Operation.STATUS: lambda given: partial(operations.status, updates=given.updates, **_limits(given)),
     Operation.VERIFY: lambda given: partial(operations.verify, **_limits(given)),
-    Operation.HARDEN: lambda given: (
-        lambda node: hardening.harden(node, dry_run=given.dry_run, confirm=given.confirm, **_limits(given))
-    ),
-    Operation.ROLLBACK: lambda given: partial(hardening.rollback, dry_run=given.dry_run, **_limits(given)),
+    Operation.HARDEN: lambda given: partial(_harden, given),
+    Operation.ROLLBACK: lambda given: partial(_rollback, given),
 }
 
 
@@ -197,9 +214,9 @@ def serve(command: argparse.Namespace, settings: Settings, _: Console) -> int:
 _PLANS: dict[str, Callable[[Node], Plan]] = {
     "bootstrap": operations.bootstrap_plan,
     "status": lambda node: operations.status_plan(node.target),
-    "harden": hardening.harden_plan,
+    "harden": partial(_hardening_plan, "harden"),
     "verify": lambda node: operations.verify_plan(node.target),
-    "rollback": hardening.rollback_plan,
+    "rollback": partial(_hardening_plan, "rollback"),
 }
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, Settings, Console], int]] = {

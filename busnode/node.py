@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import socket
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -50,7 +49,7 @@ def whoami() -> str:
         # A container may run as a number that has no name.
         user = str(os.getuid())
     # LOGNAME may hold any bytes, and goes into a script in UTF-8 and into one line.
-    name = f"{user}@{socket.gethostname()}".encode("utf-8", "backslashreplace").decode("utf-8")
+    name = f"{user}@{os.uname().nodename}".encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
