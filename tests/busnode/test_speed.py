@@ -13,7 +13,6 @@ DEAR = {
     "asyncio",
     "bz2",
     "concurrent.futures",
-    "datetime",
     "http.client",
     "importlib.resources",
     "jsonschema",
