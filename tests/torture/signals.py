@@ -74,7 +74,8 @@ class Checkout:
     def build(self) -> subprocess.Popen[str]:
         """A build that prints its events."""
         return subprocess.Popen(
-            [sys.executable, "-B", "-m", "doit", "--log-json", *_SETTINGS],
+            # Out of reach of what ends the harness, it must not outlive it: the next one would find the checkout taken.
+            ["setpriv", "--pdeathsig", "KILL", sys.executable, "-B", "-m", "doit", "--log-json", *_SETTINGS],
             cwd=self.root,
             env=os.environ | {"SOURCE_DATE_EPOCH": "1700000000"},
             stdin=subprocess.DEVNULL,

@@ -6,6 +6,8 @@ import json
 import re
 import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,23 @@ def test_what_a_build_leaves_running_is_found(checkout: Checkout, monkeypatch: p
         findings = torment(checkout, signal.SIGTERM, "check", 0.1, wanted)
         left.kill()
     assert findings == ["still running: sleep 60 "]
+
+
+def test_a_build_ends_with_the_harness_that_started_it(checkout: Checkout) -> None:
+    dodo = checkout.root / "dodo.py"
+    dodo.write_text(dodo.read_text().replace("time.sleep(2)", "time.sleep(90)"))
+    start = "import sys; from pathlib import Path; from tests.torture.signals import Checkout; "
+    start += "[print(line, flush=True) for line in Checkout(Path(sys.argv[1])).build().stdout]"
+    command = [sys.executable, "-c", start, str(checkout.root)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as harness:
+        assert harness.stdout
+        events = (json.loads(line) for line in harness.stdout if line.strip())
+        assert any((event["event"], event.get("stage")) == ("started", "check") for event in events)
+        harness.kill()
+    limit = time.monotonic() + 30
+    while checkout.processes() and time.monotonic() < limit:
+        time.sleep(0.1)
+    assert checkout.processes() == []
 
 
 def test_another_image_is_found(checkout: Checkout) -> None:
