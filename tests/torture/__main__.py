@@ -28,6 +28,7 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
         "--limit", type=float, default=7200, help="seconds after which a property test is killed (default: 7200)"
     )
     parser.add_argument("--runs", type=int, default=32, help="of harden, with each fault on each release (default: 32)")
+    parser.add_argument("--requests", type=int, default=1000, help="whose delivery is disturbed (default: 1000)")
     parser.add_argument(
         "--only", metavar="TEXT", action="append", help="the units whose title has TEXT in it, such as 'fuzz: lspci'"
     )
@@ -70,6 +71,7 @@ def main(words: list[str] | None = None) -> int:
         limit=arguments.limit,
         state=states[0].resolve(),
         runs=arguments.runs,
+        requests=arguments.requests,
     )
     chosen = _chosen(budget, arguments.only)
     if not chosen:

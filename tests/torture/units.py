@@ -28,6 +28,8 @@ _FEWEST_A_SECOND = 20
 # To make a node and to learn its states; and of one run on a machine that has much else to do.
 _NODE_SECONDS = 1200.0
 _RUN_SECONDS = 120.0
+# Of one request among those that wait with it.
+_REQUEST_SECONDS = 4.0
 _HERE = Path(__file__).parent
 # Its tests' parameters are the names of parsers.
 _OF_PARSERS = "tests/bee/test_parser_properties.py"
@@ -44,6 +46,7 @@ class Budget:
         limit: the seconds after which a property test is killed.
         state: the folder of results, logs and what the fuzzer has learnt.
         runs: of harden, with each fault on each release.
+        requests: to nodes, while what delivers them is killed.
     """
 
     seed: int
@@ -52,6 +55,7 @@ class Budget:
     limit: float
     state: Path
     runs: int = 32
+    requests: int = 1000
 
 
 def growth(budget: Budget) -> list[Unit]:
@@ -146,12 +150,35 @@ def lockout(budget: Budget) -> list[Unit]:
     ]
 
 
+def deliveries(budget: Budget) -> list[Unit]:
+    """Requests through three workers, two runners and a Redis, one or another of which is killed all along."""
+    names = (f"tests.torture.{name}" for name in ("deliveries", "delivery_site"))
+    programs = [program for name in names if (program := module_file(name))]
+    shipped = [path for path in files() if path.is_relative_to(ROOT / "busnode") and path.suffix in {".sh", ".json"}]
+    return [
+        Unit(
+            proof="deliveries",
+            name="redis",
+            budget=f"{budget.requests} requests",
+            seed=budget.seed,
+            command=(
+                *(sys.executable, "-m", "tests.torture.deliveries", "--requests", str(budget.requests)),
+                *("--seed", str(budget.seed), "--place", str(budget.state / "deliveries")),
+            ),
+            read=runner.found,
+            limit=_NODE_SECONDS + budget.requests * _REQUEST_SECONDS,
+            sources=(*closure(*programs), *shipped),
+        )
+    ]
+
+
 PROOFS: dict[str, Callable[[Budget], list[Unit]]] = {
     "growth": growth,
     "fuzz": fuzz,
     "property": properties,
     "signals": signals,
     "lockout": lockout,
+    "deliveries": deliveries,
 }
 
 

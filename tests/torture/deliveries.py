@@ -1,0 +1,242 @@
+"""Send requests through workers, runners and a Redis that are killed all along: answered once, applied once, in order.
+
+python -m tests.torture.deliveries --requests 1000 --seed 1 --place FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import redis
+
+from busnode.contract import BusnodeError
+from busnode.events import engine
+from busnode.events.envelope import Envelope, parse
+from busnode.events.node_requests import NodeRequest
+from busnode.services.node_worker import operation_id_of
+from tests.nodes import process
+from tests.torture import delivery_site
+from tests.torture.sources import ROOT
+
+NODES = 20
+KINDS = ("worker",) * 3 + ("runner",) * 2
+# Every so many kills it is Redis' turn.
+_REDIS_EVERY = 8
+_PAUSE_SECONDS = (0.4, 1.6)
+_RESPONSES = "bus:bus.node.response"
+_TOPICS = ("bus:bus.node.request", "bus:bus.ssh.request")
+_ATTEMPTS_SECONDS = 120.0
+
+
+@dataclass(slots=True)
+class Site:
+    """A Redis whose every write is on disk before it is answered, and the processes on it."""
+
+    place: Path
+    port: int
+    server: subprocess.Popen[bytes] | None = None
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    kills: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def nodes(self) -> Path:
+        return self.place / "nodes"
+
+    def start_redis(self) -> None:
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.place), "--save", ""]
+        durable = ["--appendonly", "yes", "--appendfsync", "always"]
+        with (self.place / "redis.log").open("ab") as log:
+            self.server = process.start(["redis-server", *options, *durable], stdout=log, stderr=log)
+        process.wait_until("redis-server", self._answers, _ATTEMPTS_SECONDS)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(redis.RedisError):
+            return bool(redis.Redis(port=self.port).ping())
+        return False
+
+    def start(self, number: int) -> None:
+        """The worker or runner of this number, which is there to be killed."""
+        kind = KINDS[number]
+        command = [sys.executable, "-m", "tests.torture.delivery_site", kind, self.url, str(self.nodes)]
+        with (self.place / f"{kind}{number}.log").open("ab") as log:
+            one = process.start(command, cwd=ROOT, stdout=log, stderr=log)
+        if number < len(self.processes):
+            self.processes[number] = one
+        else:
+            self.processes.append(one)
+
+    def at_work(self) -> list[int]:
+        """Who has taken what is not answered yet: there a kill hurts."""
+        found: set[int] = set()
+        client = redis.Redis(port=self.port)
+        for topic in _TOPICS:
+            with contextlib.suppress(redis.RedisError):
+                for group in client.xinfo_groups(topic):
+                    consumers: Any = client.xinfo_consumers(topic, group["name"])
+                    # Of a consumer's name, HOST-PROCESS-RANDOM.
+                    found |= {int(one["name"].split(b"-")[-2]) for one in consumers if one["pending"]}
+        return [number for number, one in enumerate(self.processes) if one.pid in found]
+
+    def kill(self, number: int) -> None:
+        """kill -9 of one alone: what it had started goes on, as a node does whose connection is cut."""
+        self.processes[number].kill()
+        self.processes[number].wait()
+        self.kills[KINDS[number]] += 1
+        self.start(number)
+
+    def kill_redis(self) -> None:
+        assert self.server is not None
+        process.kill(self.server)
+        self.kills["redis"] += 1
+        self.start_redis()
+
+
+@contextlib.contextmanager
+def _running(place: Path) -> Iterator[Site]:
+    shutil.rmtree(place, ignore_errors=True)
+    delivery_site.make_nodes(place / "nodes", NODES)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    made = Site(place, port)
+    try:
+        made.start_redis()
+        for number in range(len(KINDS)):
+            made.start(number)
+        yield made
+    finally:
+        for one in [*made.processes, *filter(None, [made.server])]:
+            process.kill(one)
+
+
+def requests(count: int, choices: Random) -> list[Envelope]:
+    """Three of four change their node; the rest only look."""
+    found = []
+    for number in range(count):
+        node = choices.choice(delivery_site.names(NODES))
+        payload: dict[str, Any] = {"node_id": node}
+        operation = "status" if choices.random() < 0.25 else "bootstrap"
+        if operation == "bootstrap":
+            change = {"transport": "ssh-runner", "target_ref": f"nodes.{node}", "confirm": True, "dry_run": False}
+            payload |= change
+        found.append(Envelope(f"bus.node.{operation}.request", f"c-{number:04}", payload))
+    return found
+
+
+def _send(site: Site, envelopes: list[Envelope], choices: Random, limit: float) -> None:
+    """Publish them in order while something is killed all along, until all are answered or the time is over."""
+    bus = engine.connect(site.url, {})
+    waiting, until = list(envelopes), time.monotonic() + limit
+    while time.monotonic() < until and (waiting or _count(site) < len(envelopes)):
+        burst = choices.randrange(1, max(2, len(envelopes) // 3))
+        with contextlib.suppress(BusnodeError):
+            for _ in range(min(burst, len(waiting))):
+                # Sent again where it is not known whether it came through.
+                bus.publish(waiting[0])
+                waiting.pop(0)
+        time.sleep(choices.uniform(*_PAUSE_SECONDS))
+        if (site.kills.total() + 1) % _REDIS_EVERY == 0:
+            site.kill_redis()
+        else:
+            site.kill(choices.choice(site.at_work() or range(len(KINDS))))
+    bus.close()
+
+
+def _count(site: Site) -> int:
+    return int(redis.Redis(port=site.port).xlen(_RESPONSES))
+
+
+def _answers(site: Site) -> list[Envelope]:
+    entries: Any = redis.Redis(port=site.port).xrange(_RESPONSES)
+    return [parse(fields[b"text"]) for _, fields in entries]
+
+
+def judge(site: Site, envelopes: list[Envelope]) -> tuple[list[str], Counter[str]]:
+    """What is wrong, and how the requests ended."""
+    wrong, seen = [], Counter[str]()
+    answers = _answers(site)
+    for one, times in Counter(answer.correlation_id for answer in answers).items():
+        if times > 1:
+            wrong.append(f"{one}: {times} final responses")
+    said = {answer.correlation_id: answer.payload for answer in answers}
+    numbers = {_operation_id(envelope): number for number, envelope in enumerate(envelopes)}
+    done = {name: delivery_site.applied(site.nodes, name) for name in delivery_site.names(NODES)}
+    for name, operations in done.items():
+        order = [numbers.get(one, -1) for one in operations]
+        wrong += [
+            f"{name}: applied {one} times: {numbers.get(of)}" for of, one in Counter(operations).items() if one > 1
+        ]
+        if order != sorted(order) or -1 in order:
+            wrong.append(f"{name}: not in the order of the stream, or not asked for: {order}")
+    for envelope in envelopes:
+        payload, asked = said.get(envelope.correlation_id), envelope.correlation_id
+        if payload is None:
+            wrong.append(f"{asked}: no response")
+            continue
+        outcome = "ok" if payload["ok"] else payload["error_class"]
+        seen[outcome] += 1
+        is_applied = _operation_id(envelope) in done[envelope.payload["node_id"]]
+        if payload["ok"] and is_applied != ("bootstrap" in envelope.name):
+            wrong.append(f"{asked}: {envelope.name} is answered ok, and applied: {is_applied}")
+        if not payload["ok"] and "set aside" not in str(payload["diagnostics"]):
+            wrong.append(f"{asked}: {outcome}: {payload['diagnostics']}")
+    client = redis.Redis(port=site.port)
+    left = [key for topic in _TOPICS for key in (topic, *client.keys(f"{topic}:turn:*")) if _is_left(client, key)]
+    if left:
+        wrong.append(f"left in Redis: {left}")
+    return wrong, seen
+
+
+def _is_left(client: redis.Redis, key: str | bytes) -> bool:
+    return bool(
+        client.llen(key) if b":turn:" in (key if isinstance(key, bytes) else key.encode()) else client.xlen(key)
+    )
+
+
+def _operation_id(envelope: Envelope) -> str:
+    return operation_id_of(NodeRequest.of(envelope))
+
+
+def main() -> int:
+    """Run it; findings and numbers go to stdout."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--requests", type=int, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--limit", type=float, default=3600, help="seconds until all must be answered")
+    parser.add_argument("--place", type=Path, required=True, help="a folder, emptied first")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    choices = Random(given.seed)
+    envelopes = requests(given.requests, choices)
+    with _running(given.place.resolve()) as site:
+        _send(site, envelopes, choices, given.limit)
+        # What outlived the worker that had begun it comes to its end.
+        time.sleep(2 * delivery_site.CLAIM_SECONDS)
+        wrong, seen = judge(site, envelopes)
+        kills = site.kills
+    for one in wrong:
+        print(f"FINDING {one}".replace("\n", "\\n"), flush=True)
+    print(f"executions: {given.requests}")
+    for name, number in (*sorted(seen.items()), *((f"{kind}_kills", kills[kind]) for kind in sorted(kills))):
+        print(f"{name}: {number}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,32 @@
+"""A small part of the proof of deliveries, in every run of make test."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.nodes import process
+from tests.torture import runner
+from tests.torture.sources import ROOT
+
+REQUESTS = 60
+
+
+@pytest.mark.timeout(300)
+def test_each_request_is_answered_once_and_applied_once_whatever_is_killed(tmp_path: Path) -> None:
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed: apt install redis-server")
+    command = (sys.executable, "-m", "tests.torture.deliveries", "--requests", str(REQUESTS), "--seed", "20261122")
+    options = ("--limit", "240", "--place", str(tmp_path / "place"))
+    program = process.start([*command, *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        said = program.communicate(timeout=280)[0].decode()
+    finally:
+        process.kill(program)
+    report = runner.found(said, program.returncode)
+    assert (report.findings, report.executions) == ((), REQUESTS), said
+    assert min(report.details.get(f"{kind}_kills", 0) for kind in ("worker", "runner", "redis")) >= 1, said
