@@ -46,10 +46,12 @@ class History:
     complain: Callable[[str], None]
 
     @contextmanager
-    def run(self, node_id: str, operation: str, *, dry_run: bool) -> Iterator[Run]:
+    def run(self, node_id: str, operation: str, *, dry_run: bool, correlation_id: str | None = None) -> Iterator[Run]:
         """Note that an operation begins, and how it ended; without the second line it was cut off."""
         made = Run()
         entry = {"run": made.id, "by": self.by, "node_id": node_id, "operation": operation, "dry_run": dry_run}
+        if correlation_id is not None:
+            entry["correlation_id"] = correlation_id
         begin = time.monotonic()
         self._append({"event": "began", **entry})
         try:

@@ -10,13 +10,22 @@ from busnode.contract import BadRequestError
 from busnode.events.envelope import SCRIPT_REQUEST
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from busnode.events.envelope import Envelope
 
 KEPT_ANSWERS = 10_000
 MAX_ATTEMPTS = 3
 """How often a request is handed out before it is set aside."""
+
+
+WAKE_SECONDS = 1.0
+"""How often a wait looks whether it still has a reason."""
+
+
+def always() -> bool:
+    """Who asks wants the answer, however long it takes."""
+    return True
 
 
 class Delivery(Protocol):
@@ -40,6 +49,9 @@ class Inbox(Protocol):
     def take(self, time_limit: float) -> Delivery | None:
         """The next request whose key nobody works on; None where none came within `time_limit` seconds."""
 
+    def waiting(self) -> dict[str, int]:
+        """How many requests it has that wait for their turn, by node; of some of the nodes where there are many."""
+
     def close(self) -> None:
         """Give out no more, also to who waits; what was taken can still be answered."""
 
@@ -54,10 +66,11 @@ class Bus(Protocol):
         correlation id.
         """
 
-    def ask(self, request: Envelope, *, time_limit: float) -> Envelope:
+    def ask(self, request: Envelope, *, time_limit: float, is_wanted: Callable[[], bool] = always) -> Envelope:
         """Send a request and wait for its answer; one that was answered before gives the same answer again.
 
-        Raises OperationTimeoutError after `time_limit` seconds, else what publish does.
+        Raises OperationTimeoutError after `time_limit` seconds, or soon after `is_wanted` says no; else what publish
+        does.
         """
 
     def inbox(self, names: Sequence[str], *, group: str) -> Inbox:

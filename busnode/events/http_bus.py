@@ -17,7 +17,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from busnode.contract import BadRequestError, BusnodeError, OperationTimeoutError, UnauthorizedError, UnreachableError
-from busnode.events.bus import KEPT_ANSWERS, key_of
+from busnode.events.bus import KEPT_ANSWERS, WAKE_SECONDS, always, key_of
 from busnode.events.envelope import Envelope, parse, response_name
 from busnode.events.follower import Follower, Retry
 from busnode.events.turns import Marks, Turns
@@ -34,7 +34,6 @@ MAX_HELD = 64
 LOOK_SECONDS, SETTLE_SECONDS = 60.0, 2.0
 _PUBLISH_SECONDS = 10.0
 _OPEN_SECONDS = 10.0
-_WAKE_SECONDS = 1.0
 
 Identity = tuple[str, str]
 
@@ -58,7 +57,7 @@ class HttpBus:
             self._marks.require_same(request)
         self._send(request, time.monotonic() + _PUBLISH_SECONDS)
 
-    def ask(self, request: Envelope, *, time_limit: float) -> Envelope:
+    def ask(self, request: Envelope, *, time_limit: float, is_wanted: Callable[[], bool] = always) -> Envelope:
         wanted = response_name(request.name), request.correlation_id
         deadline = time.monotonic() + time_limit
         with self._arrived:
@@ -70,7 +69,7 @@ class HttpBus:
             self._send(request, min(deadline, time.monotonic() + _PUBLISH_SECONDS))
             with self._arrived:
                 self._accepted[wanted] = request
-            return self._wait(wanted, deadline, time_limit)
+            return self._wait(wanted, deadline, time_limit, is_wanted)
         finally:
             with self._arrived:
                 self._waiting[wanted] -= 1
@@ -123,10 +122,10 @@ class HttpBus:
                 self._send(response, time.monotonic() + _PUBLISH_SECONDS)
                 return
             except UnauthorizedError:
-                if self._api.token.is_static or self._closed.wait(_WAKE_SECONDS):
+                if self._api.token.is_static or self._closed.wait(WAKE_SECONDS):
                     raise
             except UnreachableError:
-                if self._closed.wait(_WAKE_SECONDS):
+                if self._closed.wait(WAKE_SECONDS):
                     raise
 
     def _send(self, event: Envelope, deadline: float) -> None:
@@ -139,16 +138,16 @@ class HttpBus:
             except UnreachableError:
                 if time.monotonic() + delay > deadline or self._closed.wait(delay):
                     raise
-            delay = min(2 * delay, _WAKE_SECONDS)
+            delay = min(2 * delay, WAKE_SECONDS)
 
     def _answered(self, name: str) -> frozenset[str]:
         return frozenset(line.correlation_id for line in self._api.history(response_name(name)))
 
-    def _wait(self, wanted: Identity, deadline: float, time_limit: float) -> Envelope:
-        while (left := deadline - time.monotonic()) > 0 and not self._closed.is_set():
+    def _wait(self, wanted: Identity, deadline: float, time_limit: float, is_wanted: Callable[[], bool]) -> Envelope:
+        while (left := deadline - time.monotonic()) > 0 and not self._closed.is_set() and is_wanted():
             with self._arrived:
                 self._arrived.wait_for(
-                    lambda: wanted in self._responses or self._closed.is_set(), min(left, _WAKE_SECONDS)
+                    lambda: wanted in self._responses or self._closed.is_set(), min(left, WAKE_SECONDS)
                 )
                 if wanted in self._responses:
                     return self._responses[wanted]
@@ -231,6 +230,10 @@ class HttpInbox:
             raise failure
         return found[0] if found else None
 
+    def waiting(self) -> dict[str, int]:
+        with self._changed:
+            return self._turns.waiting()
+
     def close(self) -> None:
         self._closed.set()
         self._look.set()
@@ -287,7 +290,7 @@ class HttpInbox:
                 if is_fresh and not self._closed.wait(SETTLE_SECONDS):
                     self._look_once()
             except BusnodeError:
-                self._closed.wait(_WAKE_SECONDS)
+                self._closed.wait(WAKE_SECONDS)
                 if is_fresh:
                     self._look.set()
 

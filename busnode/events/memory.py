@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from busnode.contract import OperationTimeoutError, UnreachableError
-from busnode.events.bus import KEPT_ANSWERS, key_of, topic_of
+from busnode.events.bus import KEPT_ANSWERS, WAKE_SECONDS, always, key_of, topic_of
 from busnode.events.envelope import Envelope, response_name
 from busnode.events.turns import Marks, Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 class Memory:
@@ -40,13 +41,16 @@ class Memory:
             self._queues[topic_of(name)].add(key_of(data), data)
             self._changed.notify_all()
 
-    def ask(self, request: Envelope, *, time_limit: float) -> Envelope:
+    def ask(self, request: Envelope, *, time_limit: float, is_wanted: Callable[[], bool] = always) -> Envelope:
         wanted = response_name(request.name), request.correlation_id
         with self._changed:
             self._marks.require_same(request)
             if wanted not in self._answers:
                 self.send(request.name, request.to_text())
-            self._changed.wait_for(lambda: wanted in self._answers or self._closed, time_limit)
+            deadline = time.monotonic() + time_limit
+            while (left := deadline - time.monotonic()) > 0 and is_wanted():
+                if self._changed.wait_for(lambda: wanted in self._answers or self._closed, min(left, WAKE_SECONDS)):
+                    break
             if wanted in self._answers:
                 return self._answers[wanted]
         raise OperationTimeoutError(f"{request.name}: no answer within {time_limit:g} s; is its service running?")
@@ -95,6 +99,11 @@ class _Inbox:
 
     def take(self, time_limit: float) -> _Delivery | None:
         return self.bus._take(self, time_limit)
+
+    def waiting(self) -> dict[str, int]:
+        with self.bus._changed:
+            queues = [self.bus._queues[topic] for topic in self.topics]
+            return {key: number for queue in queues for key, number in queue.waiting().items()}
 
     def close(self) -> None:
         with self.bus._changed:

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -23,7 +23,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from busnode.contract import BusnodeError, OperationTimeoutError, UnreachableError
-from busnode.events.bus import MAX_ATTEMPTS, key_of, mark_of, topic_of, used_already
+from busnode.events.bus import MAX_ATTEMPTS, WAKE_SECONDS, always, key_of, mark_of, topic_of, used_already
 from busnode.events.envelope import Envelope, parse, response_name
 
 # A day: longer than anybody repeats a request.
@@ -153,7 +153,7 @@ class RedisStreams:
     def publish(self, request: Envelope) -> None:
         self._publish(request)
 
-    def ask(self, request: Envelope, *, time_limit: float) -> Envelope:
+    def ask(self, request: Envelope, *, time_limit: float, is_wanted: Callable[[], bool] = always) -> Envelope:
         name = response_name(request.name)
         wanted = f"{name}:{request.correlation_id}"
         self._listen(topic_of(name))
@@ -161,7 +161,7 @@ class RedisStreams:
             self._waiting[wanted] = self._waiting.get(wanted, 0) + 1
         try:
             kept = self._publish(request)
-            return parse(kept) if kept else self._wait(wanted, time_limit)
+            return parse(kept) if kept else self._wait(wanted, time_limit, is_wanted)
         finally:
             with self._arrived:
                 self._waiting[wanted] -= 1
@@ -200,15 +200,19 @@ class RedisStreams:
             raise used_already()
         return bytes(answer) or None
 
-    def _wait(self, wanted: str, time_limit: float) -> Envelope:
+    def _wait(self, wanted: str, time_limit: float, is_wanted: Callable[[], bool]) -> Envelope:
         deadline = time.monotonic() + time_limit
-        while (left := deadline - time.monotonic()) > 0 and not self._closed.is_set():
+        look = time.monotonic() + _LOOK_SECONDS
+        while (left := deadline - time.monotonic()) > 0 and not self._closed.is_set() and is_wanted():
             with self._arrived:
                 self._arrived.wait_for(
-                    lambda: wanted in self._responses or self._closed.is_set(), min(left, _LOOK_SECONDS)
+                    lambda: wanted in self._responses or self._closed.is_set(), min(left, WAKE_SECONDS)
                 )
                 if wanted in self._responses:
                     return self._responses[wanted]
+            if time.monotonic() < min(look, deadline):
+                continue
+            look = time.monotonic() + _LOOK_SECONDS
             # What the listener may have missed while it was cut off.
             kept = self._call("GET", self._key("answer", wanted))
             if kept:
@@ -252,7 +256,7 @@ class RedisStreams:
     def _key(self, *words: str) -> str:
         return ":".join((self._prefix, *words))
 
-    def _eval(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+    def _eval(self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any]) -> Any:
         return self._call("EVAL", script, len(keys), *keys, *arguments)
 
     def _call(self, command: str, *arguments: Any) -> Any:
@@ -324,6 +328,10 @@ class RedisInbox:
         with self._changed:
             self._changed.notify_all()
 
+    def waiting(self) -> dict[str, int]:
+        with self._changed:
+            return dict(Counter(one.key.decode("utf-8", "backslashreplace") for one in [*self._held]))
+
     @cached_property
     def stream(self) -> str:
         """The key of the stream."""
@@ -384,7 +392,7 @@ class RedisInbox:
         if len(found) == 1:
             return None, found[0]
         entry_id, text, key, attempt = found
-        delivery = RedisDelivery(self, entry_id.decode(), bytes(text), key.decode("utf-8", "replace"), int(attempt))
+        delivery = RedisDelivery(self, entry_id.decode(), bytes(text), bytes(key), int(attempt))
         with self._changed:
             self._mine[delivery.id] = delivery
         return delivery, None
@@ -411,8 +419,8 @@ class RedisInbox:
         bus, name = self.bus, response.name
         aside = delivery.text if delivery.attempt > MAX_ATTEMPTS else b""
         answer = bus._key("answer", name, response.correlation_id)
-        turn, set_aside = self.turns + delivery.key, bus._key(self.topic, "set-aside")
-        keys = [self.stream, answer, bus._key(topic_of(name)), turn, set_aside, self.attempts]
+        turn, set_aside = self.turns.encode() + delivery.key, bus._key(self.topic, "set-aside")
+        keys: list[str | bytes] = [self.stream, answer, bus._key(topic_of(name)), turn, set_aside, self.attempts]
         arguments = [self.group, delivery.id, response.to_text(), KEPT_SECONDS, KEPT_RESPONSES, aside]
         while True:
             try:
@@ -433,7 +441,7 @@ class RedisDelivery:
     inbox: RedisInbox
     id: str
     text: bytes
-    key: str
+    key: bytes
     attempt: int
 
     def answer(self, response: Envelope) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from busnode import schema
-from busnode.contract import ERRORS, ApplyFailedError, BadRequestError, BusnodeError
+from busnode.contract import ERRORS, ApplyFailedError, BadRequestError, BusnodeError, OperationTimeoutError
 from busnode.job import Job
 from busnode.script import Material, MaterialKind
 from busnode.transport import Answer, Family
@@ -16,6 +17,7 @@ CREDENTIALS = ("ssh_private_key_secret", "ssh_private_key_file", "known_hosts_fi
 """What a request may choose of the runner's own; the password for sudo is the job's."""
 
 
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 NOTHING = Completed(b"", b"", None)
 
 
@@ -43,10 +45,13 @@ class ScriptRequest:
     family: Family | None = None
     credentials: dict[str, str] = field(default_factory=dict)
     network_bootstrap: dict[str, Any] | None = None
+    deadline: datetime | None = None
 
     def to_document(self) -> dict[str, Any]:
         """The payload, `schemas/script-request.schema.json`."""
         document: dict[str, Any] = {"target": self.target.to_document(), "time_limit": max(1, round(self.time_limit))}
+        if self.deadline is not None:
+            document["deadline"] = self.deadline.astimezone(UTC).strftime(_TIME)
         if self.port is not None:
             document["port"] = self.port
             if self.family is not None:
@@ -76,7 +81,14 @@ class ScriptRequest:
             Family(document["family"]) if "family" in document else None,
             {name: document[name] for name in CREDENTIALS if name in document},
             document.get("network_bootstrap"),
+            _deadline(document["deadline"]) if "deadline" in document else None,
         )
+
+    def require_wanted(self) -> None:
+        """Raises OperationTimeoutError where whoever asked has given up."""
+        if self.deadline is not None and datetime.now(UTC) > self.deadline:
+            message = f"nobody waited for this after {self.deadline.strftime(_TIME)}, which is past; nothing was run"
+            raise OperationTimeoutError(f"{self.target.node_id}: {message}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +139,13 @@ class ScriptResult:
         answer = Answer(document["port_answer"]) if "port_answer" in document else None
         completed = Completed(stdout, stderr, document["exit_code"])
         return cls(document["node_id"], completed, answer, tuple(document["notes"]), error)
+
+
+def _deadline(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        raise BadRequestError(f"payload.deadline: {text!r} is no time; give one such as 2026-01-31T12:00:00Z") from None
 
 
 def _job_document(job: Job) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from busnode.events.bus import KEPT_ANSWERS, mark_of, used_already
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from busnode.events.envelope import Envelope
 
 Item = TypeVar("Item")
+_TOLD = 20
 
 
 class Turns(Generic[Item]):
@@ -41,6 +43,10 @@ class Turns(Generic[Item]):
             del self._waiting[key]
         self._busy.add(key)
         return key, item
+
+    def waiting(self) -> dict[str, int]:
+        """How many items of a key wait, of the first keys."""
+        return {key: len(items) for key, items in islice(self._waiting.items(), _TOLD) if key}
 
     def done(self, key: str) -> None:
         """Nobody works on the key any more."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import re
+import threading
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import anyio
+import anyio.to_thread
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -27,6 +32,7 @@ from busnode.services import log, openapi
 from busnode.services.node_worker import capabilities
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,6 +43,8 @@ SERVICE = "bus-api-provider-node"
 ADMIN_OPERATIONS = frozenset({"bootstrap", "harden"})
 # Longer than the longest operation of the library.
 ANSWER_SECONDS = 3600.0
+# Requests that wait for their answers at once; further ones wait for one of these.
+MAX_WAITING = 256
 _MIN_TOKEN_BYTES = 16
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _STATUS_OF = {
@@ -98,6 +106,7 @@ class _Api:
     bus: Bus
     tokens: Tokens
     metrics: Metrics
+    waiting: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(MAX_WAITING))
 
     async def health(self, _: Request) -> Response:
         return JSONResponse({"ok": True, "service": SERVICE})
@@ -124,14 +133,24 @@ class _Api:
             await run_in_threadpool(self.bus.publish, envelope)
             applied = {"Preference-Applied": "respond-async"}
             return JSONResponse({"correlationId": envelope.correlation_id}, 202, headers=applied)
-        answer = await run_in_threadpool(self._ask, operation, envelope)
+        answer = await self._answer(request, operation, envelope)
         return JSONResponse(answer.to_document(), _STATUS_OF.get(answer.payload.get("error_class", ""), 200))
 
-    def _ask(self, operation: str, envelope: Envelope) -> Envelope:
+    async def _answer(self, request: Request, operation: str, envelope: Envelope) -> Envelope:
+        """Wait in a thread for as long as the client does."""
+        gone = threading.Event()
+        watch = asyncio.create_task(_hung_up(request, gone))
+        try:
+            ask = partial(self._ask, operation, envelope, lambda: not gone.is_set())
+            return await anyio.to_thread.run_sync(ask, limiter=self.waiting)
+        finally:
+            watch.cancel()
+
+    def _ask(self, operation: str, envelope: Envelope, is_wanted: Callable[[], bool]) -> Envelope:
         begin = time.monotonic()
         outcome = "no_answer"
         try:
-            answer = self.bus.ask(envelope, time_limit=ANSWER_SECONDS)
+            answer = self.bus.ask(envelope, time_limit=ANSWER_SECONDS, is_wanted=is_wanted)
             outcome = str(answer.payload.get("error_class", "ok"))
         finally:
             self.metrics.answered.labels(operation, outcome).inc()
@@ -175,6 +194,13 @@ def _envelope(request: Request, operation: str, body: dict[str, Any]) -> Envelop
     envelope = Envelope(f"bus.node.{operation}.request", correlation_id, payload)
     NodeRequest.of(envelope)
     return envelope
+
+
+async def _hung_up(request: Request, gone: threading.Event) -> None:
+    """The body has been read: what is received next is the client's end (ASGI, http.disconnect)."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    gone.set()
 
 
 async def _body(request: Request) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from busnode.events.envelope import (
     response_name,
 )
 from busnode.events.node_requests import NodeRequest
+from busnode.history import History, place
 from busnode.node import Node, whoami
 from busnode.script import DEBIAN, Layout
 from busnode.services import log
@@ -34,16 +36,18 @@ if TYPE_CHECKING:
 
 SERVICE = "bus-integration-node"
 SLOTS = 16
+_CHANGES = frozenset({Operation.BOOTSTRAP, Operation.HARDEN})
 
 
 @dataclass(frozen=True)
 class NodeWork:
-    """What answers node requests; `layout` is where things lie on the nodes."""
+    """What answers node requests; `layout` is where things lie on the nodes, `history` keeps what was done to them."""
 
     inventory: Inventory
     ask: Callable[[Envelope, float], Envelope]
     by: str = field(default_factory=lambda: f"{SERVICE} of {whoami()}")
     layout: Layout = DEBIAN
+    history: History | None = None
 
     def handle(self, text: bytes) -> Envelope:
         """The answer to what came on the bus, whatever it is."""
@@ -53,7 +57,7 @@ class NodeWork:
             return _refusal(error.name, error.correlation_id, "", error)
         try:
             request = NodeRequest.of(envelope)
-            response = self._run(request)
+            response = self._noted(request)
         except BusnodeError as error:
             response = error.response or _failed(envelope, error)
         except Exception as error:
@@ -70,6 +74,15 @@ class NodeWork:
         except EnvelopeError as error:
             return _refusal(error.name, error.correlation_id, "", why)
         return _refusal(envelope.name, envelope.correlation_id, _node_id(envelope), why)
+
+    def _noted(self, request: NodeRequest) -> Response:
+        if self.history is None or request.node_id not in {target.id for target in self.inventory}:
+            return self._run(request)
+        dry_run = request.operation in _CHANGES and not request.apply
+        operation, correlation_id = request.operation.value, request.correlation_id
+        with self.history.run(request.node_id, operation, dry_run=dry_run, correlation_id=correlation_id) as made:
+            made.response = self._run(request)
+        return made.response
 
     def _run(self, request: NodeRequest) -> Response:
         node = self._node(request)
@@ -110,7 +123,11 @@ def operation_id_of(request: NodeRequest) -> str:
 
 def worker(bus: Bus, inventory: Inventory, slots: int = SLOTS) -> Worker:
     """The program's work, not yet begun."""
-    work = NodeWork(inventory, lambda request, time_limit: bus.ask(request, time_limit=time_limit))
+    by = f"{SERVICE} of {whoami()}"
+    record = History(place(os.environ), by, lambda why: log.say(SERVICE, "history-lost", why=why))
+    work = NodeWork(
+        inventory, lambda request, time_limit: bus.ask(request, time_limit=time_limit), by=by, history=record
+    )
     return Worker(SERVICE, bus.inbox(NODE_REQUESTS, group=SERVICE), work.handle, work.set_aside, slots)
 
 

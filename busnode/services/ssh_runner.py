@@ -98,6 +98,7 @@ class ScriptWork:
         return _answer(envelope.correlation_id, ScriptResult(_node_id(envelope), error=why))
 
     def _run(self, request: ScriptRequest) -> ScriptResult:
+        request.require_wanted()
         known = self._target(request.target.node_id)
         keys, vault = self._chosen(request, known)
         if request.port is not None:
@@ -112,6 +113,8 @@ class ScriptWork:
         bundle = bytes(Parcel(job, vault))
         last: BusnodeError | None = None
         for target in _candidates(known, request.target.host, request.target.user):
+            # A host that does not answer may have taken all the time there was.
+            request.require_wanted()
             way = self.open(target, keys, self.inventory.way(known))
             try:
                 completed = way.run(bundle, time_limit=job.time_limit + GRACE_SECONDS)

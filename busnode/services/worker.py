@@ -50,6 +50,7 @@ class Worker:
             thread = threading.Thread(target=self._work, name=f"{self.service}-{number}", daemon=True)
             thread.start()
             self._threads.append(thread)
+        threading.Thread(target=self._tell_who_waits, name=f"{self.service}-waiting", daemon=True).start()
 
     def stop(self, time_limit: float) -> bool:
         """Take nothing more and finish what is under way; False where that took more than `time_limit` seconds."""
@@ -59,6 +60,15 @@ class Worker:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
+
+    def _tell_who_waits(self) -> None:
+        """A line whenever other requests of a node begin to wait for the one that is under way, or are done waiting."""
+        told: dict[str, int] = {}
+        while not self._stopping.wait(_WAIT_SECONDS):
+            waiting = self.inbox.waiting()
+            if waiting != told:
+                self.say(self.service, "waiting", requests=sum(waiting.values()), nodes=waiting)
+            told = waiting
 
     def _work(self) -> None:
         while not self._stopping.is_set():

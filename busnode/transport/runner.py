@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import defaultdict
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, SupportsBytes
 
 from busnode.contract import BusnodeError
@@ -77,5 +79,6 @@ class Runner:
     def _result(self, kind: str, request: ScriptRequest, time_limit: float) -> ScriptResult:
         with self._lock:
             correlation_id = f"{self._operation_id}.{kind}.{next(self._numbers[kind])}"
+        request = replace(request, deadline=datetime.now(UTC) + timedelta(seconds=time_limit))
         answer = self._ask(Envelope(SCRIPT_REQUEST, correlation_id, request.to_document()), time_limit)
         return ScriptResult.from_document(answer.payload, self._target.node_id)

@@ -27,7 +27,7 @@ EXCEPTIONS = {
     "busnode/events/events_api.py": {"httpx"},
     "busnode/events/redis_streams.py": {"redis"},
     "busnode/services/http.py": {"starlette", "uvicorn"},
-    "busnode/services/node_api.py": {"prometheus_client", "starlette"},
+    "busnode/services/node_api.py": {"anyio", "prometheus_client", "starlette"},
 }
 
 

@@ -147,6 +147,28 @@ def test_what_a_dead_worker_had_is_anothers_and_then_set_aside(
     assert client.keys("bus:bus.node.request:turn:*") == []
 
 
+def test_what_is_not_utf_8_is_answered_and_holds_nobody_up(bus: Bus, server: Server) -> None:
+    worker = Worker("node", bus.inbox(NAMES, group="g"), _answered_whatever, _answered_whatever, 1, _quiet)
+    worker.start()
+    client, stream = redis_streams.redis.Redis(port=server.port), "bus:bus.node.request"
+    for fields in ({b"text": b"\xff\xfe", b"key": b"n\xff"}, {b"\xfe": b"\xff"}, {b"key": b"\xc3(", b"text": b"{}"}):
+        client.xadd(stream, fields)
+    assert bus.ask(_request("a", 1), time_limit=30).payload == {"ok": True}
+    deadline = time.monotonic() + 30
+    while client.xlen(stream) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert client.xlen(stream) == 0
+    assert client.keys("bus:bus.node.request:*") == []
+    assert worker.stop(30)
+
+
+def _answered_whatever(text: bytes) -> Envelope:
+    try:
+        return _answered(text)
+    except BadRequestError:
+        return Envelope("bus.node.status.response", "", {"ok": False})
+
+
 def test_a_correlation_id_is_one_requests(bus: Bus) -> None:
     worker = Worker("node", bus.inbox(NAMES, group="g"), _answered, _answered, 1, _quiet)
     worker.start()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +15,7 @@ from starlette.testclient import TestClient
 from busnode.contract import BadRequestError
 from busnode.events.envelope import NODE_OPERATIONS, NODE_REQUESTS, Envelope, parse, response_to
 from busnode.events.memory import Memory
-from busnode.services import http
+from busnode.services import http, node_api
 from busnode.services.node_api import Tokens, application
 from busnode.services.worker import Worker
 
@@ -193,6 +195,46 @@ def test_there_is_no_start_without_two_good_tokens(tmp_path: Path, read: str, ad
 def test_only_loopback_is_listened_on(address: str, said: str) -> None:
     with pytest.raises(BadRequestError, match=said):
         http.bind(address, anywhere=False)
+
+
+@pytest.mark.parametrize("hang_up", [True, False], ids=["who hangs up", "who waits"])
+def test_many_who_wait_leave_room_for_others(tokens: Tokens, monkeypatch: pytest.MonkeyPatch, hang_up: bool) -> None:
+    """Nobody answers for the node stuck; where its clients are gone, not even a few places stay taken."""
+    if hang_up:
+        monkeypatch.setattr(node_api, "MAX_WAITING", 2)
+    bus, go = Memory(), threading.Event()
+
+    def work(text: bytes) -> Envelope:
+        assert b'"node_id":"proxy"' in text or go.wait(60)
+        return _answer(text)
+
+    worker = Worker("node", bus.inbox(NODE_REQUESTS, group="node"), work, work, 2, lambda *_, **__: None)
+    worker.start()
+    listener = http.bind("127.0.0.1:0", anywhere=False)
+    address = listener.getsockname()
+    server = http.Server(application(bus, tokens), listener)
+    server.start()
+    clients = [_post_raw(address, "stuck") for _ in range(45)]
+    try:
+        if hang_up:
+            for client in clients:
+                client.close()
+        with _post_raw(address, "proxy") as healthy:
+            healthy.settimeout(60)
+            assert healthy.recv(12) == b"HTTP/1.1 200"
+    finally:
+        for client in clients:
+            client.close()
+        go.set()
+        assert server.stop(30)
+        assert worker.stop(30)
+
+
+def _post_raw(address: tuple[str, int], node_id: str) -> socket.socket:
+    client = socket.create_connection(address, 10)
+    head = f"POST /api/internal/node/{node_id}/status HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {READ}\r\n"
+    client.sendall(f"{head}Content-Length: 2\r\n\r\n{{}}".encode())
+    return client
 
 
 @pytest.mark.timeout(300)

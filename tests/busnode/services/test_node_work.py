@@ -6,19 +6,25 @@ import json
 import re
 import sys
 import threading
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from busnode import operations, schema
 from busnode.contract import BusnodeError
-from busnode.events.envelope import NODE_OPERATIONS, SCRIPT_REQUEST, Envelope
+from busnode.events.envelope import NODE_OPERATIONS, NODE_REQUESTS, SCRIPT_REQUEST, Envelope, parse, response_to
+from busnode.events.memory import Memory
 from busnode.events.node_requests import NodeRequest
 from busnode.hardening import harden
+from busnode.history import History
 from busnode.job import Job
 from busnode.node import Node
 from busnode.script import Material, MaterialKind
 from busnode.services.node_worker import NodeWork, operation_id_of
+from busnode.services.worker import Worker
+from busnode.transport import runner as runner_transport
 from busnode.transport.local import Local
 from tests.busnode.services.conftest import KEY, Deployment
 
@@ -165,6 +171,71 @@ def test_a_forged_answer_of_the_runner_proves_nothing(deployment: Deployment) ->
     answer = work.handle(Envelope("bus.node.status.request", "x", {"node_id": "proxy"}).to_text().encode())
     assert answer.payload["ok"] is False
     assert "not valid" in answer.payload["diagnostics"][0]
+
+
+def test_a_late_runner_applies_nothing_of_what_was_given_up(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The asker waits three seconds; the runner comes after it."""
+    monkeypatch.setattr(runner_transport, "_GRACE_SECONDS", 3.0 - operations.BOOTSTRAP_SECONDS - 20)
+    bus = Memory()
+    nodes = replace(deployment.nodes, ask=lambda request, limit: bus.ask(request, time_limit=limit))
+    payload = {"node_id": "proxy", **ASK["bootstrap"]}
+    answer = nodes.handle(Envelope("bus.node.bootstrap.request", "c-1", payload).to_text().encode())
+    assert answer.payload["error_class"] == "timeout"
+    late: list[dict[str, Any]] = []
+
+    def handle(text: bytes) -> Envelope:
+        late.append(deployment.scripts.handle(text).payload)
+        return Envelope("bus.ssh.script.run.response", parse(text).correlation_id, late[-1])
+
+    time.sleep(1)
+    worker = Worker("late", bus.inbox((SCRIPT_REQUEST,), group="ssh"), handle, handle, 1, lambda *_, **__: None)
+    worker.start()
+    deadline = time.monotonic() + 30
+    while not late and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert worker.stop(10)
+    assert [one["error_class"] for one in late] == ["timeout"]
+    assert not (tmp_path / "made").exists()
+
+
+def test_what_was_done_over_the_bus_is_in_the_history(deployment: Deployment, tmp_path: Path) -> None:
+    record = History(tmp_path / "history.jsonl", "tester", pytest.fail)
+    work = replace(deployment.nodes, history=record)
+
+    def ask(operation: str, node_id: str = "proxy", **payload: Any) -> None:
+        request = Envelope(f"bus.node.{operation}.request", f"c-{operation}", {"node_id": node_id, **payload})
+        work.handle(request.to_text().encode())
+
+    ask("bootstrap", **ASK["bootstrap"])
+    ask("harden", **ASK["harden"])
+    ask("status", "elsewhere")
+    told = [(one["operation"], one["dry_run"], one["correlation_id"], one["event"]) for one in record.entries()]
+    assert told == [("bootstrap", False, "c-bootstrap", "ended"), ("harden", True, "c-harden", "ended")]
+    assert "s3cret" not in record.path.read_text()
+
+
+def test_others_wait_for_their_turn_visibly() -> None:
+    bus, go, said = Memory(), threading.Event(), list[dict[str, object]]()
+
+    def slow(text: bytes) -> Envelope:
+        assert go.wait(30)
+        return response_to(parse(text), {"ok": True})
+
+    worker = Worker(
+        "node", bus.inbox(NODE_REQUESTS, group="g"), slow, slow, 2, lambda _, event, **more: said.append({event: more})
+    )
+    worker.start()
+    for number in range(3):
+        bus.publish(Envelope("bus.node.status.request", f"c-{number}", {"node_id": "proxy"}))
+    deadline = time.monotonic() + 30
+    while not said and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert said == [{"waiting": {"requests": 2, "nodes": {"proxy": 2}}}]
+    go.set()
+    assert bus.ask(Envelope("bus.node.status.request", "c-2", {"node_id": "proxy"}), time_limit=30).payload["ok"]
+    assert worker.stop(30)
 
 
 def test_words_of_a_script_that_only_the_runner_knows_are_filled_in_there(deployment: Deployment) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, SupportsBytes
 
 import pytest
@@ -223,6 +225,30 @@ def test_ssh_is_opened_with_nobodys_configuration(runner: Runner) -> None:
     runner.work.keys.private_key.chmod(0o644)
     with pytest.raises(BadRequestError, match="mode 0644"):
         over_ssh(runner.work.inventory["proxy"], runner.work.keys, ())
+
+
+def test_what_nobody_waits_for_any_more_is_not_run(runner: Runner) -> None:
+    late = runner.ask(deadline="2020-01-01T00:00:00Z")
+    assert (late["error_class"], runner.network.opened) == ("timeout", [])
+    assert "2020-01-01T00:00:00Z" in late["diagnostics"][0]
+    assert runner.ask(script=None, port=80, deadline="2020-01-01T00:00:00Z")["error_class"] == "timeout"
+    assert runner.ask(deadline="2100-01-01T00:00:00Z")["ok"]
+    for wrong in ("tomorrow", "2026-02-30T00:00:00Z", "2026-01-01T00:00:00"):
+        assert "payload.deadline" in runner.ask(deadline=wrong)["diagnostics"][0]
+
+
+def test_a_host_that_took_all_the_time_is_the_last_one_tried(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    deadline = datetime.now(UTC) + timedelta(seconds=2)
+    opened = runner.network.open
+
+    def slow(target: Target, keys: Keys, via: tuple[Target, ...]) -> _Way:
+        time.sleep(max(0.0, (deadline - datetime.now(UTC)).total_seconds()))
+        runner.network.fails[target.host, target.user] = UnreachableError("no answer")
+        return opened(target, keys, via)
+
+    answer = replace(runner, work=replace(runner.work, open=slow)).ask(deadline=deadline.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    assert answer["error_class"] == "timeout"
+    assert len(runner.network.sent) == 1
 
 
 @pytest.mark.parametrize(
