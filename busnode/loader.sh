@@ -56,7 +56,7 @@ if [ "$uid" -eq 0 ]; then
     "$@" </dev/null
 elif ! command -v sudo >/dev/null 2>&1; then
     refuse sudo_required "there is no sudo; install it, or log in as root"
-elif [ -s "$box/password" ]; then
+elif [ -s "$box/password" ] && ! sudo -n true </dev/null >/dev/null 2>&1; then
     why="sudo does not let the user run a shell as root; correct become.password or sudoers"
     # sudo reads the password alone, once, from a pipe of its own; the script gets nothing of it.
     # shellcheck disable=SC2002,SC2016

@@ -129,7 +129,7 @@ def test_a_password_reaches_sudo_alone_and_a_wrong_one_eats_nothing(
     """On one stream a password that sudo does not want is a line of the script, and a wrong one eats lines."""
     (tmp_path / "sudo").write_text("#!/bin/sh" + _SUDO.format(tmp_path))
     # Not root: the loader asks for root only where it is not.
-    (tmp_path / "id").write_text('#!/bin/sh\n[ "$1" = -u ] && echo 1000 || echo bus\n')
+    (tmp_path / "id").write_text('#!/bin/sh\necho "uid=1000(bus) gid=1000(bus) groups=1000(bus)"\n')
     for name in ("sudo", "id"):
         (tmp_path / name).chmod(0o755)
     if free:

@@ -88,7 +88,7 @@ def test_a_credential_goes_into_the_bundle_and_into_no_plan_or_script(tmp_path: 
     job = Job(compile_script(plan, operation_id="1", by="me"), 60, plan.materials, plan.blobs)
     digest = hashlib.sha256(b"correct horse battery").hexdigest()
     assert job.text(Vault(tmp_path)).startswith(f"material_0={digest}\n")
-    assert job.pack(Vault(tmp_path)).endswith(b"correct horse battery")
+    assert job.pack(Vault(tmp_path)).endswith(b"correct horse batterybusnode1 end\n")
     assert "correct" not in compile_script(plan, operation_id="1", by="me") + repr(plan) + repr(node)
     assert bootstrap_plan(node, dry_run=True).blobs == ()
 
