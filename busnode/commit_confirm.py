@@ -7,7 +7,6 @@ Everything else ends in the old state.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from busnode.contract import (
@@ -22,6 +21,7 @@ from busnode.contract import (
     UnreachableError,
 )
 from busnode.outside import Look, Watch
+from busnode.records import dataclass, replace
 from busnode.report import parse_report
 from busnode.script import Plan
 from busnode.steps import confirm as commit

@@ -7,12 +7,12 @@ import errno
 import json
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from busnode import view
 from busnode.contract import BadRequestError, BusnodeError
+from busnode.records import dataclass
 
 if TYPE_CHECKING:
     import argparse

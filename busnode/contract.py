@@ -6,9 +6,10 @@ on a bus, a library call and the command line all speak of the same records.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
+
+from busnode.records import dataclass, field
 
 
 class Operation(StrEnum):

@@ -6,10 +6,10 @@ import queue
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from busnode.contract import BadRequestError, BusnodeError, Operation, Response
+from busnode.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

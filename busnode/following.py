@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from busnode import view
 from busnode.console import told
+from busnode.records import dataclass, field
 
 if TYPE_CHECKING:
     from busnode.console import Console

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from busnode import commit_confirm
 from busnode.contract import BadRequestError, Operation
 from busnode.outside import Watch
+from busnode.records import replace
 from busnode.script import Plan
 from busnode.steps import applied, credentials, facts, firewall, sshd
 from busnode.steps import confirm as commit

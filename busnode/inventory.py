@@ -7,13 +7,13 @@ cannot say. Keys that a target leaves out come from a built-in profile, `bus-hos
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from busnode import schema, shipped
 from busnode.contract import BadRequestError
+from busnode.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

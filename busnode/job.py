@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from busnode import shipped
 from busnode.contract import BadRequestError, UnauthorizedError
+from busnode.records import dataclass
 from busnode.script import Material, MaterialKind, pack
 from busnode.secrets import Secret, locate, read_private
 from busnode.steps.credentials import is_public_key

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from busnode.contract import (
     UnreachableError,
 )
 from busnode.job import Job, Parcel, Vault
+from busnode.records import dataclass, field
 from busnode.report import Listener, Report, parse_report
 from busnode.script import DEBIAN, Layout, Plan, compile_script, is_check
 from busnode.secrets import require_private

@@ -5,11 +5,11 @@ Each returns its Response, or raises one BusnodeError whose `response` says as f
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from busnode import reach
 from busnode.contract import BadRequestError, Check, Operation, Response, StepStatus, VerifyFailedError
+from busnode.records import replace
 from busnode.script import Plan, is_check
 from busnode.steps import (
     accounts,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from busnode.records import dataclass
 from busnode.transport import Answer
 
 if TYPE_CHECKING:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from busnode import shipped
+from busnode.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

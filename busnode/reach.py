@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from busnode.contract import Check
 from busnode.outside import Look
+from busnode.records import dataclass
 from busnode.steps import listeners
 from busnode.transport import Answer, Family
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from busnode.contract import StepResult, StepStatus
+from busnode.records import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from busnode import shipped
+from busnode.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from busnode.contract import BadRequestError
+from busnode.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

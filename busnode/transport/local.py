@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, SupportsBytes
 
 from busnode.contract import OperationTimeoutError
+from busnode.records import dataclass
 from busnode.script import loader
 from busnode.transport import Answer, Family
 from busnode.transport.process import Completed, exchange

@@ -12,7 +12,6 @@ import shlex
 import socket
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, SupportsBytes
@@ -25,6 +24,7 @@ from busnode.contract import (
     OperationTimeoutError,
     UnreachableError,
 )
+from busnode.records import dataclass, replace
 from busnode.script import loader
 from busnode.transport import Answer, Family
 from busnode.transport.process import MAX_OUTPUT, Completed, exchange
@@ -75,8 +75,12 @@ _OPTIONS = (
 )
 
 
+class _Remembering:
+    """A record of this kind has room for what cached_property keeps, beside its fields."""
+
+
 @dataclass(frozen=True)
-class OpenSsh:
+class OpenSsh(_Remembering):
     """A target reached by the ssh program.
 
     ssh's configuration files are honoured, for jump hosts, unless `configured` is false. `listener` makes, for each

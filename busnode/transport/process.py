@@ -8,10 +8,10 @@ import selectors
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from busnode.contract import BadRequestError
+from busnode.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
