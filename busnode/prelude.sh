@@ -94,6 +94,8 @@ step() {
         step_status='' step_detail=
         "$@"
         [ -n "$step_status" ] || failed "$1 said nothing"
+        # A detail may be put together of several differences.
+        [ -z "$again" ] || [ "${#step_detail}" -le "$shown_bytes" ] || step_detail=$(printf '%s' "$step_detail" | bounded)
         case $step_status in
             changed) touched=1 ;;
             # What stands is asked of each step, whatever became of the others.

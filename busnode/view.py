@@ -109,7 +109,7 @@ def _facts(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     last = facts.get("last_operation")
     if last:
         yield "last operation", ", ".join(f"{key} {value}" for key, value in last.items())
-    elif "applied" in facts:
+    elif facts.get("applied") == []:
         yield "last operation", "none; busnode has changed nothing here"
     for operation in facts.get("applied", ()):
         yield from _applied(operation)
@@ -134,6 +134,11 @@ def _firewall(counters: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _summary(answer: Response) -> str:
     if answer.dry_run:
         return " (dry run)"
+    if "applied" in answer.facts:
+        gone = sum(not step["stands"] for each in answer.facts["applied"] for step in each["steps"])
+        if gone:
+            return f", {gone} no longer as set"
+        return ", what was set stands" if answer.facts["applied"] else ", nothing was set here"
     changed = sum(step.status is StepStatus.CHANGED for step in answer.steps)
     return f", {changed} changed" if changed else ", nothing changed"
 

@@ -16,6 +16,8 @@ MODE = "mac-match"
 def script(settings: dict[str, Any]) -> str:
     """Shell text that writes the configuration and, where `apply_netplan` asks for it, puts it into force.
 
+    It is of the one run: not where the node runs the script again to see whether what it set still stands.
+
     Raises BadRequestError for another mode than mac-match, and for that without an interface's address.
     """
     mode = settings.get("netplan_mode", MODE)
@@ -26,7 +28,7 @@ def script(settings: dict[str, Any]) -> str:
     text = shlex.quote(json.dumps(_configuration(settings)) + "\n")
     apply = " && netplan apply </dev/null >/dev/null 2>&1" if settings.get("apply_netplan", False) else ""
     return f"""\
-if ! {{ (umask 077; printf '%s' {text} >{FILE}.new) && mv -f {FILE}.new {FILE} &&
+if [ "${{4-}}" != again ] && ! {{ (umask 077; printf '%s' {text} >{FILE}.new) && mv -f {FILE}.new {FILE} &&
     netplan generate </dev/null >/dev/null 2>&1{apply}; }}; then
     printf '{{"error":"apply_failed","detail":"the network could not be set up: is netplan installed?"}}\\n'
     exit 1

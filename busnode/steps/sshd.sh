@@ -12,6 +12,19 @@ sshd_says() {
     sshd -T -C "user=$1,host=${2:-localhost},addr=${2:-127.0.0.1},laddr=${4:-127.0.0.1},lport=${5:-22},rdomain=" 2>"$log"
 }
 
+# known_algorithms KEYWORD: what this openssh has of them, asked once
+known_algorithms() {
+    case $1 in
+        [Kk]*) list=kex ;;
+        [Cc]*) list=cipher ;;
+        [Mm]*) list=mac ;;
+        [Hh]*) list=HostKeyAlgorithms ;;
+        *) list=PubkeyAcceptedAlgorithms ;;
+    esac
+    [ -s "$box/known.$list" ] || ssh -Q "$list" </dev/null >"$box/known.$list" 2>"$log"
+    cat "$box/known.$list"
+}
+
 # Of each list of algorithms what this release's openssh has, in the same order: algorithms_fitted <lines >lines
 algorithms_fitted() {
     while IFS= read -r line; do
@@ -19,7 +32,7 @@ algorithms_fitted() {
         keyword=${setting%% *}
         case $keyword in
             [Kk]ex[Aa]lgorithms | [Cc]iphers | MACs | macs | [Hh]ost[Kk]ey[Aa]lgorithms | [Pp]ubkey[Aa]ccepted[Aa]lgorithms)
-                ssh -Q "$keyword" </dev/null >"$box/algorithms" 2>"$log"
+                known_algorithms "$keyword" >"$box/algorithms"
                 printf '%s\n' "${setting#* }" | tr ',' '\n' >"$box/wanted"
                 known=$(grep -xF -f "$box/algorithms" "$box/wanted" | tr '\n' ',')
                 if [ -z "$known" ]; then
@@ -126,7 +139,8 @@ sshd_reloaded() {
 }
 
 sshd_effective() {
-    if ! sshd_differs; then
+    # Asked a moment ago, and left as it was.
+    if [ -z "$ssh_needed" ] || ! sshd_differs; then
         ok "in force"
         return
     fi

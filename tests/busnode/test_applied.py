@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busnode.contract import Operation, StepResult, StepStatus
+from busnode import view
+from busnode.contract import Operation, Response, StepResult, StepStatus
 from busnode.report import Applied, parse_report
 from busnode.script import Step
 from busnode.steps import applied
@@ -135,16 +136,17 @@ def test_more_steps_than_there_is_room_for_are_counted(run: Run, tmp_path: Path)
 
 def test_a_long_difference_is_its_beginning(run: Run, tmp_path: Path) -> None:
     text = "line\n" * 2000
-    shell = 'own() { would "$(difference "$1" "$2")" && return; printf \'%s\' "$2" >"$1"; changed; }'
+    # Many of them, each of a length that would fit.
+    many = 'for n in 1 2 3 4 5 6 7 8 9; do difference "$1.$n" "$2"; done'
+    shell = f'own_file() {{ would "$({many})" && return; changed; }}'
 
     class Own:
-        action, name, call = "own", "file", ("own", str(tmp_path / "file"), text)
+        action, name, call = "own", "file", ("own_file", str(tmp_path / "file"), text)
 
     Own.shell = shell  # type: ignore[attr-defined]
     _set(run, Own())  # type: ignore[arg-type]
-    (tmp_path / "file").unlink()
     detail = _only(_asked(run))["file"][1]
-    assert detail.startswith(f"--- {tmp_path}/file (now)")
+    assert detail.startswith(f"--- {tmp_path}/file.1 (now)")
     assert detail.endswith("(the rest of the difference is left out)")
     assert len(detail) < 2200
 
@@ -180,3 +182,20 @@ def test_a_step_that_no_longer_stands_is_one_line_for_the_operator() -> None:
         "no longer as harden set it: service x.service: masked",
     ]
     assert [step["stands"] for step in applied.digest(one)["steps"]] == [True, False, False, False, True]
+
+
+def test_people_read_what_stands_in_a_few_lines() -> None:
+    steps = (StepResult("directory /a", StepStatus.OK, "", 0), StepResult("time\x1b", StepStatus.FAILED, "a\nb", 0))
+    one = applied.digest(Applied("bootstrap", "0", "me@here", 0, 0, steps))
+    answer = Response(ok=True, node_id="proxy", operation=Operation.STATUS, facts={"applied": [one]})
+    assert view.response(answer, color=False).splitlines() == [
+        "proxy: status ok, 1 no longer as set",
+        "  set by bootstrap: 1 of 2 steps no longer stand (me@here, 1970-01-01 00:00:00 UTC)",
+        "  no longer stands: time?: a",
+    ]
+    assert "1 no longer as set" in view.ended(answer, 0.1, color=False)
+    untouched = Response(ok=True, node_id="proxy", operation=Operation.STATUS, facts={"applied": []})
+    assert view.response(untouched, color=False).splitlines() == [
+        "proxy: status ok, nothing was set here",
+        "  last operation: none; busnode has changed nothing here",
+    ]

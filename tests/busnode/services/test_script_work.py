@@ -291,6 +291,15 @@ def test_the_network_is_set_up_before_the_script(
     assert (tmp_path / "60.yaml").stat().st_mode & 0o777 == 0o600
 
 
+def test_the_network_is_left_alone_where_the_node_looks_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(netplan, "FILE", str(tmp_path / "60.yaml"))
+    text = netplan.script({"interface_mac": "52:54:00:AB:34:56", "apply_netplan": True}) + "echo script\n"
+    words = ["/bin/sh", "-c", text, "sh", "box", "connection", "bus", "again"]
+    done = subprocess.run(words, env={"PATH": "/nonexistent:/bin"}, capture_output=True, text=True, check=True)
+    assert done.stdout == "script\n"
+    assert not (tmp_path / "60.yaml").exists()
+
+
 def test_a_network_that_does_not_come_up_ends_it_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(netplan, "FILE", str(tmp_path / "60.yaml"))
     text = netplan.script({"interface_mac": "52:54:00:AB:34:56"}) + "echo script\n"
