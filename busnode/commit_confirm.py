@@ -64,7 +64,8 @@ def change(node: Node, plan: Plan, watch: Watch, *, rollback_after: float, time_
 
     Raises:
         RolledBackError: it could not be confirmed, and the node is back in its old state, or will be.
-        BusnodeError: the node refused, or could not be reached; nothing was changed.
+        BusnodeError: the node refused, or could not be reached; nothing was changed, unless the message says that this
+            is not known.
     """
     operation_id = node.new_operation_id()
     before = None if plan.dry_run else Look(node.transport, watch.ports)
@@ -74,11 +75,12 @@ def change(node: Node, plan: Plan, watch: Watch, *, rollback_after: float, time_
     except RolledBackError:
         raise
     except BusnodeError as error:
-        report = parse_report(error.output)
-        if "armed" not in report.facts:
-            raise
-        # Cut off, stopped by the node, or failed with a way back that failed too.
-        _give_up(node, _Change(operation_id, plan, report, began + rollback_after), str(error))
+        lost = _Change(operation_id, plan, parse_report(error.output), began + rollback_after)
+        if "armed" in lost.report.facts:
+            # Cut off, stopped by the node, or failed with a way back that failed too.
+            _give_up(node, lost, str(error))
+        elif not plan.dry_run and _may_go_on(error):
+            raise _unheard(node, lost, error) from error
         raise
     if before is None or "armed" not in report.facts:
         return _told(node, plan, report)
@@ -135,29 +137,68 @@ def _confirm(node: Node, change: _Change, seen: tuple[str, ...]) -> Response:
     return _told(node, change.plan, change.report)
 
 
+def _may_go_on(error: BusnodeError) -> bool:
+    """Whether the node may be at work, out of hearing: it had said something, or the connection had come about."""
+    if isinstance(error, UnreachableError):
+        return error.began or bool(error.output)
+    return isinstance(error, OperationTimeoutError)
+
+
+def _unheard(node: Node, change: _Change, error: BusnodeError) -> BusnodeError:
+    """What is to be said of a connection that was lost before the node told of an armed rollback: it goes on without.
+
+    Either it is stopped, or what it has changed meanwhile is taken back, or that is not known and said so.
+    """
+    report = _outcome(node, change, str(error), time.monotonic() + _OUTCOME_SECONDS)
+    match None if report is None else report.facts.get("outcome"):
+        case "rolled_back":
+            return _rolled_back(node, change, f"{error}; the node is back in its old state", report)
+        case "absent":
+            message = f"{error}; nothing was changed"
+        case _:
+            unknown = "whether anything was changed is not known: the node takes back by itself what nobody confirms"
+            message = f"{error}; {unknown}"
+    said = type(error)(message, output=error.output)
+    said.response = _told(node, change.plan, change.report, said)
+    return said
+
+
 def _give_up(node: Node, change: _Change, why: str) -> None:
     """Have the change taken back, and learn how it went; returns only where it turns out to be confirmed.
 
     Raises RolledBackError otherwise.
     """
+    report = _outcome(node, change, why, max(change.deadline, time.monotonic()) + _OUTCOME_SECONDS)
+    outcome = None if report is None else report.facts.get("outcome")
+    if outcome == "confirmed":
+        return
+    if outcome == "rolled_back":
+        raise _rolled_back(node, change, f"{node.target.id}: {why}; the node is back in its old state", report)
+    if outcome == "absent":
+        message = f"{node.target.id}: {why}; and the node knows nothing of the change any more; see its status"
+        raise ApplyFailedError(message, response=_told(node, change.plan, change.report))
+    unknown = "the node takes the change back by itself, and did not yet answer whether it has"
+    raise _rolled_back(node, change, f"{node.target.id}: {why}; {unknown}")
+
+
+def _outcome(node: Node, change: _Change, why: str, until: float) -> Report | None:
+    """Have the change taken back, or not begin; what the node said of it, None where it did not answer in time.
+
+    Raises ApplyFailedError where it cannot be taken back.
+    """
     plan = give_up_plan(change.plan.operation, change.operation_id)
-    until = max(change.deadline, time.monotonic()) + _OUTCOME_SECONDS
     for pause in _pauses():
         if time.monotonic() >= until:
             break
         try:
-            report = node.run(plan, _LOGIN_SECONDS, operation_id=change.operation_id)
+            return node.run(plan, _LOGIN_SECONDS, operation_id=change.operation_id)
         except (UnreachableError, AuthFailedError, OperationTimeoutError, ConflictError) as error:
             time.sleep(_PENALTY_SECONDS if isinstance(error, AuthFailedError) else pause)
             continue
         except BusnodeError as error:
             message = f"{node.target.id}: {why}; and it is not taken back: {error}; the node tries again by itself"
             raise ApplyFailedError(message, response=error.response, output=error.output) from error
-        if report.facts.get("outcome") == "confirmed":
-            return
-        raise _rolled_back(node, change, f"{node.target.id}: {why}; the node is back in its old state", report)
-    unknown = "the node takes the change back by itself, and did not yet answer whether it has"
-    raise _rolled_back(node, change, f"{node.target.id}: {why}; {unknown}")
+    return None
 
 
 def _rolled_back(node: Node, change: _Change, message: str, last: Report | None = None) -> RolledBackError:

@@ -135,10 +135,11 @@ class UnauthorizedError(BusnodeError):
 
 
 class UnreachableError(BusnodeError):
-    """No SSH connection could be made, or it broke."""
+    """No SSH connection could be made, or it broke; `began` where what was sent may have arrived."""
 
     error_class = "unreachable"
     exit_code = 3
+    began: bool = False
 
 
 class HostKeyMismatchError(BusnodeError):

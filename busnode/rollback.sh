@@ -64,7 +64,8 @@ rollback_units_removed
 folders_put_back "$state_dir/rolled-back"
 sync
 if [ -n "$running" ]; then
-    systemctl daemon-reload
+    # While systemd still knows what it starts: a timer without its service would stay there as failed.
     systemctl stop busnode-rollback.timer 2>/dev/null
+    systemctl daemon-reload
 fi
 logger -t busnode "took back the change $id of $by: it was not confirmed" 2>/dev/null || :

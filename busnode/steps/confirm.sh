@@ -194,6 +194,11 @@ rollback_armed() {
         return
     fi
     would "after $1 s" && return
+    # Whoever sent this lost the connection, and was told under the node's lock that nothing was changed.
+    if [ "$(cat "$run_dir/given-up" 2>/dev/null)" = "$operation_id" ]; then
+        failed "its operator gave it up before it changed anything"
+        return
+    fi
     # Two units, for what stands before ssh at boot could never reload it later: that job would wait for its own end.
     # First what takes the others away where the node goes down before a change is pending.
     write_beside "$unit_dir/busnode-rollback-boot.service" root root 0644 <<END || return
@@ -374,6 +379,10 @@ change_given_up() {
         fact outcome rolled_back
         changed "back in the old state"
     else
-        failed "the change is neither pending, confirmed nor rolled back"
+        # It may be just about to begin.
+        echo "$1" >"$run_dir/given-up"
+        ended_as=given-up
+        fact outcome absent
+        ok "the change is neither pending, confirmed nor rolled back; it does not begin any more"
     fi
 }

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10
 _MORE_ATTEMPTS = 3
 _DROPPED = re.compile(rb"((kex|ssh)_exchange_identification: .*)?Connection (closed|reset) by ")
+# What ssh says of a connection that had come about: client_loop(), and its keep-alives.
+_BROKE_OFF = re.compile(r"^(client_loop: |Timeout, server |Connection to \S+ closed)", re.MULTILINE)
 # ssh's own code for "no session"; the loader never ends with it.
 _SSH_FAILED = 255
 
@@ -271,7 +273,9 @@ class OpenSsh(_Remembering):
             )
         last = stderr.strip().splitlines()[-1:] or ["the connection was closed"]
         remedy = "see that the node is up, and that host and port are right"
-        return UnreachableError(f"{self._name}: {last[0].strip()}; {remedy}")
+        lost = UnreachableError(f"{self._name}: {last[0].strip()}; {remedy}")
+        lost.began = _BROKE_OFF.search(stderr) is not None
+        return lost
 
     def _refused_by(self, stderr: str) -> Target:
         """Which of the hosts on the way ssh says it was: `user@host: Permission denied (publickey).`"""

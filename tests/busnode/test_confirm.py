@@ -583,6 +583,32 @@ def test_the_unit_that_reloads_sshd_does_not_stand_before_it(machine: Machine) -
     assert "ssh.service" in (units / "busnode-rollback-boot.service").read_text()
 
 
+def test_a_timer_that_was_not_needed_is_stopped_before_its_service_is_gone_from_systemd(machine: Machine) -> None:
+    """Reloaded first, systemd has a timer of no service, and keeps it as failed."""
+    machine.harden()
+    calls = machine.root / "systemctl.calls"
+    calls.unlink()
+    assert machine.give_up().facts["outcome"] == "rolled_back"
+    words = calls.read_text().splitlines()
+    assert words.index("stop busnode-rollback.timer") < len(words) - 1
+    assert words[-1] == "daemon-reload"
+
+
+def test_a_change_that_was_given_up_before_it_began_does_not_begin(machine: Machine) -> None:
+    """Its connection was lost on the way: under the node's lock its operator was told that nothing was changed."""
+    before = machine.files()
+    assert machine.give_up().facts["outcome"] == "absent"
+    assert '"ended":"given-up"' in machine.state("last-operation").read_text()
+    report = machine.harden()
+    assert report.error is None
+    assert [step.detail for step in report.steps if step.status is StepStatus.FAILED] == [
+        "its operator gave it up before it changed anything"
+    ]
+    assert machine.files() == before
+    assert not machine.state("pending").exists()
+    assert machine.harden(operation_id="3" * 32).facts["armed"] == "3" * 32, "another may"
+
+
 # Whether it still stands
 
 

@@ -44,7 +44,8 @@ class PlayedNode:
 
     `lost` are the connections, counted from 0, that fail, with the error each; of those in `unheard` the node acts on
     the script, and its answer is lost. `breaks_off` is the last line of a report that ends once the rollback is armed:
-    with {} it is just cut.
+    with {} it is just cut. `heard` is all that came through of an answer that is lost; with `absent` the node never
+    got to the script.
     """
 
     state: str = "old"
@@ -58,6 +59,8 @@ class PlayedNode:
     refusal: str | None = None
     breaks_off: Line | None = None
     cannot_go_back: bool = False
+    heard: bytes | None = None
+    absent: bool = False
     connections: int = 0
     notes: tuple[str, ...] = ()
 
@@ -66,11 +69,13 @@ class PlayedNode:
         error = self.lost.get(number)
         if error is not None and number not in self.unheard:
             raise error(f"connection {number} lost")
+        if self.absent and not number:
+            raise UnreachableError("answer 0 lost", output=self.heard or b"")
         said = "".join(
             json.dumps(line) + "\n" for line in self._act(bytes(bundle).decode().removesuffix(f"{MAGIC} end\n"))
         ).encode()
         if error is not None:
-            raise error(f"answer {number} lost", output=said)
+            raise error(f"answer {number} lost", output=said if self.heard is None else self.heard)
         return Completed(said, b"", 0)
 
     def _act(self, script: str) -> list[Line]:
@@ -109,7 +114,7 @@ class PlayedNode:
             return [_step("roll back", "failed", "nft does not load the old rules"), {"end": "failed"}]
         if self.state == "pending":
             self.state = "old"
-        outcome = "confirmed" if self.state == "confirmed" else "rolled_back"
+        outcome = "confirmed" if self.state == "confirmed" else "absent" if self.absent else "rolled_back"
         return [{"fact": "outcome", "value": outcome}, _step("roll back", "changed"), {"end": "ok"}]
 
     def probe(self, port: int, *, time_limit: float, family: Family | None = None) -> Answer:
@@ -278,6 +283,45 @@ def test_a_way_back_that_fails_is_not_called_rolled_back(clock: Clock) -> None:
         harden(_node(PlayedNode(breaks_off={}, cannot_go_back=True)))
 
 
+# Lost before the node told of the armed rollback: what it does from there on is not heard.
+FIRST_WORDS = json.dumps(_step("ssh")).encode() + b"\n"
+
+
+@pytest.mark.parametrize(("error", "heard"), [(UnreachableError, FIRST_WORDS), (OperationTimeoutError, b"")])
+def test_a_change_of_which_nothing_was_heard_is_taken_back(
+    clock: Clock, error: type[BusnodeError], heard: bytes
+) -> None:
+    played = PlayedNode(lost={0: error, 1: UnreachableError}, unheard={0}, heard=heard)
+    with pytest.raises(RolledBackError, match="answer 0 lost; the node is back in its old state") as caught:
+        harden(_node(played))
+    assert played.state == "old"
+    assert caught.value.response is not None
+    assert caught.value.response.error_class == "rolled_back"
+
+
+def test_a_script_that_never_began_has_changed_nothing_and_that_is_said(clock: Clock) -> None:
+    played = PlayedNode(absent=True, heard=FIRST_WORDS)
+    with pytest.raises(UnreachableError, match="answer 0 lost; nothing was changed") as caught:
+        harden(_node(played))
+    assert caught.value.exit_code == 3
+    assert caught.value.response is not None
+    assert "nothing was changed" in caught.value.response.diagnostics[0]
+
+
+def test_what_cannot_be_learnt_is_not_called_nothing(clock: Clock) -> None:
+    played = PlayedNode(lost=dict.fromkeys(range(1000), UnreachableError), unheard={0}, heard=FIRST_WORDS)
+    with pytest.raises(UnreachableError, match="whether anything was changed is not known: the node takes back by its"):
+        harden(_node(played))
+    assert clock.now < 1000 + 30 + 6
+
+
+def test_of_a_dry_run_that_is_cut_off_nothing_is_asked(clock: Clock) -> None:
+    played = PlayedNode(lost={0: UnreachableError}, unheard={0}, heard=FIRST_WORDS)
+    with pytest.raises(UnreachableError, match=r"answer 0 lost$"):
+        harden(_node(played), dry_run=True)
+    assert played.connections == 1
+
+
 def test_a_connection_that_never_was_is_just_unreachable(clock: Clock) -> None:
     with pytest.raises(UnreachableError):
         harden(_node(PlayedNode(lost={0: UnreachableError})))
@@ -291,24 +335,29 @@ errors = st.sampled_from([UnreachableError, AuthFailedError, OperationTimeoutErr
         PlayedNode,
         lost=st.dictionaries(st.integers(0, 6), errors),
         unheard=st.sets(st.integers(0, 6)),
+        heard=st.sampled_from([None, b"", FIRST_WORDS]),
+        absent=st.booleans(),
         before=st.sampled_from(Answer),
         allowed=st.sampled_from(Answer),
         other=st.sampled_from(Answer),
     )
 )
 def test_whatever_is_lost_the_answer_is_the_truth(played: PlayedNode) -> None:
+    said = ""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(commit_confirm, "time", Clock())
         try:
             response = harden(_node(played))
         except RolledBackError:
             assert played.state == "old"
-        except (UnreachableError, AuthFailedError, OperationTimeoutError):
+        except (UnreachableError, AuthFailedError, OperationTimeoutError) as error:
+            said = str(error)
             # Not a word of an armed rollback was heard: the node takes back by itself what may have been done.
             assert played.state in {"old", "pending"}
         else:
             assert response.ok
             assert played.state == "confirmed"
+    assert "nothing was changed" not in said or played.state == "old"
 
 
 @pytest.mark.parametrize("ports", [range(1, 65536), range(50000, 60000), (), (22,)])

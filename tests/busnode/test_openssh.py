@@ -259,6 +259,27 @@ def test_a_probe_says_what_a_port_answers(server: Server, known: Path, place: st
     assert server.ssh(known).probe(port, time_limit=1) is answer
 
 
+# Ends the sshd that the script came through: its nearest ancestor of that name.
+CUT = r"""p=$$
+until case $(cat "/proc/$p/comm") in sshd*) true ;; *) false ;; esac; do
+    p=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$p/status")
+done
+kill -KILL "$p"
+"""
+
+
+def test_a_connection_that_had_come_about_is_told_from_one_that_never_did(server: Server, known: Path) -> None:
+    with pytest.raises(UnreachableError) as cut:
+        server.ssh(known).run(pack(CUT, time_limit=10), time_limit=20)
+    assert (cut.value.began, cut.value.output) == (True, b""), cut.value
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    nobody = server.ssh(known)
+    with pytest.raises(UnreachableError) as never:
+        replace(nobody, target=replace(nobody.target, port=port)).run(b"", time_limit=20)
+    assert never.value.began is False
+
+
 def test_a_probe_over_a_family_goes_to_what_the_inventory_names(server: Server, known: Path) -> None:
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
         port = listener.getsockname()[1]
