@@ -54,7 +54,10 @@ def _rule(rule: Rule) -> str:
 
 
 def unit(layout: Layout = DEBIAN) -> str:
-    """The unit that loads the rules before the network is up, and again after nftables.service has flushed."""
+    """The unit that loads the rules before the network is up, and again after a reload of nftables.service.
+
+    A stop of nftables.service is none of ours: its drop-in loads the rules again after that flush.
+    """
     return f"""\
 [Unit]
 Description=Firewall policy of this Bus host
@@ -63,7 +66,6 @@ DefaultDependencies=no
 After=local-fs.target nftables.service
 Before=network-pre.target
 Wants=network-pre.target
-PartOf=nftables.service
 ReloadPropagatedFrom=nftables.service
 
 [Service]
@@ -79,11 +81,12 @@ WantedBy=sysinit.target nftables.service
 
 
 def dropin(layout: Layout = DEBIAN) -> str:
-    """The drop-in of nftables.service, whose start flushes every table: ours is loaded again right after it."""
+    """The drop-in of nftables.service, whose start and stop flush every table: ours is loaded again right after."""
     return f"""\
 # Written by busnode harden, which overwrites changes made here.
 [Service]
 ExecStartPost=-/usr/sbin/nft -f {layout.firewall_rules}
+ExecStopPost=-/usr/sbin/nft -f {layout.firewall_rules}
 """
 
 

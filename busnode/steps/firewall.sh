@@ -76,21 +76,34 @@ firewall_loaded() {
 
 # Others that filter on this node, by name; what they drop stays dropped, whatever we let in.
 other_firewalls() {
-    others=
+    others='' tables=$(foreign_tables)
     if grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf; then others=' ufw'; fi
     for unit in ufw firewalld fail2ban netfilter-persistent docker; do
         systemctl is-active -q "$unit.service" 2>/dev/null || continue
         case " $others " in *" $unit "*) ;; *) others="$others $unit" ;; esac
     done
+    # Its rules stay in force without it, and are made by others too (podman's docker, dockerd started by hand).
+    case $others in *docker*) ;; *) ! nft list chains 2>/dev/null | grep -q 'chain DOCKER\|table .* docker-' || others="$others docker" ;; esac
     if [ "$(systemctl is-enabled nftables.service 2>/dev/null)" = enabled ]; then others="$others nftables.service"; fi
     others=${others# }
-    case " $others " in
-        *" docker "*) fact notice.docker "docker is active: published container ports bypass the input chain, and so allowed_ports" ;;
-    esac
-    case " $others " in
-        *" ufw "* | *" firewalld "*) fact notice.others "$others is active: a packet must pass its rules and ours" ;;
-    esac
-    ok "${others:-none}"
+    for other in $others; do
+        case $other in
+            docker) fact notice.docker "docker filters here too: published container ports bypass the input chain, and so allowed_ports" ;;
+            ufw | firewalld) fact "notice.$other" "$other is active: a packet must pass its rules and ours" ;;
+            fail2ban) fact notice.fail2ban "fail2ban is active: whom it bans stays out, also of allowed ports" ;;
+        esac
+    done
+    [ -z "$tables" ] || fact notice.tables "tables of others are left as they are: $tables"
+    ok "${others:-none}${tables:+; tables: $tables}"
+}
+
+# Every table that is not ours, one line; those of iptables-legacy, which nft does not show, among them
+foreign_tables() {
+    {
+        nft list tables 2>/dev/null | sed -n 's/^table //p' | grep -vxF -- "$table"
+        sed 's/^/legacy ip /' /proc/net/ip_tables_names 2>/dev/null
+        sed 's/^/legacy ip6 /' /proc/net/ip6_tables_names 2>/dev/null
+    } | tr '\n' ',' | sed 's/,$//; s/,/, /g'
 }
 
 # listening_kept CONFIRMED(0|1) PORT...: refuse to drop what listens now, unless that is meant

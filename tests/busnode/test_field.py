@@ -72,33 +72,50 @@ def test_an_sshd_that_its_socket_has_started_is_restarted(
 # 11, 16
 
 BOTH = "is active: a packet must pass its rules and ours"
-BYPASS = "published container ports bypass the input chain, and so allowed_ports"
+BYPASS = "docker filters here too: published container ports bypass the input chain, and so allowed_ports"
+BANS = "fail2ban is active: whom it bans stays out, also of allowed ports"
+KEPT = "tables of others are left as they are: "
 
 
 @pytest.mark.parametrize(
-    ("active", "said", "notice"),
+    ("active", "tables", "said", "notice"),
     [
-        ((), "none", {}),
-        (("fail2ban",), "fail2ban", {}),
-        (("firewalld",), "firewalld", {"notice.others": f"firewalld {BOTH}"}),
+        ((), (), "none", {}),
+        (("fail2ban",), (), "fail2ban", {"fail2ban": BANS}),
         (
-            ("docker",),
-            "docker",
-            {"notice.docker": f"docker is active: {BYPASS}"},
+            ("firewalld",),
+            ("inet firewalld",),
+            "firewalld; tables: inet firewalld",
+            {"firewalld": f"firewalld {BOTH}", "tables": f"{KEPT}inet firewalld"},
         ),
-        (("ufw", "fail2ban"), "ufw fail2ban", {"notice.others": f"ufw fail2ban {BOTH}"}),
+        (("docker",), (), "docker", {"docker": BYPASS}),
+        (
+            (),
+            ("ip nat", "ip docker-bridges"),
+            "docker; tables: ip nat, ip docker-bridges",
+            {"docker": BYPASS, "tables": f"{KEPT}ip nat, ip docker-bridges"},
+        ),
+        (("ufw", "fail2ban"), (), "ufw fail2ban", {"ufw": f"ufw {BOTH}", "fail2ban": BANS}),
     ],
 )
 def test_who_else_filters_is_named_before_anything_is_touched(
-    run: Run, program: Program, policy: FirewallPolicy, active: tuple[str, ...], said: str, notice: dict[str, str]
+    run: Run,
+    program: Program,
+    policy: FirewallPolicy,
+    active: tuple[str, ...],
+    tables: tuple[str, ...],
+    said: str,
+    notice: dict[str, str],
 ) -> None:
     units = " | ".join(f"{name}.service" for name in active) or "none"
     program(
         "systemctl", f'[ "$1" = is-active ] || exit 1; for unit do :; done; case $unit in {units}) ;; *) exit 3 ;; esac'
     )
+    listed = "".join(f"echo 'table {table}'\n" for table in ("inet busnode", *tables))
+    program("nft", listed)
     report = run(firewall.guards(policy, confirm=False)[0])
     assert _only(report) == ("ok", said)
-    assert report.facts == notice
+    assert report.facts == {f"notice.{name}": text for name, text in notice.items()}
 
 
 @pytest.fixture
