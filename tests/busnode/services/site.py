@@ -20,8 +20,11 @@ READ, ADMIN = "reader-0123456789abcdef", "admin-0123456789abcdef"
 SSH = """#!/bin/sh
 echo "$0" >>{folder}/opened
 while [ "$1" != -- ]; do shift; done
-exec sh -c "$3"
+exec {node} sh -c "$3"
 """
+# What the script does to these folders is gone with it.
+APART = """unshare --user --map-root-user --mount sh -c \
+    'mount -t tmpfs none /run && mount -t tmpfs none /var/lib && exec "$@"' -"""
 
 
 def free_port() -> int:
@@ -58,11 +61,11 @@ class Site:
         assert json.loads(first)["event"] == "ready", first + process.stderr.read()
         return process
 
-    def ssh(self, name: str) -> None:
-        """Put an ssh on the PATH of a program."""
+    def ssh(self, name: str, node: str = "") -> None:
+        """Put an ssh on the PATH of a program; `node` begins the command line of what it runs."""
         (self.folder / name).mkdir()
         file = self.folder / name / "ssh"
-        file.write_text(SSH.format(folder=self.folder))
+        file.write_text(SSH.format(folder=self.folder, node=node))
         file.chmod(0o755)
 
 
@@ -77,11 +80,13 @@ def await_port(port: int) -> None:
     raise AssertionError(f"nothing listens on {port}")
 
 
-def post(port: int, operation: str, body: dict[str, Any]) -> dict[str, Any]:
+def post(
+    port: int, operation: str, body: dict[str, Any], token: str = READ, correlation_id: str = "c-42"
+) -> dict[str, Any]:
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/api/internal/node/proxy/{operation}",
         json.dumps(body).encode(),
-        {"Authorization": f"Bearer {READ}", "X-Correlation-ID": "c-42"},
+        {"Authorization": f"Bearer {token}", "X-Correlation-ID": correlation_id},
     )
     with urllib.request.urlopen(request, timeout=100) as answer:
         found: dict[str, Any] = json.load(answer)
