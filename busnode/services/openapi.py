@@ -22,6 +22,9 @@ _ERRORS = {
 }
 
 
+_PREFER = "respond-async: do not wait for the answer; what else is preferred is passed over (RFC 7240)"
+
+
 def document() -> dict[str, Any]:
     """The whole document."""
     paths: dict[str, Any] = {
@@ -68,7 +71,7 @@ def _post(operation: str) -> dict[str, Any]:
         "security": [{"token": []}],
         "parameters": [
             {"name": "id", "in": "path", "required": True, "schema": _ref("node_id")},
-            {"name": "Prefer", "in": "header", "schema": {"type": "string", "enum": ["respond-async"]}},
+            {"name": "Prefer", "in": "header", "schema": {"type": "string"}, "description": _PREFER},
             {"name": "X-Correlation-ID", "in": "header", "schema": _ref("correlation_id")},
         ],
         "requestBody": {"required": True, "content": _json(f"{operation}_body")},
