@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.timing import Row, ratios, spread
@@ -17,7 +18,7 @@ from tests.boot.hardware import SERVER
 from tests.boot.qemu import BOOT_LIMIT, Guest, boot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
 LIMIT = 0.5
@@ -35,32 +36,44 @@ def rows(ours: Path, plain: Path, key: Path, runs: int) -> Iterator[Row]:
         key: that logs in to both.
         runs: of each.
     """
-    seen: dict[Path, list[tuple[float, float]]] = {plain: [], ours: []}
+    seen: dict[Path, list[Started]] = {plain: [], ours: []}
     for _ in range(runs):
-        for iso, times in seen.items():
-            times.append(_started(iso, key))
-    yield from _compared({"a command over ssh": 0, "the written audit": 1}, seen[ours], seen[plain])
+        for iso, found in seen.items():
+            found.append(_started(iso, key))
+    for what, name in (("a command over ssh", "answered"), ("the written audit", "audited")):
+        for unit, kind, limit in (("s", "", LIMIT), ("s of processor", "_processor", None)):
+            one, other = ([getattr(each, name + kind) for each in seen[iso]] for iso in (ours, plain))
+            yield Row(f"power-on to {what}", spread(one), unit, None)
+            yield Row("  the same, plain live-build's", spread(other), unit, None)
+            yield Row("  ratio", ratios(one, other), "", limit)
 
 
-def _compared(
-    what: Mapping[str, int], ours: list[tuple[float, float]], plain: list[tuple[float, float]]
-) -> Iterator[Row]:
-    for name, place in what.items():
-        one, other = ([times[place] for times in found] for found in (ours, plain))
-        yield Row(f"power-on to {name}", spread(one), "s", None)
-        yield Row("  the same, plain live-build's", spread(other), "s", None)
-        yield Row("  ratio", ratios(one, other), "of its time", LIMIT)
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Seconds since power-on of one start.
+
+    Attributes:
+        answered: to the first command over ssh, by the clock.
+        answered_processor: the same, of QEMU's processor time.
+        audited: to the written audit, by the clock.
+        audited_processor: to when that was seen, of QEMU's processor time.
+    """
+
+    answered: float
+    answered_processor: float
+    audited: float
+    audited_processor: float
 
 
-def _started(iso: Path, key: Path) -> tuple[float, float]:
+def _started(iso: Path, key: Path) -> Started:
     with boot(iso, SERVER, key) as guest:
         begin = time.monotonic()
         with _pressing_enter(guest):
             _await_banner(guest.port, begin + BOOT_LIMIT)
             guest.wait_for_login()
-        answered = time.monotonic() - begin
+        answered, used = time.monotonic() - begin, guest.processor_seconds
         written, now = map(float, guest.run(_WRITTEN, limit=BOOT_LIMIT).stdout.split())
-        return answered, time.monotonic() - begin - (now - written)
+        return Started(answered, used, time.monotonic() - begin - (now - written), guest.processor_seconds)
 
 
 @contextmanager
