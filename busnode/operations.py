@@ -119,7 +119,8 @@ def verify(node: Node, *, kinds: frozenset[str] = KINDS, time_limit: float = LOO
     seen = reach.look(node.target, node.transport, report.facts) if "listeners" in kinds else reach.View()
     checks = (*_checks(plan, report), *seen.checks)
     response = node.response(plan, report)
-    response = replace(response, checks=checks, diagnostics=(*response.diagnostics, *seen.notes))
+    found = {"listeners": list(seen.listeners)} if "listeners" in report.facts else {}
+    response = replace(response, checks=checks, facts=found, diagnostics=(*response.diagnostics, *seen.notes))
     wrong = [check for check in checks if not check.ok]
     if not wrong:
         return response

@@ -29,10 +29,14 @@ _LOOPBACK = ("127.", "::ffff:127.")
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A check a listener and address family, and what could not be looked at."""
+    """A check a listener and address family, and what could not be looked at.
+
+    `listeners` are all that the node told of, as the response document has them.
+    """
 
     checks: tuple[Check, ...] = ()
     notes: tuple[str, ...] = ()
+    listeners: tuple[dict[str, Any], ...] = ()
 
 
 def look(target: Target, transport: Transport, facts: Mapping[str, str]) -> View:
@@ -41,16 +45,14 @@ def look(target: Target, transport: Transport, facts: Mapping[str, str]) -> View
     sshd's own port is left out, for the report came through it, and so are loopback addresses. Connected to are
     addresses of the inventory alone: a node could name any.
     """
-    policy = target.firewall_policy
-    if policy is None or "listeners" not in facts:
-        return View()
-    live = facts.get("ssh_port", "")
+    told = listeners.sockets(facts.get("listeners", ""))
+    policy, live = target.firewall_policy, facts.get("ssh_port", "")
+    if policy is None:
+        return View(listeners=tuple(told))
     if live and live != str(target.port):
-        return View(
-            notes=(f"no listener is looked at from outside: port {target.port} leads to port {live} of the node",)
-        )
+        why = f"no listener is looked at from outside: port {target.port} leads to port {live} of the node"
+        return View(notes=(why,), listeners=tuple(told))
     here = {facts.get("ssh_address", ""), target.host, *target.host_candidates} - {""}
-    told = listeners.sockets(facts["listeners"])
     sockets = [socket for socket in told if _counts(socket, target, policy)]
     first = Family.IPV6 if ":" in facts.get("ssh_address", "") else Family.IPV4
     # Bare connects to sshd count against their source.
@@ -60,11 +62,13 @@ def look(target: Target, transport: Transport, facts: Mapping[str, str]) -> View
         _Seen(transport, policy, family, _by_port(sockets, family, here), None if family is first else telling)
         for family in Family
     ]
-    elsewhere = sorted({_shown(socket) for socket in sockets if not any(_families(socket["address"], here))})
+    for each in seen:
+        each.tell()
     notes = [note for each in seen for note in each.notes()]
+    elsewhere = sorted({_shown(socket) for socket in sockets if not _families(socket["address"], here)})
     if elsewhere:
         notes.append(f"not looked at from outside, no address of the inventory leads there: {', '.join(elsewhere)}")
-    return View(tuple(check for each in seen for check in each.checks()), tuple(notes))
+    return View(tuple(check for each in seen for check in each.checks()), tuple(notes), tuple(told))
 
 
 def _counts(socket: dict[str, Any], target: Target, policy: FirewallPolicy) -> bool:
@@ -131,6 +135,13 @@ class _Seen:
     @property
     def _is_proven(self) -> bool:
         return not self._needs_proof or any(answer in _THERE for answer in self.answers.values())
+
+    def tell(self) -> None:
+        """Write into each listener what it answered."""
+        for port, sockets in self._sockets.items():
+            if self.answers[port] is not Answer.UNKNOWN:
+                for socket in sockets:
+                    socket.setdefault("outside", {})[self._family.value] = self.answers[port].value
 
     def checks(self) -> Iterator[Check]:
         """One a listener whose answer says anything."""

@@ -99,7 +99,8 @@ def _facts(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if facts.get("failed_units"):
         yield "failed units", ", ".join(facts["failed_units"])
     for socket in facts.get("listeners", ()):
-        yield "listens", f"{socket['address']} port {socket['port']} {socket['process'] or ''}".rstrip()
+        seen = "".join(f", {answer} from outside over {family}" for family, answer in socket.get("outside", {}).items())
+        yield "listens", f"{socket['address']} port {socket['port']} {socket['process'] or ''}".rstrip() + seen
     yield from _firewall(facts.get("firewall", {}))
     yield from (("reboot", why) for why in facts.get("reboot", {}).get("reasons", ()))
     if "updates" in facts:

@@ -68,6 +68,12 @@ def test_each_listener_is_looked_at_over_the_families_it_serves() -> None:
         ("listener [::]:80 (site) from outside over IPv6", True),
         ("listener *:8080 (site) from outside over IPv6", True),
     ]
+    assert [socket.get("outside") for socket in view.listeners] == [
+        {"IPv4": "open", "IPv6": "open"},
+        {"IPv4": "silent"},
+        {"IPv6": "open"},
+        None,
+    ]
     assert view.notes == ()
     assert (22, V4) not in network.asked
     assert (22, V6) not in network.asked
@@ -103,7 +109,8 @@ def test_behind_another_host_it_is_said_that_nothing_was_looked_at() -> None:
     assert len(view.notes) == 1
     assert view.notes[0].startswith("listeners are not looked at from outside over IPv4:")
     view = _look(Network(), _line("0.0.0.0", 8080), ssh_port="2222")
-    assert view == View(notes=("no listener is looked at from outside: port 22 leads to port 2222 of the node",))
+    assert view.notes == ("no listener is looked at from outside: port 22 leads to port 2222 of the node",)
+    assert (view.checks, len(view.listeners)) == ((), 1)
 
 
 def test_addresses_that_lead_elsewhere_are_named_and_loopback_is_left_out() -> None:
@@ -125,9 +132,10 @@ def test_addresses_that_lead_elsewhere_are_named_and_loopback_is_left_out() -> N
 def test_without_a_policy_or_where_it_denies_nothing_nothing_is_judged() -> None:
     network = Network(default=Answer.OPEN)
     bare = Target.from_document("proxy", {"host": "10.0.0.10", "user": "bus"})
-    assert _look(network, _line("*", 9090), target=bare) == View()
+    listed = ({"address": "*", "port": 9090, "process": "site"},)
+    assert _look(network, _line("*", 9090), target=bare) == View(listeners=listed)
     lax = _target(firewall_policy={"allowed_ports": [22], "default_deny_inbound": False}, allowed_ports=[22])
-    assert _look(network, _line("*", 9090), target=lax) == View()
+    assert _look(network, _line("*", 9090), target=lax) == View(listeners=listed)
 
 
 def test_what_sshd_itself_serves_is_never_connected_to() -> None:

@@ -108,6 +108,10 @@ def test_every_listener_is_looked_at_from_outside_over_both_families(node: Deplo
         for family in ("IPv4", "IPv6"):
             assert any(f"*:{port} (" in name and name.endswith(f"from outside over {family}") for name in seen), seen
     assert both.seconds < 15, "the looks are side by side"
+    listed = {socket["port"]: socket for socket in both.document["facts"]["listeners"]}
+    assert listed[8080]["outside"] == {"IPv4": "open", "IPv6": "open"}
+    assert listed[9090]["outside"] == {"IPv4": "silent", "IPv6": "silent"}
+    assert "outside" not in listed[5432]
 
     # Somebody else's rules: what is allowed is dropped, over one family alone.
     node.node.run("nft", "-f", "-", stdin=FOREIGN_DROP)
