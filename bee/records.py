@@ -2,8 +2,8 @@
 
 The standard library writes the methods of each class as source text and compiles it, and imports `inspect` for that:
 a third to a half of such a start. Here all classes share their methods. Type checkers see the standard library's
-names; `dataclasses.fields`, `replace` and `asdict` take these records as they take their own. bee and busnode, which
-do not import each other, have the same file.
+names; `dataclasses.fields`, `replace` and `asdict` take these records as they take their own. busnode has
+the same file by a link, for the packages do not import each other.
 """
 
 # ruff: noqa: ARG001 - methods take what the language hands them; `slots` is there for the type checker

@@ -46,7 +46,8 @@ def _lend(distribution: str, site: Path) -> None:
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = tmp_path_factory.mktemp("source")
-    for path in [*files(), *ROOT.glob("*/schemas/*.json")]:
+    links = [path for package in ("bee", "busnode") for path in (ROOT / package).rglob("*") if path.is_symlink()]
+    for path in [*files(), *links]:
         target = source / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target, follow_symlinks=False)
