@@ -86,6 +86,8 @@ class Stream:
     def __init__(self, response: httpx.Response) -> None:
         self._lines = (_line(text) for text in split(response.iter_raw(), MAX_BYTES) if text.strip())
         self._socket: socket.socket = response.extensions["network_stream"].get_extra_info("socket")
+        for option in _KEEP_ALIVE:
+            self._socket.setsockopt(*option)
 
     def __iter__(self) -> Iterator[Line]:
         return self._lines
@@ -115,7 +117,6 @@ class EventsApi:
             verify=ssl.create_default_context(),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=8),
             trust_env=False,
-            socket_options=_KEEP_ALIVE,
         )
         headers = {"Accept-Encoding": "identity", "User-Agent": "busnode"}
         self._client = httpx.Client(transport=transport, trust_env=False, headers=headers)

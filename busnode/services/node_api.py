@@ -9,8 +9,8 @@ import re
 import threading
 import time
 import uuid
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -106,7 +106,11 @@ class _Api:
     bus: Bus
     tokens: Tokens
     metrics: Metrics
-    waiting: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(MAX_WAITING))
+
+    @cached_property
+    def waiting(self) -> anyio.CapacityLimiter:
+        """The places of those who wait; made where the event loop runs, as anyio 3 wants it."""
+        return anyio.CapacityLimiter(MAX_WAITING)
 
     async def health(self, _: Request) -> Response:
         return JSONResponse({"ok": True, "service": SERVICE})
