@@ -61,6 +61,11 @@ bench-nodes: ## busnode beside bare ssh, pyinfra and ansible-core, as ratios (se
 	@$(setup) test acceptance
 	@$(bin)/python -m benchmarks.nodes $(ARGS)
 
+.PHONY: bench-events
+bench-events: ## event mode beside direct mode, and what the services need (settings: make bench-events ARGS='--runs 200 overhead')
+	@$(setup) test
+	@$(bin)/python -m benchmarks.events $(ARGS)
+
 .PHONY: audit
 audit: ## this machine's hardware, as a table
 	@$(setup) python

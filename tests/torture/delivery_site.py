@@ -1,6 +1,6 @@
 """What the proof of deliveries kills: node workers and ssh runners on Redis, with nodes on this machine that count.
 
-python -m tests.torture.delivery_site worker|runner redis://127.0.0.1:6379 FOLDER
+python -m tests.torture.delivery_site worker|runner redis://127.0.0.1:6379 FOLDER [SECONDS]
 
 A node is a folder with a lock and a memory of its own. Each bootstrap of it adds a line to its file `applied`: the id
 of the operation. Everything else is as on a deployment, but that the runner reaches the nodes without ssh.
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # A dead worker's requests are another's soon; on a deployment after 15 s.
 CLAIM_SECONDS = 3.0
+# Between an effect and its record is where a kill would have it twice.
+PAUSE_SECONDS = 0.5
 # Few, so that there is always something to be killed.
 _SLOTS = 2
 
@@ -39,13 +41,13 @@ class Count:
     """A step that counts: it adds the operation's id to the file, in the script's own process."""
 
     file: Path
+    pause: float
     action: str = "count"
     name: str = "count"
 
     @property
     def shell(self) -> str:
-        # Between an effect and its record is where a kill would have it twice.
-        effect = f'echo "$operation_id" >>{shlex.quote(str(self.file))} && sleep 0.5 && changed'
+        effect = f'echo "$operation_id" >>{shlex.quote(str(self.file))} && sleep {self.pause:g} && changed'
         return f"count() {{ would count || {{ {effect}; }}; }}"
 
     @property
@@ -71,8 +73,8 @@ def applied(folder: Path, name: str) -> list[str]:
     return file.read_text().split() if file.exists() else []
 
 
-def inventory(folder: Path) -> Inventory:
-    """The nodes below a folder, with nothing to do but to count."""
+def inventory(folder: Path, pause: float = PAUSE_SECONDS) -> Inventory:
+    """The nodes below a folder, with nothing to do but to count, and to wait for so many seconds then."""
     nothing: dict[str, object] = {
         "time_synchronised": False,
         "packages": [],
@@ -84,7 +86,7 @@ def inventory(folder: Path) -> Inventory:
     }
     ids = sorted(path.name for path in folder.iterdir() if path.is_dir())
     made = Inventory.from_document({name: {"host": f"{name}.invalid", "user": "root", **nothing} for name in ids})
-    return Inventory({one.id: replace(one, own_steps=(Count(folder / one.id / "applied"),)) for one in made})
+    return Inventory({one.id: replace(one, own_steps=(Count(folder / one.id / "applied", pause),)) for one in made})
 
 
 def layout(node: Path) -> Layout:
@@ -118,13 +120,13 @@ def ssh_runners(bus: Bus, known: Inventory, folder: Path) -> Worker:
 MAKE = {"worker": node_workers, "runner": ssh_runners}
 
 
-def main(kind: str, url: str, folder: Path) -> int:
+def main(kind: str, url: str, folder: Path, pause: float = PAUSE_SECONDS) -> int:
     """Work until TERM, or until it is killed."""
     redis_streams.CLAIM_SECONDS = CLAIM_SECONDS
     stopping = Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     bus = engine.connect(url, {})
-    worker = MAKE[kind](bus, inventory(folder), folder)
+    worker = MAKE[kind](bus, inventory(folder, pause), folder)
     worker.start()
     stopping.wait()
     is_clean = worker.stop(60)
@@ -133,4 +135,4 @@ def main(kind: str, url: str, folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1], sys.argv[2], Path(sys.argv[3])))
+    raise SystemExit(main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), *map(float, sys.argv[4:])))
