@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,15 +124,15 @@ def _ask_all(bus: Bus, count: int) -> float:
     return time.monotonic() - begin
 
 
+@cache
 def _inventory(site: Site) -> Inventory:
     return delivery_site.inventory(site.nodes, _PAUSE_SECONDS)
 
 
-def _direct(site: Site, operation: str) -> None:
-    (name, *_) = delivery_site.names(NODES)
-    target = _inventory(site)[name]
+def _direct(site: Site, operation: str, node: str) -> None:
+    target = _inventory(site)[node]
     with contextlib.suppress(BusnodeError):
-        _DIRECT[operation](Node(target, Local(), layout=delivery_site.layout(site.nodes / name)))
+        _DIRECT[operation](Node(target, Local(), layout=delivery_site.layout(site.nodes / node)))
 
 
 @contextlib.contextmanager
@@ -157,7 +158,7 @@ def overhead(runs: int) -> Iterator[Row]:
     with _site() as site, _in_memory(site) as memory, site.started(("worker", "runner")) as redis:
         for operation in _PAYLOADS:
             asked: dict[str, Callable[[], None]] = {
-                "direct": lambda operation=operation: _direct(site, operation),  # type: ignore[misc]
+                "direct": lambda operation=operation: _direct(site, operation, node),  # type: ignore[misc]
                 "memory": lambda operation=operation: _ask(memory, operation, node),  # type: ignore[misc]
                 "redis": lambda operation=operation: _ask(redis, operation, node),  # type: ignore[misc]
             }
@@ -185,16 +186,27 @@ def _percentile(numbers: Sequence[float]) -> Spread:
 
 
 def throughput(runs: int) -> Iterator[Row]:
-    """Status requests of 20 nodes, with one, two and four workers, and as many runners."""
+    """Status requests of 20 nodes with one, two and four workers and as many runners, beside as many asked directly."""
     rounds = max(3, runs // 30)
     seen: dict[int, list[float]] = {}
     with _site() as site:
+        directly = [REQUESTS / _direct_all(site, REQUESTS) for _ in range(rounds)]
+        yield Row(f"requests directly, {os.cpu_count()} at once", spread(directly), "a second", None)
         for count in (1, 2, 4):
             with site.started(("worker", "runner") * count) as bus:
                 seen[count] = [REQUESTS / _ask_all(bus, REQUESTS) for _ in range(rounds)]
             yield Row(f"requests with {count} workers", spread(seen[count]), "a second", None)
-    for count in (2, 4):
-        yield Row(f"requests with {count} workers / with 1", ratios(seen[count], seen[1]), "of its number", None)
+    for count in (1, 2, 4):
+        yield Row(f"requests with {count} workers / directly", ratios(seen[count], directly), "of their number", None)
+
+
+def _direct_all(site: Site, count: int) -> float:
+    """So many status operations without any bus, as many at once as there are processors; the seconds they took."""
+    names = itertools.islice(itertools.cycle(delivery_site.names(NODES)), count)
+    begin = time.monotonic()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda node: _direct(site, "status", node), names))
+    return time.monotonic() - begin
 
 
 def services(runs: int) -> Iterator[Row]:
