@@ -51,7 +51,9 @@ def status(runs: int) -> Iterator[Row]:
         ours = _command(made, "bus", "operator", "node", "status", "--id", "proxy")
         bare = _command(made, "sh", "-c", f"{shlex.quote(sys.executable)} -c pass; {script}")
         times = in_turn({"busnode": ours, "ssh": bare}, runs)
-    yield Row("status / python and ssh with the same script", _walls(times, "busnode", "ssh"), "of its time", 1.25)
+    what = "status / python and ssh with the same script"
+    yield Row(what, _walls(times, "busnode", "ssh"), "of its time", 1.25)
+    yield Row(what, _processors(times, "busnode", "ssh"), "processor time", None)
 
 
 def converged(runs: int) -> Iterator[Row]:
@@ -65,15 +67,21 @@ def converged(runs: int) -> Iterator[Row]:
             for host, port, shown in ((ADDRESS, 22, "0 ms"), ("127.0.0.1", _DELAYED_PORT, "20 ms")):
                 made.write_target(host=host, port=port)
                 key = made.folder / "local/id_ed25519"
+                login = ("-i", str(key), "-o", "BatchMode=yes", "-p", str(port), f"{USER}@{host}", "true")
                 commands = {
+                    # What nobody who logs in anew can go below.
+                    "ssh node true": _command(made, "ssh", *login),
                     "busnode": _command(made, "bus", "operator", "node", "bootstrap", "--id", "proxy"),
                     "pyinfra": _command(made, *peers.pyinfra(programs, wanted, host, port, USER, key)),
                     "ansible-core": _command(made, *peers.ansible(programs, wanted, host, port, USER, key)),
                 }
                 times = in_turn(commands, runs)
                 for name, limit in (("pyinfra", 1 / 8), ("ansible-core", 1 / 15)):
-                    seen = _walls(times, "busnode", name)
-                    yield Row(f"converged bootstrap / {name}, {shown}", seen, "of its time", round(limit, 4))
+                    what = f"converged bootstrap / {name}, {shown}"
+                    yield Row(what, _walls(times, "busnode", name), "of its time", round(limit, 4))
+                    yield Row(what, _processors(times, "busnode", name), "processor time", None)
+                    bare = _walls(times, "ssh node true", name)
+                    yield Row(f"ssh node true / {name}, {shown}", bare, "of its time", None)
 
 
 def fleet(runs: int) -> Iterator[Row]:
@@ -88,9 +96,9 @@ def fleet(runs: int) -> Iterator[Row]:
         ours = _command(made, "bus", "operator", "node", "status", "--all", "--parallel", str(PARALLEL))
         pipe = f"printf '%s\\n' {shlex.quote(listed)} | xargs -P {PARALLEL} -n 1 {shlex.quote(str(each))}"
         times = in_turn({"busnode": ours, "xargs": _command(made, "sh", "-c", pipe)}, runs)
-    yield Row(
-        f"status of {FLEET} nodes / xargs -P {PARALLEL} ssh", _walls(times, "busnode", "xargs"), "of its time", 1.3
-    )
+    what = f"status of {FLEET} nodes / xargs -P {PARALLEL} ssh"
+    yield Row(what, _walls(times, "busnode", "xargs"), "of its time", 1.3)
+    yield Row(what, _processors(times, "busnode", "xargs"), "processor time", None)
 
 
 BENCHMARKS: dict[str, Callable[[int], Iterator[Row]]] = {"status": status, "converged": converged, "fleet": fleet}
@@ -98,6 +106,11 @@ BENCHMARKS: dict[str, Callable[[int], Iterator[Row]]] = {"status": status, "conv
 
 def _walls(times: dict[str, Times], ours: str, theirs: str) -> Spread:
     return ratios(times[ours].wall, times[theirs].wall)
+
+
+def _processors(times: dict[str, Times], ours: str, theirs: str) -> Spread:
+    """The operator's side alone: what a node's processes take is not counted."""
+    return ratios(times[ours].processor, times[theirs].processor)
 
 
 @contextlib.contextmanager
