@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from busnode.contract import BadRequestError
 from busnode.events.memory import Memory
+from busnode.history import place
 from busnode.secrets import read_private
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _events_api(url: str, parts: SplitResult, environment: Mapping[str, str]) ->
     from busnode.events.follower import Retry  # noqa: PLC0415
     from busnode.events.http_bus import HttpBus  # noqa: PLC0415
 
-    return HttpBus(EventsApi(url, Token.of(environment)), Retry.of(environment))
+    return HttpBus(EventsApi(url, Token.of(environment)), Retry.of(environment), place(environment).parent)
 
 
 def _require_safe(parts: SplitResult) -> None:

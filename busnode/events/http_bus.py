@@ -17,6 +17,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from busnode.contract import BadRequestError, BusnodeError, OperationTimeoutError, UnauthorizedError, UnreachableError
+from busnode.events.attempts import Attempts
 from busnode.events.bus import KEPT_ANSWERS, WAKE_SECONDS, always, key_of
 from busnode.events.envelope import Envelope, parse, response_name
 from busnode.events.follower import Follower, Retry
@@ -24,6 +25,7 @@ from busnode.events.turns import Marks, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from busnode.events.events_api import EventsApi, Line
 
@@ -39,10 +41,10 @@ Identity = tuple[str, str]
 
 
 class HttpBus:
-    """The engine at one Events API."""
+    """The engine at one Events API; below `state_dir` is counted how often each request was begun."""
 
-    def __init__(self, api: EventsApi, retry: Retry) -> None:
-        self._api, self._retry = api, retry
+    def __init__(self, api: EventsApi, retry: Retry, state_dir: Path) -> None:
+        self._api, self._retry, self._state_dir = api, retry, state_dir
         self._arrived = threading.Condition()
         self._marks = Marks()
         self._responses: dict[Identity, Envelope] = {}
@@ -82,7 +84,7 @@ class HttpBus:
 
         Raises UnauthorizedError where a token that never changes is refused.
         """
-        made = HttpInbox(self, names, group)
+        made = HttpInbox(self, names, group, Attempts(self._state_dir / "attempts" / group))
         self._inboxes.append(made)
         if self._retry.required:
             made.wait()
@@ -193,8 +195,8 @@ class HttpBus:
 class HttpInbox:
     """What this worker has heard: one after another for each node."""
 
-    def __init__(self, bus: HttpBus, names: Sequence[str], group: str) -> None:
-        self._bus, self._names = bus, tuple(names)
+    def __init__(self, bus: HttpBus, names: Sequence[str], group: str, attempts: Attempts) -> None:
+        self._bus, self._names, self._attempts = bus, tuple(names), attempts
         self._changed = threading.Condition()
         self._turns: Turns[Line] = Turns()
         self._mine: set[Identity] = set()
@@ -219,7 +221,9 @@ class HttpInbox:
         def take_one() -> bool:
             taken = None if self._closed.is_set() else self._turns.take()
             if taken is not None:
-                found.append(HttpDelivery(self, *taken))
+                key, line = taken
+                attempt = self._attempts.begin(*_identity(line)) if line.correlation_id else 1
+                found.append(HttpDelivery(self, key, line, attempt))
             return bool(found) or self._closed.is_set()
 
         with self._changed:
@@ -253,6 +257,7 @@ class HttpInbox:
                 is_wanted_again = identity in self._again
                 self._again.discard(identity)
                 self._mine.discard(identity)
+                self._attempts.end(*identity)
                 self._lately.add(identity)
                 self._turns.done(delivery.key)
                 self._changed.notify_all()
@@ -318,14 +323,11 @@ class HttpDelivery:
     inbox: HttpInbox
     key: str
     line: Line
+    attempt: int
 
     @property
     def text(self) -> bytes:
         return self.line.text
-
-    @property
-    def attempt(self) -> int:
-        return 1
 
     def answer(self, response: Envelope) -> None:
         self.inbox.answered(self, response)

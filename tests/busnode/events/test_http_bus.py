@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +21,8 @@ from hypothesis import strategies as st
 
 from busnode.contract import BadRequestError, OperationTimeoutError, UnauthorizedError, UnreachableError
 from busnode.events import engine, http_bus
+from busnode.events.attempts import Attempts
+from busnode.events.bus import MAX_ATTEMPTS
 from busnode.events.envelope import MAX_BYTES, Envelope, EnvelopeError, parse, response_to
 from busnode.events.events_api import split
 from busnode.services.worker import Worker
@@ -43,9 +49,10 @@ def certificate(authority: Authority) -> tuple[Path, Path]:
 
 @pytest.fixture
 def server(
-    authority: Authority, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    authority: Authority, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[EventsServer]:
     monkeypatch.setattr(http_bus, "SETTLE_SECONDS", 0.3)
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
     made = EventsServer({TOKEN: ALL_SCOPES, READER: frozenset({"node:read"})}, certificate)
     made.start()
@@ -247,6 +254,56 @@ def test_a_request_in_hand_is_not_handed_out_again(server: EventsServer, bus: Bu
     assert work.begun == ["a-1"]
     work.go.set()
     _until(lambda: server.of("bus.node.status.response"))
+
+
+def test_a_request_that_ends_its_workers_is_set_aside(
+    server: EventsServer, bus: Bus, token_file: Path, tmp_path: Path
+) -> None:
+    """Real processes: the request n-poison kills whoever handles it, also after a restart."""
+    environment = {"PATH": os.environ["PATH"], "SSL_CERT_FILE": os.environ["SSL_CERT_FILE"], **QUICK}
+    environment |= {"BUS_API_TOKEN_FILE": str(token_file), "XDG_STATE_HOME": str(tmp_path / "state")}
+    worker = Path(__file__).with_name("http_worker.py")
+    poison = _request("n", 0).to_document() | {"correlationId": "n-poison"}
+    bus.publish(parse(json.dumps(poison)))
+    ended = 0
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(bus.ask, _request("other", 1), time_limit=100)
+        while not [one for one in server.of("bus.node.status.response") if one["correlationId"] == "n-poison"]:
+            with subprocess.Popen([sys.executable, str(worker), server.url], env=environment) as process:
+                while process.poll() is None and len(server.of("bus.node.status.response")) < 2:
+                    time.sleep(0.02)
+                process.kill()
+            ended += process.returncode == 9
+            assert ended <= MAX_ATTEMPTS
+        assert answer.result().payload == {"ok": True}
+    assert ended == MAX_ATTEMPTS
+    [said] = [one["payload"] for one in server.of("bus.node.status.response") if one["correlationId"] == "n-poison"]
+    assert said == {"error_class": "bad_request", "attempt": MAX_ATTEMPTS + 1}
+
+
+def test_attempts_are_counted_beyond_the_life_of_a_worker(tmp_path: Path) -> None:
+    folder = tmp_path / "attempts"
+    first = Attempts(folder)
+    assert first.begin("n", "c") == 1
+    # Another worker that is given it meanwhile, for nobody knows that this one is at it.
+    assert Attempts(folder).begin("n", "c") == 1
+    for attempt in (2, 3):
+        os.close(first._held.pop(("n", "c")))
+        first = Attempts(folder)
+        assert first.begin("n", "c") == attempt
+    assert first.begin("n", "other") == 1
+    first.end("n", "c")
+    assert first.begin("n", "c") == 1
+    (tmp_path / "file").touch()
+    assert Attempts(tmp_path / "file").begin("n", "c") == 1
+
+
+def test_attempts_of_long_ago_are_forgotten(tmp_path: Path) -> None:
+    Attempts(tmp_path).begin("n", "c")
+    [file] = tmp_path.iterdir()
+    os.utime(file, (0, 0))
+    Attempts(tmp_path)
+    assert not file.exists()
 
 
 def test_garbage_is_answered_by_nobody_and_stops_nothing(server: EventsServer, bus: Bus, work: Work) -> None:
