@@ -47,12 +47,17 @@ def certificate(authority: Authority) -> tuple[Path, Path]:
     return authority.issue("IP:127.0.0.1")
 
 
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts are counted there."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
 @pytest.fixture
 def server(
-    authority: Authority, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    authority: Authority, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[EventsServer]:
     monkeypatch.setattr(http_bus, "SETTLE_SECONDS", 0.3)
-    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
     made = EventsServer({TOKEN: ALL_SCOPES, READER: frozenset({"node:read"})}, certificate)
     made.start()

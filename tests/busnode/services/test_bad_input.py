@@ -44,6 +44,7 @@ MALFORMED: dict[str, tuple[bytes, str, bool]] = {
     "wrong name": (json.dumps({**STATUS, "name": "bus.node.destroy.request"}).encode(), "name: ", True),
     "no name": (json.dumps({**STATUS, "name": None}).encode(), "name: ", True),
     "missing node_id": (json.dumps({**STATUS, "payload": {}}).encode(), "payload: node_id is missing", True),
+    "a node that is not there": (_event("status", node_id="none"), 'the inventory: no target "none"', True),
     "unknown key": (_event("status", shell="x"), "payload.shell: unknown key", True),
     "unknown key above": (json.dumps({**STATUS, "to": "x"}).encode(), "to: unknown key", True),
     "unknown key below": (_event("harden", ssh_policy={"port": 1}), "payload.ssh_policy.port: unknown key", True),
@@ -70,6 +71,7 @@ def test_over_the_bus_it_is_a_bad_request_that_names_the_path(deployment: Deploy
     answer = deployment.nodes.handle(text)
     assert answer.payload["error_class"] == "bad_request"
     assert answer.payload["diagnostics"][0].startswith(said)
+    assert list(schema.violations(answer.payload, schema.load("node-response"))) == []
     assert "hunter2" not in answer.to_text()
     assert len(answer.to_text()) < 10_000
     assert bool(answer.correlation_id) == is_known

@@ -129,30 +129,6 @@ def test_only_the_runners_threads_start_programs(deployment: Deployment) -> None
     assert {name.split("-")[0] for name in started} == {"ssh"}
 
 
-MALFORMED = [
-    (b"no json", "not JSON"),
-    (b'{"name":"bus.node.destroy.request","correlationId":"x","payload":{}}', "name: "),
-    (b'{"name":"bus.node.status.request","correlationId":"x","payload":{}}', "payload: node_id is missing"),
-    (b'{"name":"bus.node.status.request","correlationId":"a b","payload":{"node_id":"proxy"}}', "correlationId: "),
-    (b'{"name":"bus.node.status.request","correlationId":"x","payload":{"node_id":"proxy","x":1}}', "payload.x: "),
-    (b'{"name":"bus.node.verify.request","correlationId":"x","payload":{"node_id":"proxy"}}', "payload: checks is"),
-    (b'{"name":"bus.node.status.request","correlationId":"x","payload":{"node_id":"none"}}', "no target"),
-    (b'{"name":"bus.node.status.request","correlationId":"x","payload":{"node_id":"' + b"x" * 10_000_000, "larger"),
-]
-
-
-@pytest.mark.parametrize(("text", "said"), MALFORMED, ids=[said for _, said in MALFORMED])
-def test_what_is_malformed_is_answered_with_its_path(deployment: Deployment, text: bytes, said: str) -> None:
-    answer = deployment.nodes.handle(text)
-    assert answer.name.endswith(".response")
-    assert answer.payload["error_class"] == "bad_request"
-    assert said in answer.payload["diagnostics"][0]
-    assert list(schema.violations(answer.payload, schema.load("node-response"))) == []
-    # The service goes on.
-    deployment.bus.send("bus.node.status.request", text)
-    assert deployment.ask("status")["ok"]
-
-
 def test_our_own_mistake_is_an_answer_too(deployment: Deployment, capfd: pytest.CaptureFixture[str]) -> None:
     def broken(request: Envelope, time_limit: float) -> Envelope:
         raise ZeroDivisionError("oops")
