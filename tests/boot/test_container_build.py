@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-import resource
 import shutil
 from dataclasses import dataclass
-from resource import RLIMIT_NOFILE, RLIMIT_NPROC
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -29,22 +27,13 @@ pytestmark = [
     pytest.mark.skipif(shutil.which(ENGINE) is None, reason=f"not installed here: {ENGINE}"),
 ]
 SETTINGS = {"nvidia": "none", "abi": "pin-or-newest"}
-# A machine that is itself a container of somebody's has no systemd to make control groups, and limits that stay.
+# A machine that is itself a container of somebody's has no systemd to make control groups, and its own limits.
 CONFIGURATION = """
 [containers]
-default_ulimits = [{limits}]
+default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
 [engine]
 cgroup_manager = "cgroupfs"
 """
-
-
-def configuration() -> str:
-    """podman's, as this machine allows (containers.conf(5))."""
-    hard = {
-        name: resource.getrlimit(number)[1] for name, number in (("nofile", RLIMIT_NOFILE), ("nproc", RLIMIT_NPROC))
-    }
-    limits = (f'"{name}={limit}:{limit}"' for name, limit in hard.items() if limit != resource.RLIM_INFINITY)
-    return CONFIGURATION.format(limits=", ".join(limits))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +58,7 @@ class Built:
 @pytest.fixture(scope="module")
 def built(build_another: Builder, tmp_path_factory: pytest.TempPathFactory) -> Built:
     file = tmp_path_factory.mktemp("podman") / "containers.conf"
-    file.write_text(configuration())
+    file.write_text(CONFIGURATION)
     # This machine's own release: its tools then have the same versions, but for what was not updated for a while.
     variables = {
         "BEE_BUILDER_SUITE": platform.freedesktop_os_release()["VERSION_CODENAME"],
