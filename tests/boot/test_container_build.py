@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 
 from iso.paths import Paths
+from iso.stages.base import TOOLS
 from iso.tree import file_digest
 from tests.house.tree import ROOT
 
@@ -81,8 +82,8 @@ def test_the_report_is_valid_and_says_what_was_around_the_container(built: Built
 
 def test_the_bytes_are_the_same_or_the_report_names_what_is_not(built: Built) -> None:
     other = built.machine["container_on"]["other_versions"]
-    same = file_digest(built.inside) == file_digest(built.host)
-    assert same == (not other), other
+    # Other versions of what shapes an image may make other bytes; of the rest, such as openssl, they must not.
+    assert file_digest(built.inside) == file_digest(built.host) or other.keys() & set(TOOLS), other
     for versions in other.values():
         assert versions["host"] != versions["container"]
 
