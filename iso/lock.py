@@ -45,13 +45,30 @@ def waiting(file: Path) -> Iterator[None]:
     Args:
         file: made when it is missing.
     """
+    with _held(file, fcntl.LOCK_EX):
+        yield
+
+
+@contextlib.contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Have the same lock together with others who read, after whoever has it alone.
+
+    Args:
+        file: made when it is missing.
+    """
+    with _held(file, fcntl.LOCK_SH):
+        yield
+
+
+@contextlib.contextmanager
+def _held(file: Path, kind: int) -> Iterator[None]:
     descriptor = _open(file)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             print(f"waiting for another build, which has {file}", flush=True)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, kind)
         yield
     finally:
         os.close(descriptor)

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iso import shell
+from iso import lock, shell
 from iso.errors import BuildError
 from iso.replacement import replace_file
 from iso.tree import digest, file_digest
@@ -58,6 +58,11 @@ class Archive:
             f"deb {signed} {self.mirror.archive} {self.suite} {COMPONENTS}\n"
             f"deb {signed} {self.mirror.security} {self.suite}-security {COMPONENTS}\n"
         )
+
+    @property
+    def lock(self) -> Path:
+        """The file that is locked while the folder changes, and by whoever reads in it."""
+        return self.folder.with_suffix(".lock")
 
     @property
     def options(self) -> list[str]:
@@ -132,7 +137,7 @@ class Archive:
 
     def kernels(self) -> list[str]:
         """ABIs of the plain amd64 kernels there are."""
-        names = shell.capture(["apt-cache", "pkgnames", "linux-image-"], self._environment)
+        names = self._asked("pkgnames", "linux-image-")
         return parse_kernels(names)
 
     def versions(self, package: str) -> list[str]:
@@ -141,7 +146,7 @@ class Archive:
         Args:
             package: its name.
         """
-        listing = shell.capture(["apt-cache", "madison", package], self._environment)
+        listing = self._asked("madison", package)
         return [fields[1].strip() for line in listing.splitlines() if len(fields := line.split("|")) == 3]
 
     def newest(self, package: str) -> str:
@@ -164,7 +169,14 @@ class Archive:
         Args:
             package: its name.
         """
-        return shell.capture(["apt-cache", "depends", "--important", package], self._environment)
+        return self._asked("depends", "--important", package)
+
+    def _asked(self, *question: str) -> str:
+        """What apt-cache answers."""
+        environment = self._environment
+        # An update by another clone takes away the file that apt-cache is just about to put in its place.
+        with lock.reading(self.lock):
+            return shell.capture(["apt-cache", *question], environment)
 
     def download(self, packages: list[str], folder: Path) -> None:
         """Fetch packages, verified by apt, into a folder.
@@ -179,7 +191,9 @@ class Archive:
         # apt leaves what broke off under its final name, and resumes it there.
         partial = folder / ".partial"
         partial.mkdir(parents=True, exist_ok=True)
-        command = ["env", "-C", str(partial), "apt-get", "-q", "download", *packages]
+        # Without the files that another clone's update takes away: others cannot wait as long as this may take.
+        uncached = ["-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="]
+        command = ["env", "-C", str(partial), "apt-get", "-q", *uncached, "download", *packages]
         shell.run(command, self.log, self._environment)
         for package in partial.iterdir():
             package.replace(folder / package.name)

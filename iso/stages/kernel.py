@@ -29,7 +29,7 @@ def _archive(config: Config, paths: Paths) -> Archive:
 def _updated(config: Config, paths: Paths) -> Archive:
     archive = _archive(config, paths)
     # Other clones of this user ask with the same folder.
-    with lock.waiting(archive.folder.with_suffix(".lock")):
+    with lock.waiting(archive.lock):
         archive.folder.mkdir(parents=True, exist_ok=True)
         lock.use(archive.folder)
         archive.update()

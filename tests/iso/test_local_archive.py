@@ -12,13 +12,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iso import faults, shell
+from iso import faults, lock, shell
 from iso.archive.apt import Archive
 from iso.archive.mirror import Mirror
 from iso.errors import BuildError
@@ -173,6 +174,16 @@ def test_an_archive_is_read_and_a_package_fetched(site: Site, tmp_path: Path) ->
     assert archive.versions(f"linux-image-{ABI}")[0] == "6.12.1-1"
     archive.download([f"linux-image-{ABI}"], tmp_path / "packages")
     assert [path.name for path in (tmp_path / "packages").iterdir()] == [f"linux-image-{ABI}_6.12.1-1_amd64.deb"]
+
+
+def test_a_question_waits_while_another_clone_updates_what_both_read(site: Site, tmp_path: Path) -> None:
+    archive = site.archive(tmp_path, of_the_past=True)
+    archive.update()
+    with ThreadPoolExecutor() as others:
+        with lock.waiting(archive.lock):
+            asked = [others.submit(archive.kernels) for _ in range(2)]
+            assert not wait(asked, timeout=1).done
+        assert [answer.result(timeout=60) for answer in asked] == [[ABI]] * 2
 
 
 def test_settings_that_another_build_reads_are_written_whole_and_when_they_change(site: Site, tmp_path: Path) -> None:
