@@ -116,8 +116,8 @@ def test_the_services_need_all_of_what_the_documentation_grants_and_no_more(serv
     watcher = server.client("watcher")
     called = {name.decode() if isinstance(name, bytes) else name for name in watcher.info("commandstats")}
     granted = {f"cmdstat_{command}" for name in (API, NODE, RUNNER) for command in _commands(name)}
-    # A worker that is at it for long says so by XCLAIM; this one was not.
-    assert granted - called == {"cmdstat_xclaim"}
+    # Only a worker that is at it for long says so, by XCLAIM.
+    assert granted - called <= {"cmdstat_xclaim"}
     assert watcher.acl_log() == []
     for program in programs:
         assert "password-of" not in str(stopped(program))
