@@ -22,7 +22,7 @@ from busnode.services.readiness import notify
 from busnode.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from busnode.events.bus import Bus
 
@@ -209,9 +209,17 @@ def _api(bus: Bus, given: argparse.Namespace) -> Service:
     return http.Server(node_api.application(bus, tokens), http.bind(given.addr, anywhere=given.any_address))
 
 
+def _named_url(environment: Mapping[str, str]) -> str | None:
+    """The bus by the names that a Bus deployment has for it."""
+    for name, scheme in (("API_URL", ""), ("API_BASE_URL", ""), ("REDIS_ADDR", "redis://")):
+        value = environment.get(f"BUS_EVENTS_{name}")
+        if value:
+            return scheme + value
+    return None
+
+
 def _connect(given: argparse.Namespace) -> Bus:
-    named = (os.environ.get(f"BUS_EVENTS_API_{word}URL") for word in ("", "BASE_"))
-    url = given.events_url or next(filter(None, named), None)
+    url = given.events_url or _named_url(os.environ)
     if url is None:
         raise BadRequestError(f"--events-url: missing; give {engine.HELP}")
     if url.startswith(engine.MEMORY):

@@ -57,6 +57,22 @@ def test_three_programs_on_one_bus_and_the_runner_alone_opens_ssh(
         assert TOKEN not in json.dumps(said)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("API_URL", "http://10.0.0.5/api/v1/events", "http:// shows the token"),
+        ("API_BASE_URL", "http://10.0.0.5", "http:// shows the token"),
+        ("REDIS_ADDR", "10.0.0.5:6379", "redis:// is not encrypted"),
+    ],
+)
+def test_a_deployments_own_names_for_its_bus_are_known(site: Site, name: str, value: str, said: str) -> None:
+    environment = site.environment("node") | {f"BUS_EVENTS_{name}": value}
+    argv = [str(BIN / "bus-integration-node")]
+    done = subprocess.run(argv, capture_output=True, text=True, env=environment, cwd=site.folder, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert said in done.stderr
+
+
 def test_a_service_whose_token_is_refused_ends_with_one_line(site: Site, https_url: str) -> None:
     del site.settings["BUS_API_TOKEN_FILE"]
     environment = site.environment("node") | {"BUS_API_TOKEN": "nobodys-token"}
