@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import httpx
 
@@ -217,11 +217,14 @@ def _line(text: bytes) -> Line:
     document = _document(text) if len(text) <= MAX_BYTES else {}
     event = {key: document[key] for key in _ENVELOPE if key in document}
     name, correlation_id = event.get("name"), event.get("correlationId", event.get("correlation_id"))
-    if not event or not isinstance(name, str) or not isinstance(correlation_id, str):
+    if not (_is_short(name) and _is_short(correlation_id)):
         return Line(text)
-    given = document.get("id")
-    event_id = given if isinstance(given, str) and len(given) <= _MAX_ID else ""
+    event_id = document["id"] if _is_short(document.get("id")) else ""
     return Line(json.dumps(event, separators=(",", ":")).encode(), name, correlation_id, event_id)
+
+
+def _is_short(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and len(value) <= _MAX_ID
 
 
 def _beginning(response: httpx.Response) -> bytes:

@@ -114,6 +114,9 @@ class Follower:
                 error: BusnodeError = UnreachableError(f"{self._query['name']}: the stream ended")
             except BusnodeError as caught:
                 error = caught
+            except Exception as caught:
+                # A thread that ends here is a stream that nobody misses.
+                error = UnreachableError(f"{self._query['name']}: {type(caught).__name__}: {caught}")
             if self._is_final(error):
                 self.failure = error
                 self._settled.set()

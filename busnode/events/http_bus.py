@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from busnode.contract import BadRequestError, BusnodeError, OperationTimeoutError, UnauthorizedError, UnreachableError
+from busnode.contract import BadRequestError, OperationTimeoutError, UnauthorizedError, UnreachableError
 from busnode.events.attempts import Attempts
 from busnode.events.bus import KEPT_ANSWERS, WAKE_SECONDS, always, key_of
 from busnode.events.envelope import Envelope, parse, response_name
@@ -294,7 +294,8 @@ class HttpInbox:
                 self._look_once()
                 if is_fresh and not self._closed.wait(SETTLE_SECONDS):
                     self._look_once()
-            except BusnodeError:
+            except Exception:
+                # Whatever it was, the next look may find what this one did not: without looks requests are lost.
                 self._closed.wait(WAKE_SECONDS)
                 if is_fresh:
                     self._look.set()

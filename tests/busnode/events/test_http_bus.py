@@ -24,7 +24,7 @@ from busnode.events import engine, http_bus
 from busnode.events.attempts import Attempts
 from busnode.events.bus import MAX_ATTEMPTS
 from busnode.events.envelope import MAX_BYTES, Envelope, EnvelopeError, parse, response_to
-from busnode.events.events_api import split
+from busnode.events.events_api import Line, split
 from busnode.services.worker import Worker
 from tests.busnode.events.events_server import ALL_SCOPES, EventsServer
 from tests.busnode.tls import Authority
@@ -325,6 +325,23 @@ def test_garbage_is_answered_by_nobody_and_stops_nothing(server: EventsServer, b
     assert any(f"larger than {MAX_BYTES} bytes" in text for text in work.begun)
     assert not [line for line in work.said if line["event"] == "mistake"]
     assert worker.failure is None
+
+
+def test_a_stream_outlives_whatever_its_hearer_raises(server: EventsServer, bus: Bus) -> None:
+    assert isinstance(bus, http_bus.HttpBus)
+    heard: list[str] = []
+
+    def hear(line: Line) -> None:
+        heard.append(line.correlation_id)
+        if len(heard) == 1:
+            raise ZeroDivisionError("oops")
+
+    follower = bus.follow({"name": NAMES[1], "delivery": "broadcast"}, hear, lambda: None)
+    assert follower.wait(30)
+    server.publish(_request("a", 1).to_document())
+    _until(lambda: heard == ["a-1"])
+    _until(lambda: server.publish(_request("a", 2).to_document()) and "a-2" in heard)
+    follower.stop()
 
 
 def test_garbage_among_the_responses_is_passed_over(server: EventsServer, bus: Bus, work: Work) -> None:
