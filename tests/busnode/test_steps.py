@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,26 @@ def test_the_node_looks_at_all_paths_at_once(run: Run, tmp_path: Path, program: 
     report = run(*steps, before=before)
     assert [step.status.value for step in report.steps] == ["ok"] * 5
     assert len(asked.read_text().splitlines()) == len(summed.read_text().splitlines()) == 1
+
+
+def test_five_hundred_paths_take_no_more_than_their_number(run: Run, tmp_path: Path) -> None:
+    """As many as an inventory may have. A search in the text of all paths takes minutes, this half a second."""
+    found = [tmp_path / f"a directory with a name of some length {number}" for number in range(500)]
+    for path in found:
+        path.mkdir(mode=0o750)
+    begin = time.monotonic()
+    report = run(*map(_directory, found), before=(("look_at", *map(str, found)),))
+    assert {step.status.value for step in report.steps} == {"ok"}
+    assert time.monotonic() - begin < 20
+
+
+def test_paths_that_are_asked_for_in_another_order_are_found(run: Run, tmp_path: Path) -> None:
+    found = [tmp_path / name for name in ("a", "b", "c")]
+    for path in found:
+        path.mkdir(mode=0o750)
+    before = (("look_at", *map(str, found)),)
+    report = run(*map(_directory, (found[1], found[0], found[2], found[1])), before=before)
+    assert [step.status.value for step in report.steps] == ["ok"] * 4
 
 
 def test_what_was_looked_at_is_forgotten_after_a_change(run: Run, tmp_path: Path) -> None:
