@@ -109,9 +109,10 @@ def _directly(made: Deployment, operation: str, ports: tuple[int, ...] | None) -
 
 
 def _comparable(document: Document) -> Document:
-    """Without times, and the id of the last operation."""
+    """Without times, and whose the last operations were."""
     steps = [
         {**step, "seconds": 0, "detail": re.sub("up [0-9]+ s$", "up", step["detail"])} for step in document["steps"]
     ]
     facts = {**document.get("facts", {}), "uptime_seconds": 0, "last_operation": None}
+    facts["applied"] = [{**one, "operation_id": "", "by": "", "at": 0} for one in facts.get("applied", ())]
     return {**document, "steps": steps, "facts": facts}

@@ -31,7 +31,7 @@ PROGRAMS = (RUNNER, WORKER, API)
 UNITS = tuple(one["unit"] for one in profile("bus-services")["services"] if one["unit"].startswith("bus-"))
 READ, ADMIN = "reader-0123456789abcdef", "admin-0123456789abcdef"
 MAX_EXPOSURE, MAX_MEGABYTES, MAX_START_SECONDS = 3.0, 60, 1.0
-# The machine of the tests has other work: the best of so many starts counts.
+# The best of so many starts counts.
 STARTS = 5
 SLOW_SECONDS = 6
 
@@ -63,12 +63,14 @@ class Site:
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
     def start_seconds(self, unit: str) -> float:
-        """From its process' start to its word that it is ready."""
+        """From its process' start to its word that it is ready, but for the time that it waited for a processor."""
         self.host.run("systemctl", "restart", unit)
         start, ready = (
             int(self.property(unit, f"{name}TimestampMonotonic")) for name in ("ExecMainStart", "ActiveEnter")
         )
-        return (ready - start) / 1e6
+        # sched(7), schedstat: nanoseconds on a processor, then waiting for one.
+        waited = int((self.host.root / f"proc/{self.property(unit, 'MainPID')}/schedstat").read_text().split()[1])
+        return (ready - start) / 1e6 - waited / 1e9
 
 
 @contextmanager
