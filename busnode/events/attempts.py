@@ -48,7 +48,14 @@ class Attempts:
         """The request was answered."""
         file = self._held.pop((name, correlation_id), None)
         if file is not None:
-            self._file(name, correlation_id).unlink(missing_ok=True)
+            with suppress(OSError):
+                self._file(name, correlation_id).unlink(missing_ok=True)
+            os.close(file)
+
+    def leave(self, name: str, correlation_id: str) -> None:
+        """It was not: the next one at it is told how often it was begun."""
+        file = self._held.pop((name, correlation_id), None)
+        if file is not None:
             os.close(file)
 
     def _file(self, name: str, correlation_id: str) -> Path:

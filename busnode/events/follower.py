@@ -81,6 +81,8 @@ class Follower:
         self._api, self._query, self._retry, self._hear, self._opened = api, query, retry, hear, opened
         self._stopped, self._settled = threading.Event(), threading.Event()
         self._stream: Stream | None = None
+        self.was_open = False
+        """Whether the API was there, once."""
         self.failure: BusnodeError | None = None
         """Why it has ended for good."""
         threading.Thread(target=self._run, name=f"follow-{query['name']}", daemon=True).start()
@@ -105,6 +107,7 @@ class Follower:
             try:
                 with self._api.follow(self._query) as self._stream:
                     self._opened()
+                    self.was_open = True
                     self._settled.set()
                     delay = self._retry.minimum
                     for line in self._stream:

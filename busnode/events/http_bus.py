@@ -14,9 +14,15 @@ from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from busnode.contract import BadRequestError, OperationTimeoutError, UnauthorizedError, UnreachableError
+from busnode.contract import (
+    ApplyFailedError,
+    BadRequestError,
+    OperationTimeoutError,
+    UnauthorizedError,
+    UnreachableError,
+)
 from busnode.events.attempts import Attempts
 from busnode.events.bus import KEPT_ANSWERS, WAKE_SECONDS, always, key_of
 from busnode.events.envelope import Envelope, parse, response_name
@@ -36,6 +42,8 @@ MAX_HELD = 64
 LOOK_SECONDS, SETTLE_SECONDS = 60.0, 2.0
 _PUBLISH_SECONDS = 10.0
 _OPEN_SECONDS = 10.0
+# Of each text in a response that stands for one which the API refused.
+_SHORT = 200
 
 Identity = tuple[str, str]
 
@@ -66,9 +74,12 @@ class HttpBus:
             self._marks.require_same(request)
             self._waiting[wanted] = self._waiting.get(wanted, 0) + 1
         try:
-            if not self._listener(wanted[0]).wait(min(time_limit, _OPEN_SECONDS)):
+            listener = self._listener(wanted[0])
+            # Where the API was there before it is worth waiting for: a confirmation that is lost takes a change back.
+            limit = time_limit if listener.was_open else min(time_limit, _OPEN_SECONDS)
+            if not self._await(listener, limit, is_wanted):
                 raise UnreachableError(f"{wanted[0]}: no stream of it could be opened; is the Events API there?")
-            self._send(request, min(deadline, time.monotonic() + _PUBLISH_SECONDS))
+            self._send(request, deadline, is_wanted)
             with self._arrived:
                 self._accepted[wanted] = request
             return self._wait(wanted, deadline, time_limit, is_wanted)
@@ -130,7 +141,14 @@ class HttpBus:
                 if self._closed.wait(WAKE_SECONDS):
                     raise
 
-    def _send(self, event: Envelope, deadline: float) -> None:
+    def _await(self, listener: Follower, limit: float, is_wanted: Callable[[], bool]) -> bool:
+        until = time.monotonic() + limit
+        while not listener.wait(max(0.0, min(WAKE_SECONDS, until - time.monotonic()))):
+            if time.monotonic() >= until or self._closed.is_set() or not is_wanted():
+                return False
+        return True
+
+    def _send(self, event: Envelope, deadline: float, is_wanted: Callable[[], bool] = always) -> None:
         """Again and again until the deadline: an event that comes twice has its effect once."""
         delay = 0.1
         while True:
@@ -138,7 +156,7 @@ class HttpBus:
                 self._api.publish(event)
                 return
             except UnreachableError:
-                if time.monotonic() + delay > deadline or self._closed.wait(delay):
+                if time.monotonic() + delay > deadline or self._closed.wait(delay) or not is_wanted():
                     raise
             delay = min(2 * delay, WAKE_SECONDS)
 
@@ -203,7 +221,7 @@ class HttpInbox:
         self._seen: set[Identity] = set()
         self._lately: set[Identity] = set()
         self._again: set[Identity] = set()
-        self._heard: OrderedDict[str, None] = OrderedDict()
+        self._heard: OrderedDict[tuple[str, str, str], None] = OrderedDict()
         self._closed, self._look = threading.Event(), threading.Event()
         query = {"delivery": "unicast", "group": group, "consumer": socket.gethostname().lower()}
         self._followers = [bus.follow({**query, "name": name}, self._hear, self._look.set) for name in names]
@@ -249,33 +267,48 @@ class HttpInbox:
     def answered(self, delivery: HttpDelivery, response: Envelope) -> None:
         """Tell the response, where anybody can be told, and be done with the request."""
         identity = _identity(delivery.line)
+        is_told = False
         try:
-            if response.correlation_id:
-                self._bus.answer(response)
+            told = self._tell(response)
+            is_told = True
         finally:
             with self._changed:
+                self._turns.done(delivery.key)
                 is_wanted_again = identity in self._again
                 self._again.discard(identity)
                 self._mine.discard(identity)
-                self._attempts.end(*identity)
                 self._lately.add(identity)
-                self._turns.done(delivery.key)
+                if is_told:
+                    self._attempts.end(*identity)
+                else:
+                    self._attempts.leave(*identity)
                 self._changed.notify_all()
         if is_wanted_again:
             # Who asked a second time may have begun to listen after the first response.
+            self._tell(told)
+
+    def _tell(self, response: Envelope) -> Envelope:
+        """Publish what the API takes: where it refuses the response, that is what is told in its place."""
+        if not response.correlation_id:
+            return response
+        try:
             self._bus.answer(response)
+        except BadRequestError as error:
+            # Without any, the request would be worked on again, and whoever asked would wait in vain.
+            response = _untold(response, error)
+            self._bus.answer(response)
+        return response
 
     def _hear(self, line: Line) -> None:
         with self._changed:
             self._changed.wait_for(lambda: len(self._turns) < MAX_HELD or self._closed.is_set())
-            self._put(line)
+            # From the history, and then from the stream. The server may number each name's events, and begin again.
+            if (line.name, line.correlation_id, line.id) not in self._heard:
+                self._put(line)
 
     def _put(self, line: Line) -> None:
-        if line.id in self._heard:
-            # From the history, and then from the stream.
-            return
         if line.id:
-            self._heard[line.id] = None
+            self._heard[line.name, line.correlation_id, line.id] = None
             if len(self._heard) > KEPT_ANSWERS:
                 self._heard.popitem(last=False)
         identity = _identity(line)
@@ -332,6 +365,18 @@ class HttpDelivery:
 
     def answer(self, response: Envelope) -> None:
         self.inbox.answered(self, response)
+
+
+def _untold(response: Envelope, error: BadRequestError) -> Envelope:
+    """The response without its long texts and lists, of which one was refused: it keeps the form of its kind."""
+    short: dict[str, Any] = {
+        key: one for key, one in response.payload.items() if not isinstance(one, (list, dict, str))
+    }
+    short |= {key: one[:_SHORT] for key, one in response.payload.items() if isinstance(one, str)}
+    short |= {key: [] for key, one in response.payload.items() if isinstance(one, list)}
+    why = f"the work was done, and the bus does not take what came of it: {error}"
+    short |= {"ok": False, "error_class": ApplyFailedError.error_class, "diagnostics": [why]}
+    return Envelope(response.name, response.correlation_id, short)
 
 
 def _identity(line: Line) -> Identity:

@@ -42,12 +42,13 @@ class EventsServer:
     """Seconds before each line of a stream."""
     failures: list[int] = field(default_factory=list)
     """Codes that the next publications are answered with, instead of being accepted."""
+    refused: tuple[str, list[int]] = ("", [])
+    """The same for those of one name."""
     events: list[dict[str, Any]] = field(default_factory=list)
     authorizations: set[str] = field(default_factory=set)
     _subscribers: list[_Subscriber] = field(default_factory=list)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _turn: Iterator[int] = field(default_factory=itertools.count)
-    _number: Iterator[int] = field(default_factory=itertools.count)
     _server: http.server.ThreadingHTTPServer | None = None
     _connections: set[socket.socket] = field(default_factory=set)
 
@@ -106,7 +107,9 @@ class EventsServer:
 
     def publish(self, event: dict[str, Any]) -> str:
         with self._lock:
-            stamped = {**event, "id": f"e-{next(self._number)}", "identity_id": "somebody", "created_at": time.time()}
+            # Each name's are numbered, from 0 again after all were lost.
+            number = f"e-{len(self.of(event['name']))}"
+            stamped = {**event, "id": number, "identity_id": "somebody", "created_at": time.time()}
             self.events.append(stamped)
             line = json.dumps(stamped).encode() + b"\n"
             mine = [one for one in self._subscribers if one.name == event["name"]]
@@ -168,6 +171,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self._say(400, {"error": "bad_request"})
         if not self._may(name):
             return None
+        if name == self.api.refused[0] and self.api.refused[1]:
+            return self._say(self.api.refused[1].pop(0), {"error": "unavailable"})
         if self.api.failures:
             return self._say(self.api.failures.pop(0), {"error": "unavailable"})
         return self._say(202, {"accepted": True, "id": self.api.publish(event), "name": name})

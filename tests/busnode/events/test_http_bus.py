@@ -85,6 +85,7 @@ class Work:
     """What a worker was given; `go` lets it go on, where a test holds it."""
 
     seconds: float = 0.0
+    payload: dict[str, object] = field(default_factory=dict)
     begun: list[str] = field(default_factory=list)
     said: list[dict[str, object]] = field(default_factory=list)
     go: threading.Event = field(default_factory=threading.Event)
@@ -105,7 +106,7 @@ class Work:
         self.begun.append(request.correlation_id)
         assert self.go.wait(60)
         time.sleep(self.seconds)
-        return response_to(request, {"ok": True, "of": request.correlation_id})
+        return response_to(request, {"ok": True, "of": request.correlation_id, **self.payload})
 
     def say(self, service: str, event: str, **fields: object) -> None:
         self.said.append({"event": event, **fields})
@@ -246,6 +247,90 @@ def test_what_another_worker_took_to_its_grave_is_found(
     _until(lambda: len(work.begun) == 2)
     time.sleep(0.8)
     assert sorted(work.begun) == ["n0-0", "n1-1"]
+
+
+def test_ids_may_be_of_one_name_only_and_begin_again(server: EventsServer, bus: Bus, work: Work) -> None:
+    work.start(bus)
+    requests = [_request("a", 1), _request("b", 1, "harden"), _request("c", 1), _request("d", 1, "harden")]
+    for number, request in enumerate(requests):
+        if number == 2:
+            server.forget()
+        assert bus.ask(request, time_limit=10).payload["of"] == request.correlation_id
+    assert {event["id"] for event in server.events} == {"e-0"}
+    assert work.begun == ["a-1", "b-1", "c-1", "d-1"]
+
+
+def test_a_request_that_was_heard_and_lost_is_found_whatever_its_id(
+    server: EventsServer, bus: Bus, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_bus, "LOOK_SECONDS", 0.3)
+    work.start(bus)
+    for _ in range(2):
+        assert bus.ask(_request("a", 1), time_limit=10).payload["ok"]
+        server.forget()
+    assert work.begun == ["a-1", "a-1"]
+
+
+def test_a_response_that_the_api_refuses_is_told_in_short(server: EventsServer, bus: Bus, work: Work) -> None:
+    work.payload = {"node_id": "a", "exit_code": 0, "stdout": "x" * 1000, "steps": [1], "facts": {"a": 1}}
+    work.start(bus)
+    server.refused = "bus.node.status.response", [413]
+    told = "the work was done, and the bus does not take what came of it"
+    assert bus.ask(_request("a", 1), time_limit=10).payload == {
+        "ok": False,
+        "of": "a-1",
+        "node_id": "a",
+        "exit_code": 0,
+        "stdout": "x" * 200,
+        "steps": [],
+        "error_class": "apply_failed",
+        "diagnostics": [
+            f"{told}: the Events API answers 413 unavailable to bus.node.status.response; correct the request"
+        ],
+    }
+    assert work.begun == ["a-1"]
+
+
+def test_an_attempt_whose_response_is_never_taken_counts(
+    server: EventsServer, bus: Bus, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_bus, "LOOK_SECONDS", 0.2)
+    worker = work.start(bus)
+    server.refused = "bus.node.status.response", [400, 400] * 3
+    bus.publish(_request("a", 1))
+    _until(lambda: server.of("bus.node.status.response"))
+    assert work.begun == ["a-1"] * (MAX_ATTEMPTS + 1)
+    assert worker.failure is None
+
+
+def test_a_nodes_turn_ends_whatever_its_attempts_file_does(
+    bus: Bus, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("read-only file system")
+
+    work.start(bus)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    for number in range(3):
+        assert bus.ask(_request("a", number), time_limit=10).payload["ok"]
+
+
+def test_who_asks_waits_for_a_bus_that_was_there(
+    server: EventsServer, bus: Bus, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_bus, "_OPEN_SECONDS", 0.1)
+    monkeypatch.setattr(http_bus, "_PUBLISH_SECONDS", 0.1)
+    work.start(bus)
+    assert bus.ask(_request("a", 1), time_limit=30).payload["ok"]
+    server.stop()
+    with ThreadPoolExecutor(1) as pool:
+        begin = time.monotonic()
+        with pytest.raises(UnreachableError):
+            bus.ask(_request("a", 2), time_limit=60, is_wanted=lambda: time.monotonic() < begin + 0.2)
+        answer = pool.submit(bus.ask, _request("a", 3), time_limit=60)
+        time.sleep(1)
+        server.start()
+        assert answer.result().payload["ok"]
 
 
 def test_a_request_in_hand_is_not_handed_out_again(server: EventsServer, bus: Bus, work: Work) -> None:
