@@ -35,6 +35,8 @@ MAX_HELD = 64
 _TURN_SECONDS = 0.02
 _WAKE_SECONDS = 1.0
 _LOOK_SECONDS = 5.0
+# A Redis that says nothing for so long is gone without a word; no command blocks longer than _WAKE_SECONDS.
+_ANSWER_SECONDS = 15.0
 
 # KEYS stream sent answer; ARGV text key seconds mark. Gives the mark of what was sent first, and its answer, if any.
 _PUBLISH = """
@@ -89,16 +91,19 @@ return {entry[1], text, key, key == '' and count(KEYS[2], entry[1], ARGV[5]) or 
 )
 
 # KEYS attempts; ARGV turns token, then id and key in turn. Gives the number of the first whose turn it is, counted from
-# 0, and its attempts; -1 for none.
+# 0, and its attempts; -1 for none. Then the ids that will have no turn: another worker has answered them.
 _WHOSE_TURN = (
     _COUNT
     + """
+local gone = {}
 for at = 3, #ARGV, 2 do
-    if redis.call('LINDEX', ARGV[1] .. ARGV[at + 1], 0) == ARGV[at] then
-        return {(at - 3) / 2, count(KEYS[1], ARGV[at], ARGV[2])}
+    local turn = ARGV[1] .. ARGV[at + 1]
+    if redis.call('LINDEX', turn, 0) == ARGV[at] then
+        return {(at - 3) / 2, count(KEYS[1], ARGV[at], ARGV[2]), gone}
     end
+    if not redis.call('LPOS', turn, ARGV[at]) then gone[#gone + 1] = ARGV[at] end
 end
-return {-1, 0}
+return {-1, 0, gone}
 """
 )
 
@@ -136,13 +141,14 @@ class RedisStreams:
         retry = Retry(ExponentialBackoff(cap=1.0, base=0.02), 8)
         more: dict[str, Any] = {"ssl_check_hostname": True} if url.startswith("rediss:") else {}
         if not url.startswith("unix:"):
-            # Debian 12's client knows no such limit of a socket's.
-            more["socket_connect_timeout"] = 5
+            # Debian 12's client knows none of these of a Unix socket's.
+            more |= {"socket_connect_timeout": 5, "socket_keepalive": True}
         client = redis.Redis.from_url(
             url,
             username=username,
             password=password,
             retry=retry,
+            socket_timeout=_ANSWER_SECONDS,
             health_check_interval=30,
             **more,
         )
@@ -394,6 +400,9 @@ class RedisInbox:
         entry_id, text, key, attempt = found
         delivery = RedisDelivery(self, entry_id.decode(), bytes(text), bytes(key), int(attempt))
         with self._changed:
+            if delivery.id in self._mine:
+                # After a pause of this worker's it is given what it has.
+                return None, None
             self._mine[delivery.id] = delivery
         return delivery, None
 
@@ -401,8 +410,14 @@ class RedisInbox:
         if not self._held:
             return None
         words = [word for one in self._held for word in (one.id, one.key)]
-        number, attempt = self.bus._eval(_WHOSE_TURN, [self.attempts], [self.turns, uuid.uuid4().hex, *words])
-        return replace(self._held.pop(number), attempt=int(attempt)) if number >= 0 else None
+        number, attempt, gone = self.bus._eval(_WHOSE_TURN, [self.attempts], [self.turns, uuid.uuid4().hex, *words])
+        found = replace(self._held[number], attempt=int(attempt)) if number >= 0 else None
+        done = {entry_id.decode() for entry_id in gone}
+        with self._changed:
+            for entry_id in done:
+                self._mine.pop(entry_id, None)
+            self._held[:] = [one for one in self._held if one.id not in done and (found is None or one.id != found.id)]
+        return found
 
     def _beat(self) -> None:
         """Tell the group that what was taken is still worked on, also after close: until it is answered."""

@@ -138,7 +138,7 @@ def test_what_a_dead_worker_had_is_anothers_and_then_set_aside(
         delivery = inbox.take(20)
         assert delivery is not None
         attempts.append(delivery.attempt)
-        inbox._held.clear()
+        inbox._mine.clear()
     assert attempts == [1, 2, 3, 4]
     delivery.answer(response_to(_request("a", 1), {"ok": False}))
     client = redis_streams.redis.Redis(port=server.port)
@@ -213,6 +213,7 @@ def test_waiting_for_its_turn_is_no_attempt(bus: Bus, server: Server, monkeypatc
     for _ in range(2 * (MAX_ATTEMPTS + 2)):
         # A worker takes it, holds it until its turn, and is gone.
         inbox._held.clear()
+        inbox._mine.clear()
         delivery = None
         while delivery is None:
             time.sleep(0.05)
@@ -230,6 +231,65 @@ def test_waiting_for_its_turn_is_no_attempt(bus: Bus, server: Server, monkeypatc
     client = redis_streams.redis.Redis(port=server.port)
     assert client.xlen("bus:bus.node.request:set-aside") == 0
     assert client.keys("bus:bus.node.request:attempts") == []
+
+
+def test_a_worker_that_paused_has_each_request_once(bus: Bus, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_streams, "CLAIM_SECONDS", 0.3)
+    monkeypatch.setattr(redis_streams.RedisInbox, "_fetch", lambda self: None)
+    monkeypatch.setattr(redis_streams.RedisInbox, "_beat", lambda self: None)
+    other_bus = engine.connect(server.url, {})
+    inbox, other = bus.inbox(NAMES, group="g"), other_bus.inbox(NAMES, group="g")
+    assert isinstance(inbox, redis_streams.RedisInbox)
+    assert isinstance(other, redis_streams.RedisInbox)
+    requests = [_request("a", number) for number in range(3)]
+    for request in requests:
+        bus.publish(request)
+    for _ in range(4):
+        inbox._fetch_one()
+    running = inbox._ready.popleft()
+    held = [one.id for one in inbox._held]
+    # It runs the first and holds the others, when its machine stands still; then they are claimable.
+    time.sleep(0.4)
+    for _ in range(4):
+        inbox._fetch_one()
+    assert not inbox._ready
+    assert [one.id for one in inbox._held] == held
+    # It stands still again, and another does it all.
+    time.sleep(0.4)
+    for request in requests:
+        delivery = None
+        while delivery is None:
+            other._fetch_one()
+            delivery = next(iter(other._ready), None)
+        other._ready.clear()
+        assert parse(delivery.text) == request
+        delivery.answer(response_to(request, {"ok": True}))
+    inbox._fetch_one()
+    assert not inbox._held
+    assert list(inbox._mine) == [running.id]
+    other_bus.close()
+
+
+def test_a_redis_that_falls_silent_is_told(bus: Bus, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_streams, "_ANSWER_SECONDS", 0.3)
+    assert server.process is not None
+    quick = engine.connect(server.url, {})
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        begin = time.monotonic()
+        with pytest.raises(UnreachableError, match="redis"):
+            quick.publish(_request("a", 1))
+        assert time.monotonic() - begin < 60
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+    quick.close()
+
+
+def test_no_command_blocks_longer_than_its_connection_waits(server: Server, bus: Bus) -> None:
+    assert redis_streams._WAKE_SECONDS < redis_streams._ANSWER_SECONDS / 2
+    assert isinstance(bus, redis_streams.RedisStreams)
+    said = bus._client.connection_pool.connection_kwargs
+    assert (said["socket_timeout"], said["socket_keepalive"]) == (redis_streams._ANSWER_SECONDS, True)
 
 
 def _answered(text: bytes) -> Envelope:
