@@ -12,6 +12,7 @@ from busnode.events.envelope import SCRIPT_REQUEST
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from busnode.contract import BusnodeError
     from busnode.events.envelope import Envelope
 
 KEPT_ANSWERS = 10_000
@@ -26,6 +27,10 @@ WAKE_SECONDS = 1.0
 def always() -> bool:
     """Who asks wants the answer, however long it takes."""
     return True
+
+
+def unheard(why: str) -> None:
+    """Nobody wants to know why a stream cannot be opened."""
 
 
 class Delivery(Protocol):
@@ -58,6 +63,10 @@ class Inbox(Protocol):
 
 class Bus(Protocol):
     """An engine. All of it can be used from several threads."""
+
+    @property
+    def failure(self) -> BusnodeError | None:
+        """Why nothing can be sent here any more, which does not pass; None where there is no such thing."""
 
     def publish(self, request: Envelope) -> None:
         """Send a request.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from busnode.contract import BadRequestError
+from busnode.events.bus import unheard
 from busnode.events.memory import Memory
 from busnode.history import place
 from busnode.secrets import read_private
@@ -22,8 +23,10 @@ HELP = "the bus: redis://HOST:PORT, rediss://USER@HOST:PORT, unix://PATH or http
 _SCHEMES = frozenset({"redis", "rediss", "unix", "http", "https"})
 
 
-def connect(url: str, environment: Mapping[str, str]) -> Bus:
+def connect(url: str, environment: Mapping[str, str], lost: Callable[[str], None] = unheard) -> Bus:
     """The bus at `url`; password or token come from `environment`, or from the files that it names.
+
+    `lost` is told why a stream of an Events API cannot be opened, while it is tried again.
 
     Raises BadRequestError where that is no bus, or not a safe one; UnreachableError where nothing answers there.
     """
@@ -44,13 +47,13 @@ def connect(url: str, environment: Mapping[str, str]) -> Bus:
         # Options there would undo what is checked here: ssl_cert_reqs=none, password=….
         raise BadRequestError("--events-url: holds a query or a fragment; give the address alone")
     if parts.scheme.startswith("http"):
-        return _events_api(url, parts, environment)
+        return _events_api(url, parts, environment, lost)
     if parts.scheme != "unix" and not _is_loopback(host):
         _require_safe(parts)
     return _redis(url, parts, environment)
 
 
-def _events_api(url: str, parts: SplitResult, environment: Mapping[str, str]) -> Bus:
+def _events_api(url: str, parts: SplitResult, environment: Mapping[str, str], lost: Callable[[str], None]) -> Bus:
     if not parts.hostname or parts.username is not None:
         raise BadRequestError(
             f"--events-url {parts.scheme}: not a host and a port; give https://HOST or https://HOST:PORT"
@@ -65,7 +68,7 @@ def _events_api(url: str, parts: SplitResult, environment: Mapping[str, str]) ->
     from busnode.events.follower import Retry  # noqa: PLC0415
     from busnode.events.http_bus import HttpBus  # noqa: PLC0415
 
-    return HttpBus(EventsApi(url, Token.of(environment)), Retry.of(environment), place(environment).parent)
+    return HttpBus(EventsApi(url, Token.of(environment)), Retry.of(environment), place(environment).parent, lost)
 
 
 def _require_safe(parts: SplitResult) -> None:
@@ -85,7 +88,8 @@ def _redis(url: str, parts: SplitResult, environment: Mapping[str, str]) -> Bus:
     file = environment.get("BUS_EVENTS_REDIS_PASSWORD_FILE")
     password = environment.get("BUS_EVENTS_REDIS_PASSWORD")
     if file:
-        password = read_private(Path(file)).decode("utf-8", "replace").strip()
+        # An empty one, which the units have where there is none, is no password.
+        password = read_private(Path(file)).decode("utf-8", "replace").strip() or password
     username = unquote(parts.username) if parts.username else None
     prefix = environment.get("BUS_EVENTS_REDIS_PREFIX") or "bus"
     return RedisStreams.connect(url, username=username, password=password or None, prefix=prefix)

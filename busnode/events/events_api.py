@@ -44,6 +44,8 @@ class Token:
 
     file: Path | None = None
     value: Secret | None = None
+    is_loaded: bool = False
+    """Whether the file is one of $CREDENTIALS_DIRECTORY: those stay as they were when the service was started."""
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Token:
@@ -51,14 +53,18 @@ class Token:
         file, value = environment.get("BUS_API_TOKEN_FILE"), environment.get("BUS_API_TOKEN")
         if not file and not value:
             raise BadRequestError("BUS_API_TOKEN_FILE: not set; point it at the file of the bus's token, mode 0600")
-        made = cls(Path(file)) if file else cls(value=Secret((value or "").encode("utf-8", "surrogateescape")))
+        loaded = environment.get("CREDENTIALS_DIRECTORY")
+        if file:
+            made = cls(Path(file), is_loaded=bool(loaded) and Path(file).parent == Path(loaded or ""))
+        else:
+            made = cls(value=Secret((value or "").encode("utf-8", "surrogateescape")))
         made.header()
         return made
 
     @property
     def is_static(self) -> bool:
         """Whether it stays as it is: who was refused will be refused again."""
-        return self.file is None
+        return self.file is None or self.is_loaded
 
     def header(self) -> dict[str, str]:
         """The Authorization header. Raises BadRequestError where the file can be read by others or holds no token."""
@@ -109,6 +115,8 @@ class EventsApi:
 
     def __init__(self, url: str, token: Token) -> None:
         self.token = token
+        self.failure: UnauthorizedError | None = None
+        """That the token is none of this deployment's, where it never changes."""
         self._url = url.rstrip("/")
         if httpx.URL(self._url).path == "/":
             self._url += EVENTS_PATH
@@ -130,7 +138,7 @@ class EventsApi:
         if code == 401 and not self.token.is_static:
             # The token may have been changed a moment ago.
             code, said = self._post(event)
-        _require_fine(code, said, event.name)
+        self._require_fine(code, said, event.name)
         if not said.get("accepted"):
             raise UnreachableError(f"{self._url}: does not say that it accepted {event.name}; is it an Events API?")
 
@@ -175,11 +183,19 @@ class EventsApi:
             ) as response,
         ):
             if response.status_code != 200:
-                _require_fine(response.status_code, _document(_beginning(response)), query["name"])
+                self._require_fine(response.status_code, _document(_beginning(response)), query["name"])
             kind = response.headers.get("content-type", "").partition(";")[0].strip()
             if response.status_code != 200 or kind != "application/x-ndjson":
                 raise UnreachableError(f"{self._url}/stream: answers {kind or 'nothing'}; is it an Events API?")
             yield Stream(response)
+
+    def _require_fine(self, code: int, said: Mapping[str, Any], name: str) -> None:
+        try:
+            _require_fine(code, said, name)
+        except UnauthorizedError as error:
+            if code == 401 and self.token.is_static:
+                self.failure = error
+            raise
 
     @contextmanager
     def _mapped(self) -> Iterator[None]:

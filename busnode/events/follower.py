@@ -68,6 +68,7 @@ class Follower:
         retry: when it is opened again.
         hear: told of each line; while it does not return, nothing more is read.
         opened: told each time the stream is open, before its first line.
+        lost: told why it cannot be opened, once for each reason.
     """
 
     def __init__(
@@ -77,8 +78,10 @@ class Follower:
         retry: Retry,
         hear: Callable[[Line], None],
         opened: Callable[[], None],
+        lost: Callable[[str], None],
     ) -> None:
         self._api, self._query, self._retry, self._hear, self._opened = api, query, retry, hear, opened
+        self._lost = lost
         self._stopped, self._settled = threading.Event(), threading.Event()
         self._stream: Stream | None = None
         self.was_open = False
@@ -102,14 +105,15 @@ class Follower:
             stream.close()
 
     def _run(self) -> None:
-        delay = self._retry.minimum
+        delay, told = self._retry.minimum, ""
         while not self._stopped.is_set():
+            is_open = False
             try:
                 with self._api.follow(self._query) as self._stream:
                     self._opened()
-                    self.was_open = True
+                    self.was_open = is_open = True
                     self._settled.set()
-                    delay = self._retry.minimum
+                    delay, told = self._retry.minimum, ""
                     for line in self._stream:
                         if self._stopped.is_set():
                             return
@@ -125,6 +129,10 @@ class Follower:
                 self._settled.set()
                 return
             self._settled.clear()
+            # One that only ended is opened again at once; whoever looks after the service need not know.
+            if not is_open and not self._stopped.is_set() and str(error) != told:
+                told = str(error)
+                self._lost(told)
             self._stopped.wait(delay)
             delay = min(delay * 2, self._retry.maximum)
 

@@ -24,7 +24,7 @@ from busnode.contract import (
     UnreachableError,
 )
 from busnode.events.attempts import Attempts
-from busnode.events.bus import KEPT_ANSWERS, WAKE_SECONDS, always, key_of
+from busnode.events.bus import KEPT_ANSWERS, WAKE_SECONDS, always, key_of, unheard
 from busnode.events.envelope import Envelope, parse, response_name
 from busnode.events.follower import Follower, Retry
 from busnode.events.turns import Marks, Turns
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from busnode.contract import BusnodeError
     from busnode.events.events_api import EventsApi, Line
 
 # Requests that wait in a worker; while there are so many it reads no further.
@@ -49,10 +50,13 @@ Identity = tuple[str, str]
 
 
 class HttpBus:
-    """The engine at one Events API; below `state_dir` is counted how often each request was begun."""
+    """The engine at one Events API; below `state_dir` is counted how often each request was begun.
 
-    def __init__(self, api: EventsApi, retry: Retry, state_dir: Path) -> None:
-        self._api, self._retry, self._state_dir = api, retry, state_dir
+    `lost` is told why a stream cannot be opened.
+    """
+
+    def __init__(self, api: EventsApi, retry: Retry, state_dir: Path, lost: Callable[[str], None] = unheard) -> None:
+        self._api, self._retry, self._state_dir, self._lost = api, retry, state_dir, lost
         self._arrived = threading.Condition()
         self._marks = Marks()
         self._responses: dict[Identity, Envelope] = {}
@@ -61,6 +65,10 @@ class HttpBus:
         self._listeners: dict[str, Follower] = {}
         self._inboxes: list[HttpInbox] = []
         self._closed = threading.Event()
+
+    @property
+    def failure(self) -> BusnodeError | None:
+        return self._api.failure
 
     def publish(self, request: Envelope) -> None:
         with self._arrived:
@@ -113,7 +121,7 @@ class HttpBus:
 
     def follow(self, query: Mapping[str, str], hear: Callable[[Line], None], opened: Callable[[], None]) -> Follower:
         """A stream of this API's."""
-        return Follower(self._api, query, self._retry, hear, opened)
+        return Follower(self._api, query, self._retry, hear, opened, self._lost)
 
     def unanswered(self, name: str, known: Callable[[Identity], bool], limit: int) -> list[Line]:
         """The first requests of a name that have no response, but for those that are `known`."""

@@ -16,9 +16,13 @@ from busnode.events.turns import Marks, Turns
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from busnode.contract import BusnodeError
+
 
 class Memory:
     """Requests are kept as JSON text, so that nothing is shared between who sends and who works."""
+
+    failure: BusnodeError | None = None
 
     def __init__(self) -> None:
         self._changed = threading.Condition()

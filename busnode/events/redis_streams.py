@@ -126,6 +126,8 @@ class RedisStreams:
     The stream of a topic belongs to one group of workers: what they have answered is removed from it.
     """
 
+    failure: BusnodeError | None = None
+
     def __init__(self, client: redis.Redis, prefix: str = "bus") -> None:
         self._client, self._prefix = client, prefix
         self._consumer = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"

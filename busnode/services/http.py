@@ -15,6 +15,8 @@ from busnode.contract import BadRequestError, BusnodeError
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from busnode.events.bus import Bus
+
 _START_SECONDS = 10.0
 
 
@@ -48,14 +50,18 @@ def bind(address: str, *, anywhere: bool) -> socket.socket:
 class Server:
     """A running server."""
 
-    failure: BusnodeError | None = None
-
-    def __init__(self, application: Starlette, listener: socket.socket) -> None:
+    def __init__(self, application: Starlette, listener: socket.socket, bus: Bus) -> None:
+        self._bus = bus
         # Its own log would hold queries; the application writes one line a response.
         config = uvicorn.Config(application, log_level="warning", access_log=False, lifespan="off", server_header=False)
         self._server = uvicorn.Server(config)
         self._listener = listener
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
+
+    @property
+    def failure(self) -> BusnodeError | None:
+        """The bus's: without it there is nothing to serve."""
+        return self._bus.failure
 
     def _serve(self) -> None:
         self._server.run([self._listener])

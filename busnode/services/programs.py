@@ -176,7 +176,7 @@ def _integration_node(given: argparse.Namespace) -> int:
         self_test.run()
         print(self_test.PASSED)
         return 0
-    bus = _connect(given)
+    bus = _connect(given, node_worker.SERVICE)
     inventory = Inventory.load(_settings().require_targets_file())
     return _run(node_worker.SERVICE, bus, [node_worker.worker(bus, inventory)], given.stop_timeout)
 
@@ -188,12 +188,12 @@ def _integration_ssh_runner(given: argparse.Namespace) -> int:
     inventory = Inventory.load(settings.require_targets_file())
     known_hosts = given.ssh_known_hosts or settings.known_hosts
     keys = ssh_runner.Keys(key, known_hosts, secrets_dir, _folders(inventory, key, given.folder), _shared(given))
-    bus = _connect(given)
+    bus = _connect(given, ssh_runner.SERVICE)
     return _run(ssh_runner.SERVICE, bus, [ssh_runner.worker(bus, inventory, keys)], given.stop_timeout)
 
 
 def _api_provider_node(given: argparse.Namespace) -> int:
-    bus = _connect(given)
+    bus = _connect(given, "bus-api-provider-node")
     return _run("bus-api-provider-node", bus, [_api(bus, given)], given.stop_timeout)
 
 
@@ -206,7 +206,7 @@ def _api(bus: Bus, given: argparse.Namespace) -> Service:
         if getattr(given, f"{name}_token_file") is None:
             raise BadRequestError(f"--{name}-token-file: missing; give the file of the token, mode 0600")
     tokens = node_api.Tokens.load(Path(given.read_token_file), Path(given.admin_token_file))
-    return http.Server(node_api.application(bus, tokens), http.bind(given.addr, anywhere=given.any_address))
+    return http.Server(node_api.application(bus, tokens), http.bind(given.addr, anywhere=given.any_address), bus)
 
 
 def _named_url(environment: Mapping[str, str]) -> str | None:
@@ -218,13 +218,13 @@ def _named_url(environment: Mapping[str, str]) -> str | None:
     return None
 
 
-def _connect(given: argparse.Namespace) -> Bus:
+def _connect(given: argparse.Namespace, service: str) -> Bus:
     url = given.events_url or _named_url(os.environ)
     if url is None:
         raise BadRequestError(f"--events-url: missing; give {engine.HELP}")
     if url.startswith(engine.MEMORY):
         raise BadRequestError("--events-url memory: joins no other program; use: bus operator node serve")
-    return engine.connect(url, os.environ)
+    return engine.connect(url, os.environ, lambda why: log.say(service, "bus-lost", why=why))
 
 
 def _run(service: str, bus: Bus, services: Sequence[Service], stop_seconds: float) -> int:

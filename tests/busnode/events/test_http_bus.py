@@ -523,6 +523,46 @@ def test_a_token_file_is_read_again(server: EventsServer, bus: Bus, work: Work, 
     assert bus.ask(_request("a", 1), time_limit=30).payload["ok"]
 
 
+def test_a_token_that_systemd_loaded_never_changes(server: EventsServer, token_file: Path, tmp_path: Path) -> None:
+    del server.tokens[TOKEN]
+    environment = {"BUS_API_TOKEN_FILE": str(token_file), "CREDENTIALS_DIRECTORY": str(tmp_path), **QUICK}
+    bus = engine.connect(server.url, environment)
+    assert bus.failure is None
+    with pytest.raises(UnauthorizedError, match="401"):
+        bus.inbox(NAMES, group="g")
+    assert isinstance(bus.failure, UnauthorizedError)
+    bus.close()
+    server.tokens[TOKEN] = frozenset({"node:read"})
+    bus = engine.connect(server.url, environment)
+    with pytest.raises(UnauthorizedError, match="403"):
+        bus.publish(_request("a", 1, "harden"))
+    # Others can still be sent.
+    assert bus.failure is None
+    bus.close()
+
+
+def test_why_a_stream_cannot_be_opened_is_told_once(server: EventsServer, token_file: Path) -> None:
+    told: list[str] = []
+    bus = engine.connect(server.url, {"BUS_API_TOKEN_FILE": str(token_file), **QUICK}, told.append)
+    token_file.write_text("nobodys")
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(bus.inbox, NAMES[1:], group="g")
+        _until(lambda: told)
+        time.sleep(0.5)
+        assert len(told) == 1
+        assert "answers 401" in told[0]
+        server.tokens["nobodys"] = frozenset()
+        _until(lambda: told[1:])
+        assert "answers 403" in told[1]
+        token_file.write_text(TOKEN)
+        opened.result(30)
+    server.drop()
+    _until(lambda: server.streams(NAMES[1]))
+    assert len(told) == 2
+    assert "nobodys" not in "".join(told)
+    bus.close()
+
+
 def test_a_worker_waits_for_a_bus_that_is_not_there_yet(server: EventsServer, bus: Bus, work: Work) -> None:
     server.stop()
     with ThreadPoolExecutor(1) as pool:

@@ -212,7 +212,7 @@ def test_many_who_wait_leave_room_for_others(tokens: Tokens, monkeypatch: pytest
     worker.start()
     listener = http.bind("127.0.0.1:0", anywhere=False)
     address = listener.getsockname()
-    server = http.Server(application(bus, tokens), listener)
+    server = http.Server(application(bus, tokens), listener, bus)
     server.start()
     clients = [_post_raw(address, "stuck") for _ in range(45)]
     try:

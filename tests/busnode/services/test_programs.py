@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
+import urllib.error
 from typing import TYPE_CHECKING
 
 import pytest
@@ -71,6 +73,18 @@ def test_a_deployments_own_names_for_its_bus_are_known(site: Site, name: str, va
     done = subprocess.run(argv, capture_output=True, text=True, env=environment, cwd=site.folder, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
     assert said in done.stderr
+
+
+def test_the_api_ends_where_its_token_is_refused(site: Site, https_url: str) -> None:
+    del site.settings["BUS_API_TOKEN_FILE"]
+    site.settings["BUS_API_TOKEN"] = "nobodys-token"
+    port = free_port()
+    api = site.start("api", "bus-api-provider-node", "--events-url", https_url, "--addr", f"127.0.0.1:{port}")
+    with contextlib.suppress(urllib.error.URLError, ConnectionError):
+        post(port, "status", {})
+    assert api.wait(30) == 1
+    assert api.stderr is not None
+    assert "bus-api-provider-node: the Events API answers 401" in api.stderr.read()
 
 
 def test_a_service_whose_token_is_refused_ends_with_one_line(site: Site, https_url: str) -> None:

@@ -174,6 +174,11 @@ def test_what_is_not_tls_or_not_of_the_authority_is_not_spoken_to(
     settings = server.settings(NODE)
     monkeypatch.setenv("SSL_CERT_FILE", settings["SSL_CERT_FILE"])
     engine.connect(server.url(NODE), settings).close()
+    empty = server.site.folder / "empty.password"
+    empty.touch(mode=0o600)
+    empty.write_text("\n")
+    password = {"BUS_EVENTS_REDIS_PASSWORD_FILE": str(empty), "BUS_EVENTS_REDIS_PASSWORD": _password(NODE)}
+    engine.connect(server.url(NODE), settings | password).close()
     with pytest.raises(UnreachableError, match="redis"):
         engine.connect(server.url(NODE).replace("rediss:", "redis:"), settings)
     with pytest.raises(UnreachableError, match="certificate"):
