@@ -52,9 +52,12 @@ def look(target: Target, transport: Transport, facts: Mapping[str, str]) -> View
     if live and live != str(target.port):
         why = f"no listener is looked at from outside: port {target.port} leads to port {live} of the node"
         return View(notes=(why,), listeners=tuple(told))
-    here = {facts.get("ssh_address", ""), target.host, *target.host_candidates} - {""}
+    came_to = facts.get("ssh_address", "")
+    # ssh may have come to another of several hosts than the one that is connected to here.
+    is_same = came_to == target.host or not target.host_candidates
+    here = _connected_to(target) | ({came_to} if is_same and came_to else set())
     sockets = [socket for socket in told if _counts(socket, target, policy)]
-    first = Family.IPV6 if ":" in facts.get("ssh_address", "") else Family.IPV4
+    first = (Family.IPV6 if ":" in came_to else Family.IPV4) if is_same else None
     # Bare connects to sshd count against their source.
     of_sshd = {socket["port"] for socket in told if socket["process"] == "sshd"} | {target.port}
     telling = [port for port in policy.allowed_ports if port not in of_sshd][:_TELLING]
@@ -67,8 +70,20 @@ def look(target: Target, transport: Transport, facts: Mapping[str, str]) -> View
     notes = [note for each in seen for note in each.notes()]
     elsewhere = sorted({_shown(socket) for socket in sockets if not _families(socket["address"], here)})
     if elsewhere:
-        notes.append(f"not looked at from outside, no address of the inventory leads there: {', '.join(elsewhere)}")
+        more = f" and {len(elsewhere) - MAX_PORTS} more" if len(elsewhere) > MAX_PORTS else ""
+        shown = ", ".join(elsewhere[:MAX_PORTS]) + more
+        notes.append(f"not looked at from outside, the address that is connected to is another: {shown}")
     return View(tuple(check for each in seen for check in each.checks()), tuple(notes), tuple(told))
+
+
+def _connected_to(target: Target) -> set[str]:
+    """The addresses that are connected to, by the inventory: the first of each family, unless a name is first."""
+    found: dict[Family, str] = {}
+    for host in (target.host, *target.host_candidates):
+        if ":" not in host and not host.replace(".", "").isdecimal():
+            break
+        found.setdefault(Family.IPV6 if ":" in host else Family.IPV4, host)
+    return set(found.values())
 
 
 def _counts(socket: dict[str, Any], target: Target, policy: FirewallPolicy) -> bool:

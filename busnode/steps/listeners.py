@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from busnode.inventory import Listener, Target
 
 
+# More than any node has, and less than a node could say.
+_MOST = 2000
 # What a node says is a number; int() itself takes digits of every script, and refuses thousands of them.
 _NUMBER = re.compile(r"[0-9]{1,15}")
 
@@ -26,7 +28,7 @@ def sockets(text: str) -> list[dict[str, Any]]:
     >>> sockets('LISTEN 0 128 [::1]:80 [::]:* users:(("nginx",pid=7,fd=3))')
     [{'address': '::1', 'port': 80, 'process': 'nginx'}]
     """
-    return [_socket(line) for line in text.splitlines() if len(line.split()) >= 5]
+    return [_socket(line) for line in text.splitlines()[:_MOST] if len(line.split()) >= 5]
 
 
 def _socket(line: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import random
 import re
 import shlex
 import socket
+import threading
 import time
 from contextlib import contextmanager
 from functools import cached_property
@@ -30,7 +31,7 @@ from busnode.transport import Answer, Family
 from busnode.transport.process import MAX_OUTPUT, Completed, exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from busnode.inventory import Target
 
@@ -49,6 +50,7 @@ _KEY_TYPE = re.compile(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+")
 # Every public key begins with the length of its type's name, three zero bytes among it.
 _KEY_BLOB = re.compile(r"AAAA")
 
+_DNS_SECONDS = 5.0
 _FAMILIES: dict[int, Family] = {socket.AF_INET: Family.IPV4, socket.AF_INET6: Family.IPV6}
 
 _OPTIONS = (
@@ -146,7 +148,7 @@ class OpenSsh(_Remembering):
         """A bare TCP connect; never asked of sshd's own port, which counts such connects against their source."""
         if self.via or self._jump:
             return Answer.UNKNOWN
-        host = self._host if family is None else self._addresses.get(family)
+        host = self._host if family is None else self._addresses.of(family)
         return Answer.UNKNOWN if host is None else _answer(host, port, time_limit)
 
     @property
@@ -154,18 +156,9 @@ class OpenSsh(_Remembering):
         return self._configuration.get("hostname", self.target.host)
 
     @cached_property
-    def _addresses(self) -> dict[Family, str]:
-        """The first address of each family that the inventory's names for the host lead to; none that a node names."""
-        found: dict[Family, str] = {}
-        for host in (self._host, *self.target.host_candidates):
-            try:
-                known = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            except (OSError, UnicodeError):
-                continue
-            for family, *_, address in known:
-                if family in _FAMILIES:
-                    found.setdefault(_FAMILIES[family], str(address[0]))
-        return found
+    def _addresses(self) -> _Addresses:
+        """Of the inventory's own names for the host; none that a node names."""
+        return _Addresses((self._host, *self.target.host_candidates))
 
     @property
     def _jump(self) -> str | None:
@@ -314,6 +307,38 @@ class OpenSsh(_Remembering):
         if len(words) < 3:
             return None
         return " ".join(words[:3]), words[1], fingerprint(words[2])
+
+
+class _Addresses:
+    """The first address of each family that names lead to, asked for once; a DNS that never answers costs its limit."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = tuple(names)
+        self._found: dict[Family, str] = {}
+        self._asked = False
+        self._lock = threading.Lock()
+
+    def of(self, family: Family) -> str | None:
+        """Its address, None where no name leads to one."""
+        with self._lock:
+            if not self._asked:
+                self._asked = True
+                asking = threading.Thread(target=self._ask, daemon=True)
+                asking.start()
+                asking.join(_DNS_SECONDS)
+        return self._found.get(family)
+
+    def _ask(self) -> None:
+        for name in self._names:
+            if len(self._found) == len(_FAMILIES):
+                return
+            try:
+                known = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+            except (OSError, UnicodeError):
+                continue
+            for family, *_, address in known:
+                if family in _FAMILIES:
+                    self._found.setdefault(_FAMILIES[family], str(address[0]))
 
 
 def _answer(host: str, port: int, time_limit: float) -> Answer:

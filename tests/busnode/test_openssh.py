@@ -30,7 +30,7 @@ from busnode.node import Node
 from busnode.operations import status
 from busnode.script import pack
 from busnode.secrets import Secret
-from busnode.transport import Answer, Family
+from busnode.transport import Answer, Family, openssh
 from busnode.transport.openssh import OpenSsh, public_key
 
 SSHD = "/usr/sbin/sshd"
@@ -278,6 +278,24 @@ def test_a_connection_that_had_come_about_is_told_from_one_that_never_did(server
     with pytest.raises(UnreachableError) as never:
         replace(nobody, target=replace(nobody.target, port=port)).run(b"", time_limit=20)
     assert never.value.began is False
+
+
+def test_a_name_that_no_server_answers_for_costs_its_limit_once(
+    server: Server, known: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def mute(host: object, *_: object, **__: object) -> list[object]:
+        asked.append(host)
+        time.sleep(30)
+        return []
+
+    monkeypatch.setattr(openssh.socket, "getaddrinfo", mute)
+    monkeypatch.setattr(openssh, "_DNS_SECONDS", 0.2)
+    one, begin = server.ssh(known), time.monotonic()
+    assert {one.probe(port, time_limit=1, family=Family.IPV4) for port in range(5000, 5010)} == {Answer.UNKNOWN}
+    assert time.monotonic() - begin < 5
+    assert len(asked) == 1
 
 
 def test_a_probe_over_a_family_goes_to_what_the_inventory_names(server: Server, known: Path) -> None:

@@ -124,9 +124,32 @@ def test_addresses_that_lead_elsewhere_are_named_and_loopback_is_left_out() -> N
     )
     view = _look(network, *lines)
     assert [check.ok for check in view.checks] == [True]
-    said = "not looked at from outside, no address of the inventory leads there: "
+    said = "not looked at from outside, the address that is connected to is another: "
     assert view.notes == (f"{said}192.168.7.1:53 (dnsmasq), [fe80::1%eth0]:546 (site)",)
     assert network.asked == {(8080, V4)}
+
+
+def test_only_the_address_that_is_connected_to_is_judged() -> None:
+    """The network answers for 10.0.0.10; what another address of the node lets in, it cannot tell."""
+    several = _target(host_candidates=["192.168.1.10", "fd00::10", "fd00::11"])
+    lines = (_line("192.168.1.10", 8080), _line("192.168.1.10", 5432), _line("[fd00::10]", 80), _line("[fd00::11]", 80))
+    network = Network({(8080, V4): Answer.REFUSED, (80, V6): Answer.OPEN})
+    view = _look(network, *lines, target=several)
+    assert [(check.name, check.ok) for check in view.checks] == [
+        ("listener [fd00::10]:80 (site) from outside over IPv6", True)
+    ]
+    assert len(view.notes) == 1
+    assert "192.168.1.10:5432 (site), 192.168.1.10:8080 (site), [fd00::11]:80 (site)" in view.notes[0]
+
+
+def test_where_ssh_came_to_another_host_a_silent_one_proves_nothing() -> None:
+    several = _target(host_candidates=["192.168.1.10"])
+    view = _look(Network(), _line("*", 8080), target=several, ssh_address="192.168.1.10")
+    assert view.checks == ()
+    assert "over IPv4 nothing of the node answers here, so what it lets in is not proven" in view.notes
+    # What answers is open all the same.
+    view = _look(Network({(5432, V4): Answer.OPEN}), _line("*", 5432), target=several, ssh_address="192.168.1.10")
+    assert len(_wrong(view)) == 1
 
 
 def test_without_a_policy_or_where_it_denies_nothing_nothing_is_judged() -> None:
@@ -149,6 +172,9 @@ def test_a_thousand_listeners_are_looked_at_within_bounds() -> None:
     view = _look(network, *(_line("0.0.0.0", port) for port in range(10000, 11000)))
     assert len(network.asked) == MAX_PORTS
     assert f"{1000 - MAX_PORTS} more listeners are not looked at from outside over IPv4" in view.notes
+    view = _look(network, *(_line(f"10.9.{port // 250}.{port % 250}", 53) for port in range(60000)))
+    assert len(view.listeners) == 2000
+    assert view.notes[0].endswith(" and 1968 more")
 
 
 @given(st.lists(st.text(alphabet='LISTEN 0[]:*%.fe80:users(("\n1٣²', max_size=60)), st.sampled_from(Answer))
