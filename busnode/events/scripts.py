@@ -7,7 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from busnode import schema
-from busnode.contract import ERRORS, ApplyFailedError, BadRequestError, BusnodeError, OperationTimeoutError
+from busnode.contract import (
+    ERRORS,
+    ApplyFailedError,
+    BadRequestError,
+    BusnodeError,
+    OperationTimeoutError,
+    UnreachableError,
+)
 from busnode.job import Job
 from busnode.script import Material, MaterialKind
 from busnode.transport import Answer, Family
@@ -117,6 +124,8 @@ class ScriptResult:
             document["port_answer"] = self.answer.value
         if self.error is not None:
             document["error_class"] = self.error.error_class
+            if isinstance(self.error, UnreachableError) and self.error.began:
+                document["began"] = True
         return document
 
     @classmethod
@@ -136,6 +145,8 @@ class ScriptResult:
         if not document["ok"]:
             said = "\n".join(document["diagnostics"]) or document["error_class"]
             error = ERRORS[document["error_class"]](said, output=stdout)
+            if isinstance(error, UnreachableError):
+                error.began = document.get("began", False)
         answer = Answer(document["port_answer"]) if "port_answer" in document else None
         completed = Completed(stdout, stderr, document["exit_code"])
         return cls(document["node_id"], completed, answer, tuple(document["notes"]), error)

@@ -120,7 +120,7 @@ class ScriptWork:
                 completed = way.run(bundle, time_limit=job.time_limit + GRACE_SECONDS)
             except (UnreachableError, AuthFailedError) as error:
                 # What has said anything was there, and may have begun.
-                if error.output:
+                if error.output or (isinstance(error, UnreachableError) and error.began):
                     raise
                 last = last or error
                 continue

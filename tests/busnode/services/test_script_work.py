@@ -217,6 +217,20 @@ def test_what_broke_off_is_not_run_again_elsewhere(runner: Runner) -> None:
     assert len(runner.network.sent) == 1
 
 
+def test_a_connection_that_broke_before_a_word_is_told_as_one(runner: Runner) -> None:
+    broke = UnreachableError("client_loop: send disconnect")
+    broke.began = True
+    runner.network.fails = {("10.0.0.10", "bus"): broke}
+    answer = runner.ask()
+    assert len(runner.network.sent) == 1, "it may be running there"
+    error = ScriptResult.from_document(answer, "proxy").error
+    assert isinstance(error, UnreachableError)
+    assert error.began
+    runner.network.fails = {("10.0.0.10", user): UnreachableError("no route") for user in ("bus", "debian")}
+    answer = runner.ask(target={"node_id": "proxy", "host": "10.0.0.10"})
+    assert "began" not in answer
+
+
 def test_ssh_is_opened_with_nobodys_configuration(runner: Runner) -> None:
     way = over_ssh(runner.work.inventory["proxy"], runner.work.keys, ())
     assert isinstance(way, OpenSsh)
