@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from busnode.contract import BadRequestError
+from busnode.script import DEBIAN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,10 +48,20 @@ def mistakes(
             if service["unit"] in _SSH_UNITS and not (service.get("enabled", True) and service.get("running", True)):
                 yield f"{node_id}.services[{index}]: without {service['unit']} nobody can log in; remove the entry"
         yield from _repeated(node_id, settings)
+        yield from _in_our_folders(node_id, settings)
         if kinds is not None:
             yield from _wrong_steps(node_id, target.get("steps", ()), kinds)
     yield from _wrong_ways(document)
     yield from _shared_host_keys(document)
+
+
+def _in_our_folders(node_id: str, settings: dict[str, Any]) -> Iterator[str]:
+    """Root runs what busnode keeps on the node: nobody else may come to write there."""
+    for name, key in (("directories", "path"), ("credentials", "destination")):
+        for index, item in enumerate(settings[name]):
+            path = f"{item.get(key, '')}/"
+            if any(path.startswith(f"{ours}/") for ours in (DEBIAN.state_dir, DEBIAN.run_dir)):
+                yield f"{node_id}.{name}[{index}].{key}: {item[key]} is busnode's own; give another"
 
 
 def _wrong_ways(document: dict[str, Any]) -> Iterator[str]:

@@ -279,6 +279,8 @@ state_difference() {
     while IFS= read -r path; do
         number=$((number + 1))
         [ "$path" != "$left_alone" ] || continue
+        # What busnode keeps for itself is nobody's difference, and would push the others out.
+        case $path in "$state_dir"/*) continue ;; esac
         now=$path then=$kept/files/$number
         [ -f "$now" ] || now=/dev/null
         [ -f "$then" ] || then=/dev/null

@@ -95,6 +95,14 @@ def test_what_a_target_names_takes_the_place_of_the_profile() -> None:
             ": a.services[0]: without sshd.service nobody can log in; remove the entry",
         ),
         (
+            '{"a":{"host":"h","user":"u","directories":[{"path":"/var/lib/busnode","owner":"bus-service"}]}}',
+            ": a.directories[0].path: /var/lib/busnode is busnode's own; give another",
+        ),
+        (
+            '{"a":{"host":"h","user":"u","credentials":[{"source":"s","destination":"/run/busnode/x"}]}}',
+            ": a.credentials[0].destination: /run/busnode/x is busnode's own; give another",
+        ),
+        (
             '{"a":{"host":"h","user":"u","directories":[{"path":"/a"},{"path":"/a","mode":"0700"}]}}',
             ": a.directories[1].path: /a is there twice; keep one of the two",
         ),
