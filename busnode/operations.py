@@ -94,7 +94,9 @@ def status(
     plan = status_plan(node.target, kinds, updates=updates)
     report = node.run(plan, time_limit)
     response = node.response(plan, report)
-    found = {**facts.digest(report.facts), "applied": [applied.digest(each) for each in report.applied]}
+    found = facts.digest(report.facts)
+    if applied.was_looked_at(report.steps):
+        found["applied"] = [applied.digest(each) for each in report.applied]
     drifted = [line for each in report.applied for line in applied.diagnostics(each)]
     return replace(response, facts=found, diagnostics=(*drifted, *response.diagnostics))
 

@@ -188,7 +188,8 @@ hold_node() {
     if [ "$keep" = 1 ] && [ "$(cat "$run_dir/operation-id" 2>/dev/null)" = "$operation_id" ]; then
         lock_node
     else
-        lock_node -n
+        # Whoever only looks whether the node is held has the lock for a moment.
+        lock_node -w 1
     fi
     if [ "$keep" = 1 ]; then
         tell_kept_result

@@ -22,15 +22,18 @@ _LAST_SECOND = 253402300799  # the end of the year 9999
 class Applied:
     """What an operation set on the node, looked at again; `at` is when, in seconds of Unix time.
 
-    `steps` are how its steps would end now; `left_out` more were too many to tell.
+    `steps` are how its steps would end now, of which `drifted` no longer stand; `left_out` are too many to tell, those
+    that stand first of all. `unread` says why it could not be looked at.
     """
 
     operation: str
-    operation_id: str
-    by: str
-    at: int
-    left_out: int
-    steps: tuple[StepResult, ...]
+    operation_id: str = ""
+    by: str = ""
+    at: int = 0
+    drifted: int = 0
+    left_out: int = 0
+    steps: tuple[StepResult, ...] = ()
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +85,14 @@ def parse_report(output: bytes) -> Report:
                 "operation_id": str(name),
                 "by": str(by),
                 "at": int(at),
+                "drifted": int(drifted),
                 "left_out": int(left_out),
             }:
                 when = at if 0 <= at <= _LAST_SECOND else 0
                 who, which = _bytes_text(by), _bytes_text(name)
-                applied.append(Applied(_bytes_text(of), which, who, when, left_out, tuple(again[of])))
+                applied.append(Applied(_bytes_text(of), which, who, when, drifted, left_out, tuple(again[of])))
+            case {"applied": str(of), "unread": str(unread)}:
+                applied.append(Applied(_bytes_text(of), unread=_bytes_text(unread) or "it says nothing"))
             case {"fact": str(name), "value": str(value)}:
                 facts[_bytes_text(name)] = _bytes_text(value)
             case {"error": str(name), "detail": str(detail)}:

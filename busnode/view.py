@@ -118,6 +118,9 @@ def _facts(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _applied(operation: dict[str, Any]) -> Iterator[tuple[str, str]]:
     gone = [step for step in operation["steps"] if not step["stands"]]
+    if operation["stands"] is None:
+        yield f"set by {operation['operation']}", "could not be looked at"
+        return
     verdict = "stands" if operation["stands"] else f"{len(gone)} of {len(operation['steps'])} steps no longer stand"
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(operation["at"]))
     yield f"set by {operation['operation']}", f"{verdict} ({operation['by']}, {at} UTC)"
@@ -139,6 +142,8 @@ def _summary(answer: Response) -> str:
         gone = sum(not step["stands"] for each in answer.facts["applied"] for step in each["steps"])
         if gone:
             return f", {gone} no longer as set"
+        if any(each["stands"] is None for each in answer.facts["applied"]):
+            return ", what was set could not be looked at"
         return ", what was set stands" if answer.facts["applied"] else ", nothing was set here"
     changed = sum(step.status is StepStatus.CHANGED for step in answer.steps)
     return f", {changed} changed" if changed else ", nothing changed"

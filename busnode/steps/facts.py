@@ -13,6 +13,8 @@ from busnode.steps.services import watched
 if TYPE_CHECKING:
     from busnode.inventory import Target
 
+# What a node notes of an operation; it could say anything.
+_LAST = ("operation", "operation_id", "by", "at", "ended")
 # What a node says is a number; int() itself takes digits of every script, and refuses thousands of them.
 _NUMBER = re.compile(r"[0-9]{1,15}")
 
@@ -60,7 +62,8 @@ def digest(facts: dict[str, str]) -> dict[str, Any]:
             "packages": upkeep.packages(facts["updates"]),
             "lists_age_seconds": int(age) if _NUMBER.fullmatch(age) else None,
         }
-    found["last_operation"] = json_object(facts.get("last_operation", ""))
+    last = json_object(facts.get("last_operation", ""))
+    found["last_operation"] = last and {key: last[key] for key in _LAST if isinstance(last.get(key), str | int)}
     return found
 
 

@@ -55,7 +55,7 @@ read_firewall() {
 }
 
 # Whether an operation holds the node now
-node_is_held() { [ -s "$run_dir/holder" ] && ! (flock -n 8) 8>>"$run_dir/lock" 2>/dev/null; }
+node_is_held() { [ -s "$run_dir/holder" ] && ! (flock -n -s 8) 8>>"$run_dir/lock" 2>/dev/null; }
 
 read_last_operation() {
     if [ -f "$state_dir/last-operation" ]; then fact_file last_operation "$state_dir/last-operation"; fi

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -121,17 +122,61 @@ def test_a_kept_script_that_somebody_broke_does_not_break_status(run: Run, tmp_p
     (tmp_path / "state/applied.bootstrap").write_text(script)
     report = _asked(run)
     assert report.steps[0].detail.startswith("what bootstrap set cannot be looked at")
-    assert report.applied == ()
+    (one,) = report.applied
+    assert one.unread
+    assert applied.digest(one)["stands"] is None
 
 
-def test_more_steps_than_there_is_room_for_are_counted(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("of", ["folder", "file"])
+def test_what_others_can_write_root_does_not_run(run: Run, tmp_path: Path, of: str) -> None:
+    _set(run, _directory(tmp_path / "made"))
+    kept = tmp_path / "state/applied.bootstrap"
+    kept.write_text(f"touch {tmp_path}/ran\n{kept.read_text()}")
+    (kept if of == "file" else kept.parent).chmod(0o770)
+    (one,) = _asked(run).applied
+    assert one.unread == "others than root can write it"
+    assert not (tmp_path / "ran").exists()
+
+
+def test_more_steps_than_there_is_room_for_stand_all_the_same(run: Run, tmp_path: Path) -> None:
+    made = tmp_path / "made"
     steps = [Step("x", f"{number:03} {'n' * 180}", "packages", ("ok",)) for number in range(200)]
-    _set(run, *steps, _directory(tmp_path / "made"))
+    _set(run, *steps, _directory(made))
     (one,) = _asked(run).applied
     assert 0 < len(one.steps) < 200
     assert len(one.steps) + one.left_out == 201
-    assert applied.digest(one)["stands"] is False
-    assert applied.diagnostics(one) == [f"{one.left_out} more steps of bootstrap are too many to tell"]
+    assert applied.digest(one)["stands"] is True
+    assert applied.diagnostics(one) == []
+    made.chmod(0o777)
+    (one,) = _asked(run).applied
+    assert one.drifted == 1
+    # The one step that no longer stands is told, though it comes last, and the order is as before.
+    assert one.steps[-1].name == "directory made"
+    assert [step.name for step in one.steps[:-1]] == sorted(step.name for step in one.steps[:-1])
+    assert len(applied.diagnostics(one)) == 1
+
+
+def test_steps_that_no_longer_stand_and_have_no_room_are_counted(run: Run, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number:03}{'n' * 180}" for number in range(200)]
+    _set(run, *map(_directory, paths))
+    for path in paths:
+        path.chmod(0o777)
+    (one,) = _asked(run).applied
+    assert (one.drifted, applied.digest(one)["stands"]) == (200, False)
+    more = 200 - len(one.steps)
+    assert more > 0
+    assert applied.diagnostics(one)[-1] == f"no longer as bootstrap set it: {more} more, which are too many to tell"
+
+
+def test_status_looks_at_the_lock_beside_others_that_look(run: Run, tmp_path: Path) -> None:
+    _set(run, _directory(tmp_path / "made"))
+    with (tmp_path / "run/lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        assert _asked(run).steps[0].detail == "bootstrap stands"
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        report = run(applied.read(), operation=Operation.STATUS, parts=("facts",), operation_id="2" * 32)
+    assert [step.status for step in report.steps] == [StepStatus.SKIPPED]
+    assert not applied.was_looked_at(report.steps)
 
 
 def test_a_long_difference_is_its_beginning(run: Run, tmp_path: Path) -> None:
@@ -154,17 +199,20 @@ def test_a_long_difference_is_its_beginning(run: Run, tmp_path: Path) -> None:
 # What a node says of it is judged like all that it says.
 
 
-@given(st.text(), st.text(), st.integers(), st.integers(), st.sampled_from(list(StepStatus)))
+@given(st.text(), st.text(), st.integers(), st.integers(), st.integers(), st.sampled_from(list(StepStatus)))
 def test_whatever_a_node_says_of_it_has_a_document(
-    operation: str, by: str, at: int, left_out: int, status: StepStatus
+    operation: str, by: str, at: int, drifted: int, left_out: int, status: StepStatus
 ) -> None:
     line = {"of": operation, "name": by, "status": status.value, "detail": by, "seconds": 0}
-    end = {"applied": operation, "operation_id": by, "by": by, "at": at, "left_out": left_out}
-    report = parse_report(f"{json.dumps(line)}\n{json.dumps(end)}\n".encode())
+    counts = {"drifted": drifted, "left_out": left_out}
+    end = {"applied": operation, "operation_id": by, "by": by, "at": at, **counts}
+    unread = {"applied": operation, "unread": by}
+    report = parse_report(f"{json.dumps(line)}\n{json.dumps(end)}\n{json.dumps(unread)}\n".encode())
     assert report.steps == ()
-    (one,) = report.applied
-    assert len(one.steps) == 1
-    json.dumps(applied.digest(one), ensure_ascii=False).encode()
+    assert [len(one.steps) for one in report.applied] == [1, 0]
+    for one in report.applied:
+        json.dumps([applied.digest(one), applied.diagnostics(one)], ensure_ascii=False).encode()
+    assert applied.digest(report.applied[1])["stands"] is None
 
 
 def test_a_step_that_no_longer_stands_is_one_line_for_the_operator() -> None:
@@ -175,7 +223,7 @@ def test_a_step_that_no_longer_stands_is_one_line_for_the_operator() -> None:
         StepResult("service x.service", StepStatus.FAILED, "masked", 0.0),
         StepResult("time", StepStatus.SKIPPED, "a container", 0.0),
     )
-    one = Applied("harden", "0", "me", 0, 0, steps)
+    one = Applied("harden", "0", "me", steps=steps)
     assert applied.diagnostics(one) == [
         "no longer as harden set it: directory /b: absent -> root:root 750",
         "no longer as harden set it: firewall rules: --- a …",
@@ -186,7 +234,7 @@ def test_a_step_that_no_longer_stands_is_one_line_for_the_operator() -> None:
 
 def test_people_read_what_stands_in_a_few_lines() -> None:
     steps = (StepResult("directory /a", StepStatus.OK, "", 0), StepResult("time\x1b", StepStatus.FAILED, "a\nb", 0))
-    one = applied.digest(Applied("bootstrap", "0", "me@here", 0, 0, steps))
+    one = applied.digest(Applied("bootstrap", "0", "me@here", steps=steps))
     answer = Response(ok=True, node_id="proxy", operation=Operation.STATUS, facts={"applied": [one]})
     assert view.response(answer, color=False).splitlines() == [
         "proxy: status ok, 1 no longer as set",
