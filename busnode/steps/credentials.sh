@@ -47,7 +47,12 @@ credential_placed() {
         cd .. && rmdir -- "$own"
         sync .
         exit $code
-    ' sh "${3%/*}" "$box/blob.$1" "$4:$5" "$6" "${3##*/}" && changed "$was -> $4:$5 $6"
+    ' sh "${3%/*}" "$box/blob.$1" "$4:$5" "$6" "${3##*/}" || return
+    case $3 in
+        # A unit that is loaded is started as it was, until systemd reads it again.
+        "$unit_dir"/*) ! have systemctl || run systemctl daemon-reload || return ;;
+    esac
+    changed "$was -> $4:$5 $6"
 }
 
 # Where sshd looks for the keys of a user: key_files USER; fails where sshd does not say, for the reason in $log

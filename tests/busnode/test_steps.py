@@ -229,6 +229,18 @@ def test_a_credential_is_written_whole_and_then_left_alone(run: Run, tmp_path: P
     assert not list(tmp_path.glob(".busnode*"))
 
 
+def test_systemd_reads_a_unit_that_was_placed(run: Run, tmp_path: Path, program: Program) -> None:
+    calls = program("systemctl", "exit 0")
+    unit, other = (_credential(path, b"x") for path in (tmp_path / "units/a.service", tmp_path / "a.service"))
+    for step in (unit, other):
+        assert _only(run(step, dry_run=True))[0] == "would-change"
+    assert not calls.exists()
+    assert _only(run(unit, blobs=(b"x",)))[0] == "changed"
+    assert _only(run(other, blobs=(b"x",)))[0] == "changed"
+    assert _only(run(unit, blobs=(b"x",)))[0] == "ok"
+    assert calls.read_text() == "daemon-reload\n"
+
+
 def test_a_credential_without_its_folder_names_it(run: Run, tmp_path: Path) -> None:
     status, detail = _only(run(_credential(tmp_path / "none/token", b"x"), blobs=(b"x",)))
     assert (status, detail) == ("failed", f"the folder {tmp_path}/none does not exist; list it in directories")

@@ -66,6 +66,26 @@ def test_the_program_runs_from_anywhere_with_the_standard_library(root: Path) ->
     assert "give one of bus-api-provider-node, " in wrong.stderr
 
 
+def test_what_runs_outlives_that_it_is_replaced(root: Path, tmp_path: Path) -> None:
+    program = tmp_path / "busnode.pyz"
+    program.write_bytes((root / "usr/local/lib/bus-node/busnode.pyz").read_bytes())
+    words = """
+import contextlib, os, runpy, sys
+program, newer = sys.argv[1:]
+sys.argv[1:] = ["none"]
+with contextlib.suppress(SystemExit):
+    runpy.run_path(program, run_name="__main__")
+os.replace(newer, program)
+from busnode import commit_confirm, shipped
+assert shipped.text("loader.sh").startswith("#")
+"""
+    (tmp_path / "newer").write_text("of another length")
+    command = [sys.executable, "-I", "-c", words, str(program), str(tmp_path / "newer")]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert program.read_text() == "of another length"
+
+
 def test_a_program_makes_itself_again(root: Path, tmp_path: Path) -> None:
     program = root / "usr/local/lib/bus-node/busnode.pyz"
     assert program.read_bytes() == archive.programs()
