@@ -236,7 +236,21 @@ def _line(text: bytes) -> Line:
     if not (_is_short(name) and _is_short(correlation_id)):
         return Line(text)
     event_id = document["id"] if _is_short(document.get("id")) else ""
+    if _has_doubles(text):
+        # Whoever takes it is to see that, and refuses it.
+        return Line(text, name, correlation_id, event_id)
     return Line(json.dumps(event, separators=(",", ":")).encode(), name, correlation_id, event_id)
+
+
+def _has_doubles(text: bytes) -> bool:
+    found = False
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal found
+        found = found or len(dict(pairs)) != len(pairs)
+
+    json.loads(text, object_pairs_hook=look)
+    return found
 
 
 def _is_short(value: object) -> TypeGuard[str]:

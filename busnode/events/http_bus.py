@@ -12,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -275,6 +275,10 @@ class HttpInbox:
     def answered(self, delivery: HttpDelivery, response: Envelope) -> None:
         """Tell the response, where anybody can be told, and be done with the request."""
         identity = _identity(delivery.line)
+        if delivery.line.correlation_id and not response.correlation_id:
+            # Of what is no envelope the server still says whose it is.
+            name = response_name(delivery.line.name)
+            response = replace(response, name=name, correlation_id=delivery.line.correlation_id)
         is_told = False
         try:
             told = self._tell(response)

@@ -412,6 +412,17 @@ def test_garbage_is_answered_by_nobody_and_stops_nothing(server: EventsServer, b
     assert worker.failure is None
 
 
+@pytest.mark.parametrize("where", [b'"payload":{"node_id":"a","node_id":"b"}', b'"payload":{},"payload":{"a":1}'])
+def test_a_key_that_is_there_twice_is_told(server: EventsServer, bus: Bus, work: Work, where: bytes) -> None:
+    work.start(bus)
+    _until(lambda: server.streams(NAMES[1]))
+    server.inject(NAMES[1], b'{"name":"%s","correlationId":"c-1",%s,"id":"x"}\n' % (NAMES[1].encode(), where))
+    _until(lambda: server.of("bus.node.status.response"))
+    [said] = server.of("bus.node.status.response")
+    assert (said["correlationId"], said["payload"]["ok"]) == ("c-1", False)
+    assert "a key is there twice" in work.begun[0]
+
+
 def test_a_stream_outlives_whatever_its_hearer_raises(server: EventsServer, bus: Bus) -> None:
     assert isinstance(bus, http_bus.HttpBus)
     heard: list[str] = []
