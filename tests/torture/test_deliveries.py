@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.nodes import process
-from tests.torture import runner
+from tests.torture import deliveries, runner
 from tests.torture.sources import ROOT
 
 REQUESTS = 60
@@ -30,3 +30,18 @@ def test_each_request_is_answered_once_and_applied_once_whatever_is_killed(tmp_p
     report = runner.found(said, program.returncode)
     assert (report.findings, report.executions) == ((), REQUESTS), said
     assert min(report.details.get(f"{kind}_kills", 0) for kind in ("worker", "runner", "redis")) >= 1, said
+
+
+@pytest.mark.parametrize(
+    ("aside", "count", "findings"),
+    [
+        ([], 60, 0),
+        ([("a", False), ("b", False)], 60, 0),
+        ([("a", False), ("b", False), ("c", False)], 60, 1),
+        ([(f"c-{number}", False) for number in range(10)], 1000, 0),
+        ([(f"c-{number}", False) for number in range(11)], 1000, 1),
+        ([("a", True), ("b", False)], 60, 1),
+    ],
+)
+def test_what_was_set_aside_is_little_and_not_applied(aside: list[tuple[str, bool]], count: int, findings: int) -> None:
+    assert len(deliveries.judge_set_aside(aside, count)) == findings
