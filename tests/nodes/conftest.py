@@ -58,8 +58,7 @@ def bare(trees: dict[str, Tree], tmp_path: Path) -> Iterator[Deploy]:
 def _bootstrapped_disk(tree: Tree, folder: Path) -> Iterator[Path]:
     """The disk of a node that was bootstrapped and shut down."""
     with deployment(tree, folder) as made:
-        made.node.start()
-        made.node.wait()
+        made.start()
         answer = made.operate("bootstrap")
         assert answer.code == 0, answer
         made.node.shut_down()
@@ -81,6 +80,12 @@ def prepared(trees: dict[str, Tree], bootstrapped_disks: dict[str, Path], tmp_pa
         yield lambda suite: stack.enter_context(
             deployment(trees[suite], tmp_path / suite, disk_below=bootstrapped_disks[suite])
         )
+
+
+@pytest.fixture
+def node(prepared: Deploy, suite: str) -> Deployment:
+    """A bootstrapped node of each release, running."""
+    return prepared(suite).start()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -70,6 +70,12 @@ class Deployment:
             "BUS_SSH_PRIVATE_KEY_FILE": str(self.folder / "local/id_ed25519"),
         }
 
+    def start(self) -> Deployment:
+        """Boot the node, and wait until it has; gives itself."""
+        self.node.start()
+        self.node.wait()
+        return self
+
     def write_target(self, **changes: Any) -> None:
         """Write the inventory: the document's target, with keys added or replaced."""
         self.target |= changes

@@ -37,8 +37,7 @@ def answered(suite: str) -> set[str]:
 def hardened(prepared: Deploy, suite: str) -> Deployment:
     """A hardened node with every kind of host key that an installation makes."""
     made = prepared(suite)
-    made.node.start()
-    made.node.wait()
+    made.start()
     made.node.shell("ssh-keygen -A")
     answer = made.operate("harden")
     assert answer.code == 0, answer

@@ -26,18 +26,9 @@ _HOLD_DPKG = """perl -MFcntl=:DEFAULT,F_SETLK -e '
 
 
 @pytest.fixture
-def node(prepared: Deploy, suite: str) -> Deployment:
-    made = prepared(suite)
-    made.node.start()
-    made.node.wait()
-    return made
-
-
-@pytest.fixture
 def trixie(prepared: Deploy) -> Deployment:
     made = prepared("trixie")
-    made.node.start()
-    made.node.wait()
+    made.start()
     return made
 
 
@@ -95,8 +86,7 @@ echo "status: done"
 def test_cloud_init_is_awaited(bare: Deploy, suite: str) -> None:
     made = bare(suite)
     made.node.place("/usr/bin/cloud-init", _CLOUD_INIT, mode=0o755)
-    made.node.start()
-    made.node.wait()
+    made.start()
     made.write_target(packages=["less"])
     answer = made.operate("bootstrap")
     assert answer.code == 0, answer

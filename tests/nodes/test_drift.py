@@ -60,8 +60,7 @@ def _unseen(made: Deployment) -> Answer:
 def test_what_somebody_changed_by_hand_is_named_step_by_step(bare: Deploy, suite: str) -> None:
     made = bare(suite)
     made.node.place("/etc/systemd/system/site.service", UNIT)
-    made.node.start()
-    made.node.wait()
+    made.start()
     assert made.ssh("sudo", "-n", "true").returncode == 0
     credential = made.folder / "local/token"
     credential.touch(mode=0o600)

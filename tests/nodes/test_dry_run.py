@@ -21,8 +21,7 @@ OLD_SECRET = "the one before"
 
 def _running(made: Deployment) -> Deployment:
     """Running, and somebody has logged in before, as on any node."""
-    made.node.start()
-    made.node.wait()
+    made.start()
     assert made.ssh("sudo", "-n", "true").returncode == 0
     return made
 

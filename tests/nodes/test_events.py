@@ -72,8 +72,7 @@ def test_every_mode_gives_the_same_documents(
 
     def one(mode: str) -> list[Document]:
         with deployment(trees[suite], tmp_path / mode) as made:
-            made.node.start()
-            made.node.wait()
+            made.start()
             with _asked(made, mode) as ask:
                 said = scene(ask, made)
             return [_comparable(document) for document in said]

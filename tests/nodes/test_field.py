@@ -61,8 +61,7 @@ def test_no_process_ever_shows_a_secret(prepared: Deploy) -> None:
     """A sudo password and a credential, on their way through a real bootstrap and harden."""
     made = prepared("bookworm")
     made.node.place(f"/etc/sudoers.d/{USER}", f"{USER} ALL=(ALL:ALL) ALL\n", mode=0o440)
-    made.node.start()
-    made.node.wait()
+    made.start()
     made.node.run("chpasswd", stdin=f"{USER}:{PASSWORD}\n")
     made.write_target(
         become={"password": _private(made, "sudo", PASSWORD + "\n")},
@@ -86,8 +85,7 @@ def test_no_process_ever_shows_a_secret(prepared: Deploy) -> None:
 
 def test_a_password_that_sudo_does_not_ask_for_is_nobodys_input(prepared: Deploy) -> None:
     made = prepared("trixie")
-    made.node.start()
-    made.node.wait()
+    made.start()
     made.write_target(become={"password": _private(made, "sudo", "touch /run/eaten\n")})
     for _ in range(2):
         answer = made.operate("bootstrap")
@@ -98,8 +96,7 @@ def test_a_password_that_sudo_does_not_ask_for_is_nobodys_input(prepared: Deploy
 def test_an_sshd_that_its_socket_starts_is_hardened_and_stays_so(prepared: Deploy, suite: str) -> None:
     """ssh.socket listens where it says itself, whatever sshd's Port; the sshd that it has started runs on."""
     made = prepared(suite)
-    made.node.start()
-    made.node.wait()
+    made.start()
     made.node.shell("systemctl disable --now ssh.service; systemctl enable --now ssh.socket")
     again = made.operate("bootstrap")
     assert (again.code, again.changed) == (0, []), again

@@ -42,21 +42,9 @@ if [ -e /etc/nologin ]; then rm /etc/nologin; else echo closed >/etc/nologin; fi
 
 
 @pytest.fixture
-def node(prepared: Deploy, suite: str) -> Deployment:
-    """A bootstrapped node of each release, running."""
-    return _running(prepared(suite))
-
-
-@pytest.fixture
 def trixie(prepared: Deploy) -> Deployment:
     """A bootstrapped node of the newer release, not running yet."""
     return prepared("trixie")
-
-
-def _running(made: Deployment) -> Deployment:
-    made.node.start()
-    made.node.wait()
-    return made
 
 
 def _on_reload(made: Deployment, script: str) -> None:
@@ -109,7 +97,7 @@ def test_a_port_that_listens_is_dropped_only_when_that_is_meant(node: Deployment
 
 def test_passwords_and_root_are_out_whatever_other_files_say(trixie: Deployment) -> None:
     trixie.node.place("/etc/ssh/sshd_config.d/50-cloud-init.conf", "PasswordAuthentication yes\nPermitRootLogin yes\n")
-    _running(trixie)
+    trixie.start()
     key = (trixie.folder / "local/id_ed25519.pub").read_text()
     trixie.node.run("sh", "-euc", "umask 077; mkdir -p /root/.ssh; cat >/root/.ssh/authorized_keys", stdin=key)
     trixie.node.run("chpasswd", stdin=f"{USER}:correct horse\nroot:correct horse\n")
@@ -154,7 +142,7 @@ def test_a_policy_without_the_ssh_port_is_refused(node: Deployment) -> None:
 
 def test_the_ssh_port_that_counts_is_the_live_one(trixie: Deployment) -> None:
     trixie.node.place("/etc/ssh/sshd_config.d/10-port.conf", "Port 2222\n")
-    _running(trixie)
+    trixie.start()
     known = trixie.node.known_hosts().replace(f"{ADDRESS},", f"[{ADDRESS}]:2222,")
     (trixie.station.home / ".ssh/known_hosts").write_text(known)
     trixie.write_target(port=2222, allowed_ports=[22])
@@ -164,7 +152,7 @@ def test_the_ssh_port_that_counts_is_the_live_one(trixie: Deployment) -> None:
 
 
 def test_root_is_not_locked_out_of_its_own_session(trixie: Deployment) -> None:
-    _running(trixie)
+    trixie.start()
     key = (trixie.folder / "local/id_ed25519.pub").read_text()
     trixie.node.run("sh", "-euc", "umask 077; mkdir -p /root/.ssh; cat >/root/.ssh/authorized_keys", stdin=key)
     trixie.write_target(user="root")
@@ -180,7 +168,7 @@ def test_root_is_not_locked_out_of_its_own_session(trixie: Deployment) -> None:
 
 def test_a_user_without_sudo_is_told_so(trixie: Deployment) -> None:
     trixie.node.place(f"/etc/sudoers.d/{USER}", "# nothing for anybody\n", mode=0o440)
-    _running(trixie)
+    trixie.start()
     before = trixie.node.state()
     _refused(trixie.operate("harden"), "sudo_required")
     assert trixie.node.differences(before) == {}
@@ -188,7 +176,7 @@ def test_a_user_without_sudo_is_told_so(trixie: Deployment) -> None:
 
 def test_a_sudo_password_comes_from_a_file_and_shows_nowhere(trixie: Deployment) -> None:
     trixie.node.place(f"/etc/sudoers.d/{USER}", f"{USER} ALL=(ALL:ALL) ALL\n", mode=0o440)
-    _running(trixie)
+    trixie.start()
     password = "correct horse battery"
     trixie.node.run("chpasswd", stdin=f"{USER}:{password}\n")
     secret = trixie.folder / "local/sudo"
@@ -250,7 +238,7 @@ def _kill_between_apply_and_confirm(made: Deployment) -> None:
 
 def test_a_power_cut_between_change_and_confirmation_undoes_the_change(trixie: Deployment) -> None:
     # The hook's own mark lives in /run: after the power cut the site's reload must not close the node.
-    _running(trixie)
+    trixie.start()
     _on_reload(trixie, "#!/bin/sh\necho closed >/run/nologin\n: >/run/reloaded\n")
     before = trixie.node.state()
     _kill_between_apply_and_confirm(trixie)
@@ -289,7 +277,7 @@ def test_a_connection_lost_before_the_rollback_is_armed_leaves_nothing_changed(n
 
 
 def test_of_two_operators_one_is_told_to_wait(trixie: Deployment) -> None:
-    _running(trixie)
+    trixie.start()
     _on_reload(trixie, "#!/bin/sh\n: >/run/reloaded\nsleep 6\n")
     first = process.start(
         trixie.station.command("bus", "operator", "node", "harden", "--id", NODE_ID, cwd=trixie.folder),
@@ -335,7 +323,7 @@ def test_rollback_returns_to_the_state_before_the_last_harden(node: Deployment) 
 
 
 def test_a_rollback_that_locks_out_ends_as_hardened(trixie: Deployment) -> None:
-    _running(trixie)
+    trixie.start()
     assert trixie.operate("harden").code == 0
     _on_reload(trixie, LOCKOUT_HOOK)
     hardened = trixie.node.state()
@@ -345,7 +333,7 @@ def test_a_rollback_that_locks_out_ends_as_hardened(trixie: Deployment) -> None:
 
 
 def test_a_power_cut_while_going_back_ends_as_hardened(trixie: Deployment) -> None:
-    _running(trixie)
+    trixie.start()
     assert trixie.operate("harden").code == 0
     _on_reload(trixie, "#!/bin/sh\necho closed >/run/nologin\n: >/run/reloaded\n")
     hardened = trixie.node.state()

@@ -29,8 +29,7 @@ import pathlib, sys, time
 from tests.nodes.deployment import deployment
 from tests.nodes.tree import base_tree
 with deployment(base_tree(sys.argv[1]), pathlib.Path(sys.argv[2])) as made:
-    made.node.start()
-    made.node.wait()
+    made.start()
     print("up", flush=True)
     time.sleep(600)
 """
@@ -38,8 +37,7 @@ with deployment(base_tree(sys.argv[1]), pathlib.Path(sys.argv[2])) as made:
 
 def test_a_node_is_a_debian_machine_that_an_operator_logs_in_to(bare: Deploy, suite: str) -> None:
     made = bare(suite)
-    made.node.start()
-    made.node.wait()
+    made.start()
     login = made.ssh("sudo -n id -u; . /etc/os-release; echo $VERSION_CODENAME; cat /proc/1/comm; ls /srv/repository")
     assert login.returncode == 0, login.stderr
     user, codename, first, *packages = login.stdout.split()
@@ -49,8 +47,7 @@ def test_a_node_is_a_debian_machine_that_an_operator_logs_in_to(bare: Deploy, su
 
 def test_a_node_hears_only_its_operator(bare: Deploy) -> None:
     made = bare("trixie")
-    made.node.start()
-    made.node.wait()
+    made.start()
     ends = [(ADDRESS, 22), (ADDRESS_6, 22), (ADDRESS, 80), (ADDRESS_6, 80), ("10.0.0.99", 22)]
     assert list(made.station.probe(*ends).values()) == ["open", "open", "refused", "refused", "silent"]
     assert made.node.shell("ip route show default; ip -6 route show default") == ""
@@ -59,8 +56,7 @@ def test_a_node_hears_only_its_operator(bare: Deploy) -> None:
 
 def test_a_power_cycle_keeps_the_disk_and_forgets_the_firewall(prepared: Deploy) -> None:
     made = prepared("bookworm")
-    made.node.start()
-    made.node.wait()
+    made.start()
     made.node.shell("echo kept >/var/kept; sync; echo lost >/run/lost; nft add table inet lost")
     made.node.power_cycle()
     assert made.node.shell("cat /var/kept; ls /run/lost 2>/dev/null || true; nft list tables") == "kept\n"

@@ -30,10 +30,7 @@ OPERATIONS = ("bootstrap", "status", "harden", "verify")
 
 @pytest.fixture
 def node(bare: Deploy, suite: str) -> Deployment:
-    made = bare(suite)
-    made.node.start()
-    made.node.wait()
-    return made
+    return bare(suite).start()
 
 
 def test_the_session_of_the_document(node: Deployment) -> None:
@@ -95,8 +92,7 @@ def _knows_what_it_did(node: Deployment, first: Answer) -> None:
 
 def test_what_harden_did_is_there_after_a_power_cut(prepared: Deploy, suite: str) -> None:
     made = prepared(suite)
-    made.node.start()
-    made.node.wait()
+    made.start()
     assert made.operate("harden").code == 0
     hardened = made.node.state()
     made.node.power_cycle()

@@ -24,8 +24,7 @@ def _python(made: Deployment, *words: str) -> str:
 
 def test_the_examples_of_the_page_are_true(prepared: Deploy) -> None:
     made = prepared("trixie")
-    made.node.start()
-    made.node.wait()
+    made.start()
     made.write_target(allowed_ports=[22, 443])
     (made.folder / "page.txt").write_text("\n".join(blocks("docs/library.md", "pycon node")))
     _python(made, "-m", "doctest", "page.txt")

@@ -10,7 +10,6 @@ from tests.nodes import process
 from tests.nodes.node import ADDRESS, ADDRESS_6
 
 if TYPE_CHECKING:
-    from tests.nodes.conftest import Deploy
     from tests.nodes.deployment import Deployment
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300, func_only=True)]
@@ -64,14 +63,6 @@ table ip docker-bridges {
 # The names that firewalld's own services use.
 PROTOCOLS = "icmp 1 ICMP\nigmp 2 IGMP\ngre 47 GRE\nesp 50 IPSEC-ESP\nah 51 IPSEC-AH\nipv6-icmp 58 IPv6-ICMP\n"
 PROTOCOLS += "ospf 89 OSPFIGP\nvrrp 112 VRRP\nsctp 132 SCTP\n"
-
-
-@pytest.fixture
-def node(prepared: Deploy, suite: str) -> Deployment:
-    made = prepared(suite)
-    made.node.start()
-    made.node.wait()
-    return made
 
 
 def _install(made: Deployment, *packages: str) -> None:

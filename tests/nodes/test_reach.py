@@ -34,10 +34,7 @@ OPERATIONS = ("bootstrap", "status", "harden", "verify")
 
 @pytest.fixture
 def node(bare: Deploy) -> Deployment:
-    made = bare("trixie")
-    made.node.start()
-    made.node.wait()
-    return made
+    return bare("trixie").start()
 
 
 def _is_refused(answer: Answer, error_class: str, code: int = 3) -> None:

@@ -20,8 +20,7 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 def test_the_library_example(bare: Deploy, suite: str) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     made = bare(suite)
-    made.node.start()
-    made.node.wait()
+    made.start()
     program = made.folder / "example.py"
     program.write_text(example)
     ran = made.station.run(sys.executable, str(program), cwd=made.folder, timeout=200, check=False)

@@ -18,10 +18,7 @@ LOGINS = {"bootstrap": 1, "status": 1, "verify": 1, "harden": 2}
 
 @pytest.fixture
 def node(prepared: Deploy) -> Deployment:
-    made = prepared("trixie")
-    made.node.start()
-    made.node.wait()
-    return made
+    return prepared("trixie").start()
 
 
 def _logins(made: Deployment, *words: str) -> int:

@@ -10,7 +10,6 @@ import pytest
 from tests.nodes.node import ADDRESS_6
 
 if TYPE_CHECKING:
-    from tests.nodes.conftest import Deploy
     from tests.nodes.deployment import Deployment
 
 # A table of somebody else's, which busnode leaves alone.
@@ -24,14 +23,6 @@ table ip6 site {
 """
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(200, func_only=True)]
-
-
-@pytest.fixture
-def node(prepared: Deploy, suite: str) -> Deployment:
-    made = prepared(suite)
-    made.node.start()
-    made.node.wait()
-    return made
 
 
 def test_status_reads_and_changes_nothing(node: Deployment) -> None:
