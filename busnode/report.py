@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,6 +13,7 @@ from busnode.records import dataclass, field
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_NUMBER = re.compile(r"[0-9]{1,15}")
 _STATUSES = frozenset(StepStatus)
 # Longer than any time limit, later than any clock; a node may say what it likes.
 _MAX_SECONDS = 1e6
@@ -113,6 +115,11 @@ class Listener:
         *lines, self._rest = (self._rest + piece).split(b"\n")
         for step in parse_report(b"\n".join(lines)).steps:
             self._tell(step)
+
+
+def number(text: str) -> int | None:
+    """A number that a node wrote; None where it is none. int() takes digits of every script, and refuses thousands."""
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def json_object(text: bytes | str) -> dict[str, Any] | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
-from busnode.report import json_object
+from busnode.report import json_object, number
 from busnode.script import Step
 from busnode.steps import applied, listeners, upkeep
 from busnode.steps.services import watched
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
 
 # What a node notes of an operation; it could say anything.
 _LAST = ("operation", "operation_id", "by", "at", "ended")
-# What a node says is a number; int() itself takes digits of every script, and refuses thousands of them.
-_NUMBER = re.compile(r"[0-9]{1,15}")
 
 
 def steps(target: Target) -> list[Step]:
@@ -45,8 +42,8 @@ def digest(facts: dict[str, str]) -> dict[str, Any]:
         if facts.get(name):
             found[name] = facts[name].strip()
     for name in ("uptime_seconds", "ssh_port"):
-        if _NUMBER.fullmatch(facts.get(name, "")):
-            found[name] = int(facts[name])
+        if (value := number(facts.get(name, ""))) is not None:
+            found[name] = value
     if "units" in facts:
         found["units"] = dict(line.split(" ", 1) for line in facts["units"].splitlines() if " " in line)
         found["failed_units"] = facts.get("failed_units", "").split()
@@ -60,7 +57,7 @@ def digest(facts: dict[str, str]) -> dict[str, Any]:
         age = facts.get("lists_age_seconds", "")
         found["updates"] = {
             "packages": upkeep.packages(facts["updates"]),
-            "lists_age_seconds": int(age) if _NUMBER.fullmatch(age) else None,
+            "lists_age_seconds": number(age),
         }
     last = json_object(facts.get("last_operation", ""))
     found["last_operation"] = last and {key: last[key] for key in _LAST if isinstance(last.get(key), str | int)}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
+from busnode.report import number
 from busnode.script import Step
 
 if TYPE_CHECKING:
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 # More than any node has, and less than a node could say.
 _MOST = 2000
-# What a node says is a number; int() itself takes digits of every script, and refuses thousands of them.
-_NUMBER = re.compile(r"[0-9]{1,15}")
 
 
 def read() -> Step:
@@ -37,7 +35,7 @@ def _socket(line: str) -> dict[str, Any]:
     process = line.partition('users:(("')[2].partition('"')[0]
     return {
         "address": address.replace("[", "").replace("]", ""),
-        "port": int(port) if _NUMBER.fullmatch(port) else None,
+        "port": number(port),
         "process": process or None,
     }
 
