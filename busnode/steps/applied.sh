@@ -18,8 +18,8 @@ kept_is_safe() {
 # What a script told when it was run again. The services take a limited number of a node's words: whole steps, as many as
 # there is room for, those that no longer stand before the others.
 tell_applied() {
-    awk -v of="$of" -v room=32768 -v drifted="$drifted" '
-        /^[{]"name"/ { line[++steps] = $0; gone[steps] = $0 ~ /"status":"(would-change|failed)"/ }
+    awk -v of="$of" -v room=32768 -v drifted="$drifted" -v no_longer="$no_longer" '
+        /^[{]"name"/ { line[++steps] = $0; gone[steps] = $0 ~ no_longer }
         /^[{]"applied"/ { last = substr($0, 1, length($0) - 1) }
         END {
             for (first = 1; first >= 0; first--)
@@ -38,7 +38,7 @@ read_applied() {
         skipped "an operation is under way; ask again after it"
         return
     fi
-    said=
+    said='' no_longer='"status":"(would-change|failed)"'
     for of do
         kept=$state_dir/applied.$of
         [ -f "$kept" ] || continue
@@ -49,7 +49,7 @@ read_applied() {
             { timeout -k 2 15 sh "$kept" "$box" "$ssh_connection" "$login_user" again </dev/null >"$box/again"; } 2>"$log"
             case $? in 124 | 137) unread="it took longer than 15 s" ;; *) unread=$(tail -n 1 "$log") ;; esac
             if grep -q '^{"applied"' "$box/again"; then
-                drifted=$(grep -Ec '^[{]"name".*"status":"(would-change|failed)"' "$box/again")
+                drifted=$(grep -Ec "^[{]\"name\".*$no_longer" "$box/again")
                 tell_applied <"$box/again"
                 case $drifted in 0) said="$said, $of stands" ;; *) said="$said, of $of $drifted steps no longer stand" ;; esac
                 continue

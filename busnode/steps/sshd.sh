@@ -12,7 +12,7 @@ sshd_says() {
     sshd -T -C "user=$1,host=${2:-localhost},addr=${2:-127.0.0.1},laddr=${4:-127.0.0.1},lport=${5:-22},rdomain=" 2>"$log"
 }
 
-# known_algorithms KEYWORD: what this openssh has of them, asked once
+# known_algorithms KEYWORD: what this openssh has of them, asked once, in the file $algorithms
 known_algorithms() {
     case $1 in
         [Kk]*) list=kex ;;
@@ -21,8 +21,8 @@ known_algorithms() {
         [Hh]*) list=HostKeyAlgorithms ;;
         *) list=PubkeyAcceptedAlgorithms ;;
     esac
-    [ -s "$box/known.$list" ] || ssh -Q "$list" </dev/null >"$box/known.$list" 2>"$log"
-    cat "$box/known.$list"
+    algorithms=$box/known.$list
+    [ -s "$algorithms" ] || ssh -Q "$list" </dev/null >"$algorithms" 2>"$log"
 }
 
 # Of each list of algorithms what this release's openssh has, in the same order: algorithms_fitted <lines >lines
@@ -32,9 +32,9 @@ algorithms_fitted() {
         keyword=${setting%% *}
         case $keyword in
             [Kk]ex[Aa]lgorithms | [Cc]iphers | MACs | macs | [Hh]ost[Kk]ey[Aa]lgorithms | [Pp]ubkey[Aa]ccepted[Aa]lgorithms)
-                known_algorithms "$keyword" >"$box/algorithms"
+                known_algorithms "$keyword"
                 printf '%s\n' "${setting#* }" | tr ',' '\n' >"$box/wanted"
-                known=$(grep -xF -f "$box/algorithms" "$box/wanted" | tr '\n' ',')
+                known=$(grep -xF -f "$algorithms" "$box/wanted" | tr '\n' ',')
                 if [ -z "$known" ]; then
                     echo "this node's openssh has none of the policy's $keyword" >>"$log"
                     return 1
