@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from busnode.contract import BadRequestError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
 SCHEME = "secret://deployment/"
 MAX_BYTES = 1_000_000
@@ -83,14 +84,21 @@ def require_private(path: Path, descriptor: int | None = None) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise BadRequestError(f"{path}: not a regular file; give the path of a file")
     mode = stat.S_IMODE(status.st_mode)
-    if mode & 0o077 and not (mode & 0o037 == 0 and status.st_uid == 0 and _is_credential(path)):
+    # The group's bit is the mask of an ACL for the service's user alone (systemd.exec(5), LoadCredential; acl(5)).
+    if mode & 0o077 and not (mode & 0o037 == 0 and status.st_uid == 0 and is_credential(path, os.environ)):
         raise BadRequestError(f"{path}: mode {mode:04o} lets others read it; run: chmod 600 {path}")
 
 
-def _is_credential(path: Path) -> bool:
-    """Whether systemd gave it to this service: then the group's bit is the mask of an ACL for the service's user alone.
+def credentials_directory(environment: Mapping[str, str]) -> Path | None:
+    """Where systemd puts what a service's LoadCredential names (systemd.exec(5))."""
+    given = environment.get("CREDENTIALS_DIRECTORY")
+    return Path(given) if given else None
 
-    systemd.exec(5), LoadCredential; acl(5).
-    """
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    return folder is not None and path.parent.samefile(folder)
+
+def is_credential(path: Path, environment: Mapping[str, str]) -> bool:
+    """Whether systemd gave it to this service, and so keeps it as it was when the service started."""
+    folder = credentials_directory(environment)
+    try:
+        return folder is not None and path.parent.samefile(folder)
+    except OSError:
+        return False

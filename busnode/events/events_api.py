@@ -19,7 +19,7 @@ import httpx
 
 from busnode.contract import BadRequestError, UnauthorizedError, UnreachableError
 from busnode.events.envelope import MAX_BYTES, Envelope
-from busnode.secrets import Secret, read_private
+from busnode.secrets import Secret, is_credential, read_private
 
 EVENTS_PATH = "/api/v1/events"
 _CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 20.0
@@ -53,9 +53,8 @@ class Token:
         file, value = environment.get("BUS_API_TOKEN_FILE"), environment.get("BUS_API_TOKEN")
         if not file and not value:
             raise BadRequestError("BUS_API_TOKEN_FILE: not set; point it at the file of the bus's token, mode 0600")
-        loaded = environment.get("CREDENTIALS_DIRECTORY")
         if file:
-            made = cls(Path(file), is_loaded=bool(loaded) and Path(file).parent == Path(loaded or ""))
+            made = cls(Path(file), is_loaded=is_credential(Path(file), environment))
         else:
             made = cls(value=Secret((value or "").encode("utf-8", "surrogateescape")))
         made.header()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from busnode.contract import BadRequestError, BusnodeError
 from busnode.events import engine
 from busnode.inventory import Inventory
-from busnode.secrets import SCHEME, locate
+from busnode.secrets import SCHEME, credentials_directory, locate
 from busnode.services import log, node_worker, self_test, ssh_runner
 from busnode.services.readiness import notify
 from busnode.settings import Settings
@@ -183,7 +183,7 @@ def _integration_node(given: argparse.Namespace) -> int:
 
 def _integration_ssh_runner(given: argparse.Namespace) -> int:
     settings = _settings()
-    secrets_dir = settings.secrets_dir or _credentials_directory()
+    secrets_dir = settings.secrets_dir or credentials_directory(os.environ)
     key = _runner_key(given, secrets_dir)
     inventory = Inventory.load(settings.require_targets_file())
     known_hosts = given.ssh_known_hosts or settings.known_hosts
@@ -254,12 +254,6 @@ def _run(service: str, bus: Bus, services: Sequence[Service], stop_seconds: floa
 
 def _settings() -> Settings:
     return Settings.read(os.environ, lambda text: print(text, file=sys.stderr))
-
-
-def _credentials_directory() -> Path | None:
-    """What systemd's LoadCredential gives (systemd.exec(5))."""
-    given = os.environ.get("CREDENTIALS_DIRECTORY")
-    return Path(given) if given else None
 
 
 def _runner_key(given: argparse.Namespace, secrets_dir: Path | None) -> Path:
