@@ -33,9 +33,8 @@ KEPT_RESPONSES = 10_000
 CLAIM_SECONDS = 15.0
 MAX_HELD = 64
 _TURN_SECONDS = 0.02
-_WAKE_SECONDS = 1.0
 _LOOK_SECONDS = 5.0
-# A Redis that says nothing for so long is gone without a word; no command blocks longer than _WAKE_SECONDS.
+# A Redis that says nothing for so long is gone without a word; no command blocks longer than WAKE_SECONDS.
 _ANSWER_SECONDS = 15.0
 
 # KEYS stream sent answer; ARGV text key seconds mark. Gives the mark of what was sent first, and its answer, if any.
@@ -242,9 +241,9 @@ class RedisStreams:
     def _hear(self, stream: str, last: bytes | str) -> None:
         while not self._closed.is_set():
             try:
-                found = self._call("XREAD", "BLOCK", int(_WAKE_SECONDS * 1000), "COUNT", 100, "STREAMS", stream, last)
+                found = self._call("XREAD", "BLOCK", int(WAKE_SECONDS * 1000), "COUNT", 100, "STREAMS", stream, last)
             except UnreachableError:
-                self._closed.wait(_WAKE_SECONDS)
+                self._closed.wait(WAKE_SECONDS)
                 continue
             for entry_id, fields in _entries(found):
                 last = entry_id
@@ -358,13 +357,13 @@ class RedisInbox:
     def _fetch(self) -> None:
         while not self._closed.is_set():
             with self._changed:
-                self._changed.wait_for(lambda: self._hungry > len(self._ready) or self._closed.is_set(), _WAKE_SECONDS)
+                self._changed.wait_for(lambda: self._hungry > len(self._ready) or self._closed.is_set(), WAKE_SECONDS)
                 if self._hungry <= len(self._ready):
                     continue
             try:
                 self._fetch_one()
             except UnreachableError as error:
-                self._closed.wait(_WAKE_SECONDS)
+                self._closed.wait(WAKE_SECONDS)
                 if "NOGROUP" in str(error):
                     self._begin_again()
 
@@ -392,7 +391,7 @@ class RedisInbox:
         elif self._held:
             time.sleep(_TURN_SECONDS)
         elif last is not None:
-            self.bus._call("XREAD", "BLOCK", int(_WAKE_SECONDS * 1000), "COUNT", 1, "STREAMS", self.stream, last)
+            self.bus._call("XREAD", "BLOCK", int(WAKE_SECONDS * 1000), "COUNT", 1, "STREAMS", self.stream, last)
 
     def _take(self) -> tuple[RedisDelivery | None, bytes | None]:
         arguments = [self.group, self.bus._consumer, self.turns, int(CLAIM_SECONDS * 1000), uuid.uuid4().hex]
@@ -445,7 +444,7 @@ class RedisInbox:
                 break
             except UnreachableError:
                 # The work is done: its answer is not lost because redis is away for a while.
-                if bus._closed.wait(_WAKE_SECONDS):
+                if bus._closed.wait(WAKE_SECONDS):
                     raise
         with self._changed:
             self._mine.pop(delivery.id, None)

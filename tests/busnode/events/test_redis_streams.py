@@ -286,7 +286,7 @@ def test_a_redis_that_falls_silent_is_told(bus: Bus, server: Server, monkeypatch
 
 
 def test_no_command_blocks_longer_than_its_connection_waits(server: Server, bus: Bus) -> None:
-    assert redis_streams._WAKE_SECONDS < redis_streams._ANSWER_SECONDS / 2
+    assert redis_streams.WAKE_SECONDS < redis_streams._ANSWER_SECONDS / 2
     assert isinstance(bus, redis_streams.RedisStreams)
     said = bus._client.connection_pool.connection_kwargs
     assert (said["socket_timeout"], said["socket_keepalive"]) == (redis_streams._ANSWER_SECONDS, True)
