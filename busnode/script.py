@@ -11,7 +11,6 @@ import json
 import shlex
 from enum import StrEnum
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from busnode import shipped
@@ -205,12 +204,6 @@ def shell_text(name: str) -> str:
     """A shell file of this package, without its comment lines: less to send."""
     lines = shipped.text(name).splitlines()
     return "\n".join(line for line in lines if line.strip() and not line.lstrip().startswith("#"))
-
-
-def built_in_shell() -> str:
-    """All that a script's built-in functions may be of: the prelude and every file of `steps/`."""
-    parts = sorted(path.stem for path in Path(__file__).parent.joinpath("steps").glob("*.sh"))
-    return "\n".join([shell_text("prelude.sh"), *map(_part, parts)])
 
 
 def loader() -> str:

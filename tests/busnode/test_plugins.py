@@ -20,9 +20,9 @@ from busnode.inventory import Inventory
 from busnode.node import Node
 from busnode.operations import bootstrap_plan
 from busnode.plugins import OWN, StepKinds
-from busnode.script import Plan, Step, StepRecord, built_in_shell, compile_script
+from busnode.script import Plan, Step, StepRecord, compile_script, shell_text
 from busnode.transport.local import Local
-from tests.busnode.examples import blocks
+from tests.busnode.examples import ROOT, blocks
 
 if TYPE_CHECKING:
     from busnode.inventory import Target
@@ -235,7 +235,8 @@ def test_two_classes_of_one_function_are_both_named() -> None:
 
 # Whose names they could take
 
-_OURS = sorted(set(re.findall(r"[A-Za-z_][A-Za-z0-9_.-]*", built_in_shell())))
+_FILES = ["prelude.sh", *(f"steps/{path.name}" for path in sorted((ROOT / "busnode/steps").glob("*.sh")))]
+_OURS = sorted(set(re.findall(r"[A-Za-z_][A-Za-z0-9_.-]*", "\n".join(map(shell_text, _FILES)))))
 
 
 def test_nothing_of_ours_is_called_as_a_function_of_ones_own() -> None:
