@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -158,9 +158,9 @@ def overhead(runs: int) -> Iterator[Row]:
     with _site() as site, _in_memory(site) as memory, site.started(("worker", "runner")) as redis:
         for operation in _PAYLOADS:
             asked: dict[str, Callable[[], None]] = {
-                "direct": lambda operation=operation: _direct(site, operation, node),  # type: ignore[misc]
-                "memory": lambda operation=operation: _ask(memory, operation, node),  # type: ignore[misc]
-                "redis": lambda operation=operation: _ask(redis, operation, node),  # type: ignore[misc]
+                "direct": partial(_direct, site, operation, node),
+                "memory": partial(_ask, memory, operation, node),
+                "redis": partial(_ask, redis, operation, node),
             }
             seen = _in_turn(asked, runs)
             for bus in ("memory", "redis"):

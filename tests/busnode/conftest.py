@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,9 +82,9 @@ def run(tmp_path: Path, layout: Layout, shell: tuple[str, ...]) -> Run:
         operator_key: str = "",
         may_come_again: bool = False,
         parts: tuple[str, ...] = (),
-        **options: object,
+        **options: Any,
     ) -> Report:
-        plan = replace(Plan(Operation.BOOTSTRAP, steps, parts=(paths.PART, *parts)), **options)  # type: ignore[arg-type]
+        plan = replace(Plan(Operation.BOOTSTRAP, steps, parts=(paths.PART, *parts)), **options)
         script = compile_script(
             plan, operation_id=operation_id, by="tester@here", layout=layout, may_come_again=may_come_again
         )

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -22,6 +22,7 @@ from busnode.steps import applied
 
 if TYPE_CHECKING:
     from busnode.report import Report
+    from busnode.script import StepRecord
     from tests.busnode.conftest import Run
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="owners are changed by root only")
@@ -40,7 +41,16 @@ def _credential(path: Path) -> Step:
     return Step("place-credentials", f"credential {path.name}", "credentials", call)
 
 
-def _set(run: Run, *steps: Step) -> Report:
+class Own(NamedTuple):
+    """A step of an operator's own."""
+
+    action: str
+    name: str
+    shell: str
+    call: tuple[str, ...]
+
+
+def _set(run: Run, *steps: StepRecord) -> Report:
     """Steps as a bootstrap runs them."""
     return run(*steps, blobs=(SECRET,), exclusive=True, parts=("applied",), after=(applied.KEEP,))
 
@@ -185,11 +195,7 @@ def test_a_long_difference_is_its_beginning(run: Run, tmp_path: Path) -> None:
     many = 'for n in 1 2 3 4 5 6 7 8 9; do difference "$1.$n" "$2"; done'
     shell = f'own_file() {{ would "$({many})" && return; changed; }}'
 
-    class Own:
-        action, name, call = "own", "file", ("own_file", str(tmp_path / "file"), text)
-
-    Own.shell = shell  # type: ignore[attr-defined]
-    _set(run, Own())  # type: ignore[arg-type]
+    _set(run, Own("own", "file", shell, ("own_file", str(tmp_path / "file"), text)))
     detail = _only(_asked(run))["file"][1]
     assert detail.startswith(f"--- {tmp_path}/file.1 (now)")
     assert detail.endswith("(the rest of the difference is left out)")
