@@ -44,19 +44,24 @@ for hook in config/hooks/after-overlay/*; do "$hook" "$PWD/chroot" "$workdir/con
 
 SOURCE_DATE_EPOCH=$date lb binary_rootfs
 find binary -newermt "@$date" -exec touch --no-dereference --date="@$date" {} +
-lb binary_iso
 
-# Written beside, synced, renamed: the ISO last, so that what lies beside it is its own.
-keep() {
+# Written beside and synced, the disk busy while the ISO is made; then renamed, the ISO last, so that what lies beside it
+# is its own.
+write() {
     cp "$1" "$2.partial"
     chown "$owner" "$2.partial"
     sync "$2.partial"
-    mv "$2.partial" "$2"
 }
-keep binary/live/vmlinuz "$stem.vmlinuz"
-keep binary/live/initrd.img "$stem.initrd.img"
-keep binary/live/filesystem.squashfs "$stem.squashfs"
-keep bee-amd64.hybrid.iso "$stem.iso"
+{
+    write binary/live/vmlinuz "$stem.vmlinuz"
+    write binary/live/initrd.img "$stem.initrd.img"
+    write binary/live/filesystem.squashfs "$stem.squashfs"
+} &
+beside=$!
+lb binary_iso
+write bee-amd64.hybrid.iso "$stem.iso"
+wait "$beside"
+for result in vmlinuz initrd.img squashfs iso; do mv "$stem.$result.partial" "$stem.$result"; done
 
 cd /
 for point in work base; do if mountpoint -q "$root/$point"; then umount "$root/$point"; fi; done

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Stage 14, what all images of the same packages have in common: `lb config && lb build` up to, not including, the root
-# file system's image and the ISO; as root, in mount and process namespaces of its own (iso/isolation.py).
+# Stage 14, what all images of the same packages have in common: `lb config && lb build` from its bootstrap on up to, not
+# including, the root file system's image and the ISO; as root, in mount and process namespaces of its own (iso/isolation.py).
 #   make-base.sh WORKDIR ROOT BOOTSTRAP LOADERS PACKAGES RESULT OWNER TMPFS
 #     WORKDIR    the prepared live-build folder, left as it is
 #     ROOT       an empty folder in which the build happens
@@ -28,16 +28,18 @@ mv config/includes.initrd config/includes.chroot
 # Where live-build looks for them, and rootfs/excludes keeps them out of the image's own file system.
 cp -a --no-preserve=ownership "$loaders/." config/includes.chroot/
 
-mkdir -p cache/bootstrap cache/packages.chroot
-tar -C cache/bootstrap --numeric-owner -xpf "$bootstrap"
+mkdir -p chroot cache/packages.chroot
+tar -C chroot --numeric-owner -xpf "$bootstrap"
 mount --bind "$packages" cache/packages.chroot
 
 lb config
-# Steps that live-build is told are done: boot loaders come from this machine (--build-with-chroot false), so that it need
-# not copy the chroot for them; the other two are assemble.sh's.
+# Steps that live-build is told are done: the minimal system is there, as mmdebstrap made it of the same archive; boot
+# loaders come from this machine (--build-with-chroot false), so that it need not copy the chroot for them; the other two
+# are assemble.sh's. `lb build` would ask the archive once more between the first of them and the rest.
 mkdir -p .build binary/live
-touch .build/binary_chroot .build/binary_rootfs .build/binary_iso
-lb build
+touch .build/bootstrap .build/binary_chroot .build/binary_rootfs .build/binary_iso
+lb chroot
+lb binary
 rm .build/binary_rootfs .build/binary_iso
 
 umount cache/packages.chroot

@@ -139,6 +139,20 @@ def test_a_base_s_module_of_another_kernel_is_refused(tmp_path: Path) -> None:
     assert "built for 6.99.0-amd64" in done.stderr
 
 
+@pytest.mark.parametrize("prefix", ["", "/usr"])
+def test_of_a_base_s_modules_those_of_the_kernel_s_package_are_not_read(tmp_path: Path, prefix: str) -> None:
+    root = image(tmp_path, ABI)
+    module = f"/lib/modules/{ABI}/kernel/m.ko"
+    (root / module[1:]).write_bytes(b"no module at all")
+    assert hook(root).stderr != ""
+    owned = root / f"var/lib/dpkg/info/linux-image-{ABI}.list"
+    owned.parent.mkdir(parents=True)
+    owned.write_text(f"/.\n{prefix}{module}\n")
+    assert (hook(root).returncode, hook(root).stderr) == (0, "")
+    make_module(root / "lib/modules" / ABI / "kernel/other.ko", "6.99.0-amd64 SMP")
+    assert "built for 6.99.0-amd64" in hook(root).stderr
+
+
 @pytest.mark.parametrize("folder", ["lib/modules/{abi}/updates", "usr/local/lib/nvidia"])
 @pytest.mark.parametrize("abi", [ABI, "6.99.0-amd64"])
 def test_an_overlay_s_module_must_be_of_this_kernel(tmp_path: Path, folder: str, abi: str) -> None:
