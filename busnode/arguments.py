@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _OPERATIONS = tuple(operation.value for operation in Operation)
 
+_KEEP_SECONDS = 60
+
 _EPILOG = """\
 subcommands:
   bootstrap   packages, accounts, directories, credentials, services; only what is missing
@@ -125,6 +127,13 @@ def command_parser(name: str) -> argparse.ArgumentParser:
     parser.add_argument("--trust-on-first-use", action="store_true", help="take an unknown host key, and keep it")
     if name == "bootstrap":
         _add_steps(parser)
+        parser.add_argument(
+            "--keep-connection",
+            type=_keeping,
+            default=_KEEP_SECONDS,
+            metavar="SECONDS",
+            help=f"keep the connection so long for the next bootstrap ({_KEEP_SECONDS}); 0: log in every time",
+        )
     if name in {"bootstrap", "harden", "rollback"}:
         parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
     if name == "status":
@@ -157,6 +166,13 @@ def _count(text: str) -> int:
     value = int(text)
     if not 1 <= value <= 1000:
         raise argparse.ArgumentTypeError("give a number, 1 to 1000")
+    return value
+
+
+def _keeping(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 3600:
+        raise argparse.ArgumentTypeError("give whole seconds, 0 to 3600")
     return value
 
 

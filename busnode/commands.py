@@ -32,6 +32,8 @@ def operate(operation: Operation, command: argparse.Namespace, settings: Setting
     if operation is Operation.BOOTSTRAP:
         _require_steps(inventory, targets)
     nodes = [_node(target, command, settings, inventory) for target in targets]
+    if console.verbose and any(node.kept for node in nodes):
+        _say_if_none_is_kept(console)
     record = history.History(history.place(os.environ), whoami(), console.say)
     run = _OPERATIONS[operation](command)
 
@@ -130,7 +132,17 @@ def _node(target: Target, command: argparse.Namespace, settings: Settings, inven
         trust_on_first_use=getattr(command, "trust_on_first_use", False),
         secrets_dir=settings.secrets_dir,
         via=inventory.way(target),
+        keep_connection=getattr(command, "keep_connection", 0),
     )
+
+
+def _say_if_none_is_kept(console: Console) -> None:
+    from busnode.transport import kept  # noqa: PLC0415 - most operations log in anew
+
+    try:
+        kept.place(os.environ)
+    except kept.NoPlaceError as error:
+        console.say(f"no connection is kept, there is no folder for it: {error}")
 
 
 def _limits(command: argparse.Namespace) -> dict[str, Any]:

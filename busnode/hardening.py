@@ -37,7 +37,7 @@ def harden(
     """
     plan = harden_plan(node, dry_run=dry_run, confirm=confirm, rollback_after=rollback_after)
     watch = Watch.of(require_policy(node), node.target.port)
-    return commit_confirm.change(node, plan, watch, rollback_after=rollback_after, time_limit=time_limit)
+    return _changed(node, plan, watch, rollback_after, time_limit)
 
 
 def rollback(
@@ -54,8 +54,16 @@ def rollback(
     """
     plan = rollback_plan(node, dry_run=dry_run, rollback_after=rollback_after)
     # What the old state lets in is not known here: the fresh log-in alone tells.
-    nothing = Watch((), None)
-    return commit_confirm.change(node, plan, nothing, rollback_after=rollback_after, time_limit=time_limit)
+    return _changed(node, plan, Watch((), None), rollback_after, time_limit)
+
+
+def _changed(node: Node, plan: Plan, watch: Watch, rollback_after: float, time_limit: float) -> Response:
+    try:
+        return commit_confirm.change(node, plan, watch, rollback_after=rollback_after, time_limit=time_limit)
+    finally:
+        # It would answer whom the node lets in no more.
+        if not plan.dry_run:
+            node.forget_connection()
 
 
 def require_policy(node: Node) -> FirewallPolicy:

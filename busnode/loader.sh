@@ -2,6 +2,7 @@
 # The constant remote command. Standard input carries one header line, then, end to end, what it gives lengths of, and a last line:
 #   busnode1 SECONDS SCRIPT PASSWORD [BLOB...]
 #   busnode1 end
+# A greeting may stand before it, `busnode1 hello`; it is returned, so that whoever sends can see that somebody hears.
 # Nothing of that ever stands in an argument list or in the environment.
 umask 077
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -24,6 +25,10 @@ for base in /run "${XDG_RUNTIME_DIR:-}" /dev/shm /tmp; do
 done
 [ -n "$box" ] || refuse apply_failed "no folder for temporary files can be made: /run, /dev/shm and /tmp are full or read-only"
 IFS= read -r header
+if [ "$header" = "busnode1 hello" ]; then
+    echo "busnode1 ready"
+    IFS= read -r header
+fi
 # The header holds digits and one word.
 # shellcheck disable=SC2086
 set -- $header

@@ -59,7 +59,8 @@ class Node:
 
     `operator_key` gives the public half of the operator's key when a step wants it; `secrets_dir` is where
     `secret://deployment/<name>` leads; `by` is how the operator is named on the node, `layout` where things lie there;
-    under `operation_id`, where a request may come again, the node keeps what came of it.
+    under `operation_id`, where a request may come again, the node keeps what came of it. `kept` is the way to it over a
+    connection that is kept, where there is one: for operations that need not tell whether one can log in.
     """
 
     target: Target
@@ -69,6 +70,7 @@ class Node:
     by: str = field(default_factory=whoami)
     layout: Layout = DEBIAN
     operation_id: str | None = None
+    kept: Transport | None = None
 
     @classmethod
     def over_ssh(
@@ -81,11 +83,13 @@ class Node:
         secrets_dir: Path | str | None = None,
         via: Sequence[Target] = (),
         progress: Callable[[StepResult], None] | None = None,
+        keep_connection: int = 0,
     ) -> Node:
         """A node behind OpenSSH, through the jump hosts `via`, the nearest first. No connection is made yet.
 
         `progress` is told how each step ended as soon as the node says so, in the thread of the operation; what it
-        raises ends the connection.
+        raises ends the connection. `keep_connection` is for how many seconds after a bootstrap its connection is kept
+        for the next one; 0: not at all.
 
         Raises BadRequestError where the key file is missing or can be read by others.
         """
@@ -99,11 +103,18 @@ class Node:
             tuple(via),
             listener=None if progress is None else partial(Listener, progress),
         )
-        return cls(target, transport, lambda: public_key(key), Path(secrets_dir) if secrets_dir else None)
+        kept: Transport | None = None
+        if keep_connection > 0:
+            from busnode.transport.kept import KeptSsh  # noqa: PLC0415 - most operations log in anew
 
-    def run(self, plan: Plan, time_limit: float, *, operation_id: str | None = None) -> Report:
+            kept = KeptSsh(transport, keep_connection)
+        folder = Path(secrets_dir) if secrets_dir else None
+        return cls(target, transport, lambda: public_key(key), folder, kept=kept)
+
+    def run(self, plan: Plan, time_limit: float, *, operation_id: str | None = None, log_in: bool = True) -> Report:
         """Compile `plan`, send it over one connection, read its report; `time_limit` in seconds.
 
+        The connection is a log-in of its own, unless `log_in` is false and there is one that is kept.
         Raises a BusnodeError, with the response so far, where the node refused, a step failed or the report is cut.
         Failed checks raise nothing.
         """
@@ -117,7 +128,8 @@ class Node:
         job = Job(script, time_limit, plan.materials, plan.blobs, self.target.become_password)
         vault = Vault(self.target.base, self.secrets_dir, self.operator_key)
         try:
-            completed = self.transport.run(Parcel(job, vault), time_limit=time_limit + _GRACE_SECONDS)
+            transport = self.transport if log_in or self.kept is None else self.kept
+            completed = transport.run(Parcel(job, vault), time_limit=time_limit + _GRACE_SECONDS)
         except BadRequestError:
             # Nothing was sent.
             raise
@@ -127,6 +139,13 @@ class Node:
         report = parse_report(completed.stdout)
         self._require_whole(plan, report, completed)
         return report
+
+    def forget_connection(self) -> None:
+        """Close what is kept of connections to this node: what may have changed is who may log in."""
+        if isinstance(self.transport, OpenSsh):
+            from busnode.transport.kept import forget  # noqa: PLC0415 - see over_ssh
+
+            forget(self.transport)
 
     def new_operation_id(self) -> str:
         """What the next operation is known by on the node: the request's own id, else a fresh one."""

@@ -8,9 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from busnode import reach
-from busnode.contract import BadRequestError, Check, Operation, Response, StepStatus, VerifyFailedError
+from busnode.contract import (
+    BadRequestError,
+    BusnodeError,
+    Check,
+    Operation,
+    Response,
+    StepStatus,
+    VerifyFailedError,
+)
 from busnode.records import replace
-from busnode.script import Plan, is_check
+from busnode.script import Plan, Step, is_check
 from busnode.steps import (
     accounts,
     applied,
@@ -28,14 +36,20 @@ from busnode.steps import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from busnode.contract import StepResult
     from busnode.inventory import Target
     from busnode.node import Node
     from busnode.report import Report
-    from busnode.script import Step, StepRecord
+    from busnode.script import StepRecord
 
 BOOTSTRAP_SECONDS = 1800.0
 LOOK_SECONDS = 60.0
 _SSH_CHECKS = frozenset({"listener ssh", f"service {services.SSH_UNIT}", "sshd policy"})
+# Parts of steps that change nothing of who may log in.
+_NOT_OF_LOGINS = frozenset({"clock", "directories", "facts"})
+_TOUCHED = (StepStatus.CHANGED, StepStatus.FAILED)
 KINDS = frozenset({"ssh", "systemd", "listeners"})
 # Said of a target.
 MISSING_STEPS = "steps: there are steps of your own; give the file of their classes with --steps FILE"
@@ -47,7 +61,24 @@ def bootstrap(node: Node, *, dry_run: bool = False, time_limit: float = BOOTSTRA
     With `dry_run` the node is looked at and nothing is changed. `time_limit` in seconds.
     """
     plan = bootstrap_plan(node, dry_run=dry_run)
-    return node.response(plan, node.run(plan, time_limit))
+    try:
+        report = node.run(plan, time_limit, log_in=False)
+    except BusnodeError as error:
+        if error.response is not None:
+            _log_in_anew_after(node, plan, error.response.steps)
+        raise
+    _log_in_anew_after(node, plan, report.steps)
+    return node.response(plan, report)
+
+
+def _log_in_anew_after(node: Node, plan: Plan, results: Iterable[StepResult]) -> None:
+    """Keep no connection once who may log in may have changed: by a key, an account, a package, a unit, a step of the
+    operator's own."""
+    if node.kept is None:
+        return
+    harmless = {step.name for step in plan.steps if isinstance(step, Step) and step.part in _NOT_OF_LOGINS}
+    if any(result.status in _TOUCHED and result.name not in harmless for result in results):
+        node.forget_connection()
 
 
 def bootstrap_plan(node: Node, *, dry_run: bool = False) -> Plan:

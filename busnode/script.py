@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from busnode.secrets import Secret
 
 MAGIC = "busnode1"
+# What may be sent before a bundle, and what the loader says to it.
+HELLO, READY = f"{MAGIC} hello\n".encode(), f"{MAGIC} ready\n".encode()
 
 
 @dataclass(frozen=True, slots=True)

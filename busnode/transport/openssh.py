@@ -28,7 +28,7 @@ from busnode.contract import (
 from busnode.records import dataclass, replace
 from busnode.script import loader
 from busnode.transport import Answer, Family
-from busnode.transport.process import MAX_OUTPUT, Completed, exchange
+from busnode.transport.process import MAX_OUTPUT, Completed, Greeting, exchange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from busnode.inventory import Target
 
 CONNECT_SECONDS = 10
+_MAX_LOG = 10_000
 _MORE_ATTEMPTS = 3
 _DROPPED = re.compile(rb"((kex|ssh)_exchange_identification: .*)?Connection (closed|reset) by ")
 # What ssh says of a connection that had come about: client_loop(), and its keep-alives.
@@ -53,12 +54,13 @@ _KEY_BLOB = re.compile(r"AAAA")
 _DNS_SECONDS = 5.0
 _FAMILIES: dict[int, Family] = {socket.AF_INET: Family.IPV4, socket.AF_INET6: Family.IPV6}
 
-_OPTIONS = (
+OPTIONS = (
     "BatchMode=yes",
     "IdentitiesOnly=yes",
     "PreferredAuthentications=publickey",
+    # A multiplexed connection still answers after a change that locks out new log-ins; ssh takes what stands first, and
+    # a Socket's options stand before these.
     "ControlMaster=no",
-    # A multiplexed connection still answers after a change that locks out new log-ins.
     "ControlPath=none",
     "ClearAllForwardings=yes",
     "ForwardAgent=no",
@@ -79,6 +81,24 @@ _OPTIONS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """Where ssh's master process of a kept connection listens, and how many seconds after its last use it ends."""
+
+    path: Path
+    seconds: int
+
+    @property
+    def options(self) -> list[str]:
+        """Those of ssh that use the connection, and make one where there is none."""
+        return ["ControlMaster=auto", f"ControlPath={self.path}", f"ControlPersist={self.seconds}"]
+
+    @property
+    def log(self) -> Path:
+        """What the jump hosts' ssh say: a master that is kept must not hold a pipe of ours."""
+        return self.path.with_suffix(".log")
+
+
 class _Remembering:
     """A record of this kind has room for what cached_property keeps, beside its fields."""
 
@@ -89,7 +109,8 @@ class OpenSsh(_Remembering):
 
     ssh's configuration files are honoured, for jump hosts, unless `configured` is false. `listener` makes, for each
     connection, what is told the node's words as they come. Of what is printed beyond `max_output` bytes the middle is
-    left out.
+    left out. With a `socket` the connection is one that is kept (see busnode.transport.kept).
+    A `log` has ssh's own words in place of its standard error.
     """
 
     target: Target
@@ -102,18 +123,32 @@ class OpenSsh(_Remembering):
     listener: Callable[[], Callable[[bytes], None]] | None = None
     configured: bool = True
     max_output: int = MAX_OUTPUT
+    socket: Socket | None = None
+    log: Path | None = None
 
     def run(self, bundle: SupportsBytes, *, time_limit: float) -> Completed:
         """One connection, one run of the loader; see Transport.run for what is raised."""
         deadline = time.monotonic() + time_limit
         sent = bytes(bundle)
-        completed = self._once(sent, time_limit)
+        completed = self.attempt(sent, time_limit)
         for attempt in range(_MORE_ATTEMPTS):
             pause = random.uniform(0.5, 1.5) * 2**attempt  # noqa: S311 - so that not all come back at once
-            if not _dropped(completed) or time.monotonic() + pause >= deadline:
+            if not was_dropped(completed) or time.monotonic() + pause >= deadline:
                 break
             time.sleep(pause)
-            completed = self._once(sent, deadline - time.monotonic())
+            completed = self.attempt(sent, deadline - time.monotonic())
+        return self.judged(completed, time_limit)
+
+    def attempt(self, sent: bytes, time_limit: float, greeting: Greeting | None = None) -> Completed:
+        """One run of ssh, however it ends; with a `greeting` nothing is sent before the node has answered that."""
+        with self._way() as options:
+            argv = [*self._argv(options), f"exec sh -c {shlex.quote(loader())}"]
+            hear = None if self.listener is None else self.listener()
+            completed = self._exchange(argv, sent, time_limit, hear, greeting)
+        return completed if self.socket is None else _with_log(completed, self.socket.log)
+
+    def judged(self, completed: Completed, time_limit: float) -> Completed:
+        """What came of a run; raises what Transport.run does where that is no run to its end."""
         if completed.exit_code is None:
             message = f"{self._name}: not done after {time_limit:g} s; give more with --timeout"
             raise OperationTimeoutError(message, output=completed.stdout)
@@ -123,37 +158,32 @@ class OpenSsh(_Remembering):
             raise error
         return completed
 
-    def _once(self, bundle: bytes, time_limit: float) -> Completed:
-        with self._way() as options:
-            argv = [*self._argv(options), f"exec sh -c {shlex.quote(loader())}"]
-            return self._exchange(argv, bundle, time_limit, None if self.listener is None else self.listener())
-
     @property
     def gateway(self) -> str:
         """The first jump host, else the host itself."""
-        return self.via[0].host if self.via else self._jump or self.target.host
+        return self.via[0].host if self.via else self.configured_jump or self.target.host
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Says so where ssh's configuration leads through another host, or to another."""
         found = [f"through {hop.id} ({hop.host})" for hop in self.via]
-        if not self.via and self._jump:
-            found.append(f"through {self._jump}, as ssh's configuration says")
-        name = self._configuration.get("hostname", self.target.host)
+        if not self.via and self.configured_jump:
+            found.append(f"through {self.configured_jump}, as ssh's configuration says")
+        name = self.configuration.get("hostname", self.target.host)
         if name.lower() != self.target.host.lower():
             found.append(f"{self.target.host} is {name}, as ssh's configuration says")
         return tuple(found)
 
     def probe(self, port: int, *, time_limit: float, family: Family | None = None) -> Answer:
         """A bare TCP connect; never asked of sshd's own port, which counts such connects against their source."""
-        if self.via or self._jump:
+        if self.via or self.configured_jump:
             return Answer.UNKNOWN
         host = self._host if family is None else self._addresses.of(family)
         return Answer.UNKNOWN if host is None else _answer(host, port, time_limit)
 
     @property
     def _host(self) -> str:
-        return self._configuration.get("hostname", self.target.host)
+        return self.configuration.get("hostname", self.target.host)
 
     @cached_property
     def _addresses(self) -> _Addresses:
@@ -161,19 +191,21 @@ class OpenSsh(_Remembering):
         return _Addresses((self._host, *self.target.host_candidates))
 
     @property
-    def _jump(self) -> str | None:
-        return self._configuration.get("proxyjump") or self._configuration.get("proxycommand")
+    def configured_jump(self) -> str | None:
+        """Where ssh's configuration leads through another host."""
+        return self.configuration.get("proxyjump") or self.configuration.get("proxycommand")
 
     @property
     def _name(self) -> str:
         return _name(self.target)
 
     def _argv(self, options: list[str], key: bool = True, forward: str | None = None) -> list[str]:
-        given = [*options, *_OPTIONS, f"ConnectTimeout={self.connect_seconds}"]
+        given = [*options, *OPTIONS, f"ConnectTimeout={self.connect_seconds}"]
         if key:
             given.append(f"IdentityFile={_quoted(self.private_key)}")
         words = [word for option in given for word in ("-o", option)]
         more = [] if forward is None else ["-W", forward]
+        more += [] if self.log is None else ["-E", str(self.log)]
         # What /etc and the home folder say of ssh.
         none = [] if self.configured else ["-F", "none"]
         return [
@@ -182,16 +214,23 @@ class OpenSsh(_Remembering):
         ]  # fmt: skip
 
     def _exchange(
-        self, argv: list[str], stdin: bytes, time_limit: float, hear: Callable[[bytes], None] | None = None
+        self,
+        argv: list[str],
+        stdin: bytes,
+        time_limit: float,
+        hear: Callable[[bytes], None] | None = None,
+        greeting: Greeting | None = None,
     ) -> Completed:
         try:
-            return exchange(argv, stdin, time_limit=time_limit, hear=hear, max_output=self.max_output)
+            return exchange(
+                argv, stdin, time_limit=time_limit, hear=hear, max_output=self.max_output, greeting=greeting
+            )
         except FileNotFoundError:
             message = f"{self.program}: not installed here; run: apt-get install openssh-client"
             raise BadRequestError(message) from None
 
     @cached_property
-    def _configuration(self) -> dict[str, str]:
+    def configuration(self) -> dict[str, str]:
         """What ssh -G says of this host, read only where somebody configured anything."""
         if not self.configured or (
             not Path("~/.ssh/config").expanduser().exists() and not any(Path("/etc/ssh/ssh_config.d").glob("*.conf"))
@@ -204,7 +243,8 @@ class OpenSsh(_Remembering):
     @contextmanager
     def _way(self) -> Iterator[list[str]]:
         """The options that lead to this host, its own key's and its jump hosts', whose keys are checked as strictly."""
-        with self._host_key_options() as options:
+        with self._host_key_options() as host_key_options:
+            options = host_key_options if self.socket is None else [*self.socket.options, *host_key_options]
             if not self.via:
                 yield options
                 return
@@ -216,9 +256,20 @@ class OpenSsh(_Remembering):
                 yield [*options, "ProxyCommand=" + shlex.join(command).replace("%", "%%")]
 
     @property
+    def ways(self) -> tuple[OpenSsh, ...]:
+        """This way and those to the jump hosts before it."""
+        return (self, *self._hop.ways) if self.via else (self,)
+
+    @property
+    def command(self) -> list[str]:
+        """ssh's words, but for those that tell the host key and the way through others."""
+        return self._argv([])
+
+    @property
     def _hop(self) -> OpenSsh:
         """The way to the last jump host."""
-        return replace(self, target=self.via[-1], via=self.via[:-1])
+        log = self.log if self.socket is None else self.socket.log
+        return replace(self, target=self.via[-1], via=self.via[:-1], socket=None, log=log)
 
     @contextmanager
     def _host_key_options(self) -> Iterator[list[str]]:
@@ -267,7 +318,8 @@ class OpenSsh(_Remembering):
         last = stderr.strip().splitlines()[-1:] or ["the connection was closed"]
         remedy = "see that the node is up, and that host and port are right"
         lost = UnreachableError(f"{self._name}: {last[0].strip()}; {remedy}")
-        lost.began = _BROKE_OFF.search(stderr) is not None
+        # A log-in that fails says why; of a kept connection that breaks off nothing is said.
+        lost.began = _BROKE_OFF.search(stderr) is not None or (self.socket is not None and not said)
         return lost
 
     def _refused_by(self, stderr: str) -> Target:
@@ -362,7 +414,17 @@ def _name(target: Target) -> str:
     return f"{target.user}@{host}:{target.port}"
 
 
-def _dropped(completed: Completed) -> bool:
+def _with_log(completed: Completed, log: Path) -> Completed:
+    """With what the jump hosts' ssh said, which is read once."""
+    try:
+        said = log.read_bytes()[-_MAX_LOG:]
+        log.unlink()
+    except OSError:
+        return completed
+    return replace(completed, stderr=said + completed.stderr)
+
+
+def was_dropped(completed: Completed) -> bool:
     """Whether sshd hung up before a key was exchanged, as it does at random when many log in: nothing ran there."""
     said = completed.stderr.strip().splitlines()
     return completed.exit_code == _SSH_FAILED and not completed.stdout and bool(said) and all(map(_DROPPED.match, said))

@@ -23,11 +23,24 @@ _REAP_SECONDS = 2
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """How a program ended; `exit_code` is None when its deadline passed and its group was killed."""
+    """How a program ended; `exit_code` is None when its deadline passed and its group was killed.
+
+    Not `answered` is a greeting that did not come back: nothing else was given to the program.
+    """
 
     stdout: bytes
     stderr: bytes
     exit_code: int | None
+    answered: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What is sent first, the answer that must come before anything else is, and for how many seconds it is awaited."""
+
+    sent: bytes
+    answer: bytes
+    seconds: float
 
 
 def exchange(
@@ -37,9 +50,11 @@ def exchange(
     time_limit: float,
     hear: Callable[[bytes], None] | None = None,
     max_output: int = MAX_OUTPUT,
+    greeting: Greeting | None = None,
 ) -> Completed:
     """Run `argv` in a process group of its own, write `stdin` to it and read what it prints, for `time_limit` seconds.
 
+    With a `greeting` nothing of `stdin` is written before the program has answered it.
     `hear` is told each piece of its standard output as it comes; what it raises ends the program.
     Of more than `max_output` bytes a stream the middle is left out, which is said there. Nothing of `stdin` is kept or
     logged.
@@ -54,15 +69,19 @@ def exchange(
         raise
     except OSError as error:
         raise BadRequestError(f"{argv[0]}: cannot be started here: {error.strerror}; nothing was sent") from error
-    exchanged = _Exchange(process, stdin, hear, max_output)
+    exchanged = _Exchange(process, stdin, hear, max_output, greeting)
     try:
-        exit_code = process.wait(max(0.0, deadline - time.monotonic())) if exchanged.pump(deadline) else None
+        if greeting is not None:
+            exchanged.pump(min(deadline, time.monotonic() + greeting.seconds))
+        if exchanged.answered:
+            exchanged.pump(deadline)
+        exit_code = process.wait(max(0.0, deadline - time.monotonic())) if exchanged.ended else None
     except subprocess.TimeoutExpired:
         exit_code = None
     finally:
         exchanged.close()
         _kill_group(process)
-    return Completed(exchanged.stdout.kept(), exchanged.stderr.kept(), exit_code)
+    return Completed(exchanged.stdout.kept(), exchanged.stderr.kept(), exit_code, exchanged.answered)
 
 
 class Bounded:
@@ -97,11 +116,13 @@ class _Exchange:
         stdin: bytes,
         hear: Callable[[bytes], None] | None,
         max_output: int,
+        greeting: Greeting | None,
     ) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
-        self._stdin, self._left = process.stdin, memoryview(stdin)
+        self._stdin, self._left = process.stdin, memoryview(stdin if greeting is None else greeting.sent)
+        self._greeting, self._held = greeting, memoryview(stdin)
         self.stdout, self.stderr = Bounded(max_output), Bounded(max_output)
         self._hear = hear
         self._outputs = {process.stdout.fileno(): self.stdout, process.stderr.fileno(): self.stderr}
@@ -113,28 +134,47 @@ class _Exchange:
         for descriptor in self._outputs:
             self._selector.register(descriptor, selectors.EVENT_READ)
 
-    def pump(self, deadline: float) -> bool:
-        """Move bytes until both outputs are at their end; False where the deadline came first."""
-        while self._outputs:
+    @property
+    def answered(self) -> bool:
+        """Whether no greeting waits for its answer."""
+        return self._greeting is None
+
+    @property
+    def ended(self) -> bool:
+        """Whether both outputs are at their end."""
+        return not self._outputs
+
+    def pump(self, deadline: float) -> None:
+        """Move bytes until both outputs are at their end, a greeting is answered, or the deadline comes."""
+        was_answered = self.answered
+        while self._outputs and self.answered is was_answered:
             wait = deadline - time.monotonic()
             if wait <= 0:
-                return False
+                return
             for key, _ in self._selector.select(wait):
                 if key.fd in self._outputs:
                     self._read(key.fd)
                 else:
                     self._write(key.fd)
-        return True
 
     def _read(self, descriptor: int) -> None:
         chunk = os.read(descriptor, _CHUNK)
         output = self._outputs[descriptor]
         output.add(chunk)
-        if self._hear is not None and output is self.stdout and chunk:
-            self._hear(chunk)
+        if output is self.stdout and chunk:
+            self._answer()
+            if self._hear is not None:
+                self._hear(chunk)
         if not chunk:
             self._selector.unregister(descriptor)
             del self._outputs[descriptor]
+
+    def _answer(self) -> None:
+        if self._greeting is None or self._greeting.answer not in self.stdout.kept():
+            return
+        self._greeting, self._left = None, self._held
+        if self._stdin.fileno() not in self._selector.get_map():
+            self._selector.register(self._stdin.fileno(), selectors.EVENT_WRITE)
 
     def _write(self, descriptor: int) -> None:
         try:
@@ -146,7 +186,8 @@ class _Exchange:
             self._left = self._left[:0]
         if not self._left:
             self._selector.unregister(descriptor)
-            self._stdin.close()
+            if self.answered:
+                self._stdin.close()
 
     def close(self) -> None:
         self._selector.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,26 @@ from busnode.job import Job, Vault
 from busnode.report import Report, parse_report
 from busnode.script import Layout, Plan, Step, compile_script
 from busnode.steps import paths
+from tests.busnode.sshd import Server, running
 
 SHELLS = {"dash": ("dash",), "bash": ("bash", "--posix"), "busybox": ("busybox", "sh")}
 
 Run = Callable[..., Report]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """An sshd that lets root in with a key."""
+    with running() as made:
+        yield made
+
+
+@pytest.fixture
+def known(server: Server, tmp_path: Path) -> Path:
+    """A known_hosts file with its key, of a name that wants care."""
+    file = tmp_path / "known hosts %h"
+    file.write_text(server.known_hosts)
+    return file
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ class Workstation:
         self.environment = {
             "PATH": f"{programs}:{os.environ['PATH']}",
             "HOME": str(folder),
+            "TMPDIR": str(folder),
             "BUS_NODE_TARGETS_FILE": "nodes.json",
             "BUS_SSH_PRIVATE_KEY_FILE": "key",
         }
@@ -363,3 +364,17 @@ def test_a_choice_that_is_none_connects_to_nothing(station: Workstation, words: 
 )
 def test_flags_that_contradict_are_usage(station: Workstation, words: tuple[str, ...]) -> None:
     station.refuses("harden", *words)
+
+
+def test_where_no_connection_can_be_kept_is_said_on_request(station: Workstation) -> None:
+    nowhere = {"TMPDIR": str(station.folder / "none"), "XDG_RUNTIME_DIR": ""}
+    said = "no connection is kept, there is no folder for it: "
+    words = ("bootstrap", "--id", "proxy")
+    assert said in station.run("-v", *words, **nowhere).stderr
+    assert said not in station.run(*words, **nowhere).stderr
+    assert said not in station.run("-v", *words, "--keep-connection", "0", **nowhere).stderr
+
+
+@pytest.mark.parametrize("seconds", ["-1", "3601", "1.5", "x", ""])
+def test_how_long_a_connection_is_kept_is_whole_seconds(station: Workstation, seconds: str) -> None:
+    station.refuses("bootstrap", "--id", "proxy", f"--keep-connection={seconds}")

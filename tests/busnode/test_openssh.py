@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,88 +23,17 @@ from busnode.contract import (
     StepResult,
     UnreachableError,
 )
-from busnode.inventory import Target
 from busnode.node import Node
 from busnode.operations import status
 from busnode.script import pack
 from busnode.secrets import Secret
 from busnode.transport import Answer, Family, openssh
 from busnode.transport.openssh import OpenSsh, public_key
+from tests.busnode.sshd import NEEDS_SSHD, Server, keygen
 
-SSHD = "/usr/sbin/sshd"
-
-pytestmark = [
-    pytest.mark.skipif(os.getuid() != 0, reason="an sshd that logs in is started by root only"),
-    pytest.mark.skipif(not Path(SSHD).exists(), reason="sshd is not installed: apt install openssh-server"),
-]
+pytestmark = NEEDS_SSHD
 
 ECHO = ': >"$1/begun"; cat "$1/blob.0"\n'
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """An sshd: its port, its host key, and the key that it accepts for root."""
-
-    port: int
-    host_key: str
-    fingerprint: str
-    key: Path
-
-    @property
-    def known_hosts(self) -> str:
-        return f"[127.0.0.1]:{self.port} {self.host_key}\n"
-
-    def ssh(self, known_hosts: Path | None, **changes: object) -> OpenSsh:
-        target = Target("here", "127.0.0.1", "root", self.port)
-        names = {name: changes.pop(name) for name in ("host", "user", "host_key") if name in changes}
-        target = replace(target, **names)  # type: ignore[arg-type]
-        return replace(OpenSsh(target, self.key, known_hosts, connect_seconds=3), **changes)  # type: ignore[arg-type]
-
-
-def _keygen(path: Path) -> str:
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
-    return path.with_suffix(".pub").read_text()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    # StrictModes looks at every folder above: root's own /run has no others' hands in it.
-    folder = Path("/run") / f"busnode-test-{os.getpid()}"
-    folder.mkdir(mode=0o700)
-    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    host_key = _keygen(folder / "host")
-    (folder / "authorized").write_text(_keygen(folder / "key"))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    (folder / "config").write_text(
-        f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"
-        "PermitRootLogin prohibit-password\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
-        f"PidFile none\nUsePAM no\n"
-    )
-    shown = subprocess.run(
-        ["ssh-keygen", "-lf", str(folder / "host.pub")], capture_output=True, text=True, check=True
-    ).stdout
-    with subprocess.Popen([SSHD, "-D", "-e", "-f", str(folder / "config")], stderr=subprocess.DEVNULL) as process:
-        try:
-            end = time.monotonic() + 10
-            while time.monotonic() < end and not _listens(port):
-                time.sleep(0.05)
-            yield Server(port, " ".join(host_key.split()[:2]), shown.split()[1], folder / "key")
-        finally:
-            process.terminate()
-            process.wait(10)
-            shutil.rmtree(folder)
-
-
-def _listens(port: int) -> bool:
-    return socket.socket().connect_ex(("127.0.0.1", port)) == 0
-
-
-@pytest.fixture
-def known(server: Server, tmp_path: Path) -> Path:
-    file = tmp_path / "known hosts %h"
-    file.write_text(server.known_hosts)
-    return file
 
 
 def _says(ssh: OpenSsh) -> bytes:
@@ -149,7 +76,7 @@ def test_an_unknown_host_key_is_named_with_the_line_to_add(server: Server, tmp_p
 
 def test_a_changed_host_key_is_refused_even_on_first_use(server: Server, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    other.write_text(f"[127.0.0.1]:{server.port} {' '.join(_keygen(tmp_path / 'another').split()[:2])}\n")
+    other.write_text(f"[127.0.0.1]:{server.port} {' '.join(keygen(tmp_path / 'another').split()[:2])}\n")
     before = other.read_text()
     with pytest.raises(HostKeyMismatchError, match="not the known one"):
         _says(server.ssh(other, trust_on_first_use=True))
@@ -164,7 +91,7 @@ def test_trust_on_first_use_keeps_the_key(server: Server, tmp_path: Path) -> Non
 
 
 def test_a_key_that_is_not_accepted(server: Server, known: Path, tmp_path: Path) -> None:
-    _keygen(tmp_path / "stranger")
+    keygen(tmp_path / "stranger")
     with pytest.raises(AuthFailedError, match="does not accept"):
         _says(server.ssh(known, private_key=tmp_path / "stranger"))
 
@@ -194,7 +121,7 @@ def test_through_jump_hosts(server: Server, known: Path) -> None:
 
 def test_a_jump_host_must_prove_who_it_is(server: Server, known: Path, tmp_path: Path) -> None:
     ssh = server.ssh(known)
-    wrong = " ".join(_keygen(tmp_path / "other").split()[:2])
+    wrong = " ".join(keygen(tmp_path / "other").split()[:2])
     with pytest.raises(HostKeyMismatchError, match="not the known one"):
         _says(replace(ssh, via=(replace(ssh.target, id="jump", host_key=wrong),)))
 
@@ -208,7 +135,7 @@ def test_the_host_that_refuses_the_key_is_named(server: Server, known: Path) -> 
 
 def test_a_node_behind_a_jump_host_must_too(server: Server, known: Path, tmp_path: Path) -> None:
     ssh = server.ssh(known)
-    wrong = " ".join(_keygen(tmp_path / "other").split()[:2])
+    wrong = " ".join(keygen(tmp_path / "other").split()[:2])
     way = replace(ssh, target=replace(ssh.target, host_key=wrong), via=(replace(ssh.target, id="jump"),))
     with pytest.raises(HostKeyMismatchError, match="not the known one"):
         _says(way)
@@ -435,7 +362,7 @@ def test_an_agent_with_many_keys_locks_nobody_out(server: Server, known: Path, t
             while not agent.exists():
                 time.sleep(0.05)
             for number in range(8):
-                _keygen(tmp_path / f"key{number}")
+                keygen(tmp_path / f"key{number}")
                 subprocess.run(["ssh-add", "-q", str(tmp_path / f"key{number}")], env=environment, check=True)
             options = ["-F", "none", "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={hosts}", "-p", str(server.port)]
             plain = subprocess.run(

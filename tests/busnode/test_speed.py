@@ -44,6 +44,7 @@ def test_an_operation_imports_nothing_dear(operation: str, tmp_path: Path) -> No
     environment = {
         "PATH": "/usr/bin:/bin",
         "HOME": str(tmp_path),
+        "TMPDIR": str(tmp_path),
         "BUS_NODE_TARGETS_FILE": str(targets),
         "BUS_SSH_PRIVATE_KEY_FILE": str(key),
     }
@@ -54,3 +55,4 @@ def test_an_operation_imports_nothing_dear(operation: str, tmp_path: Path) -> No
     imported = set(done.stderr.splitlines()[-1].split())
     assert imported & DEAR == set()
     assert ("busnode.hardening" in imported) == (operation == "harden")
+    assert ("busnode.transport.kept" in imported) == (operation in {"bootstrap", "harden"})

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,9 +71,10 @@ def namespace(kind: str, pid: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """A workstation in namespaces of its own (network, mounts, processes), with a home that is `home`."""
+    """A workstation in namespaces of its own (network, mounts, processes), with its own home and runtime folder."""
 
     home: Path
+    runtime: Path
     pid: int
     _cables: list[str] = field(default_factory=list)
 
@@ -96,7 +99,13 @@ class Operator:
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment of the workstation's user: nothing of this process' own but where programs are."""
         path = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        return {"PATH": path, "HOME": str(self.home), "LANG": "C.UTF-8", **(extra or {})}
+        return {
+            "PATH": path,
+            "HOME": str(self.home),
+            "XDG_RUNTIME_DIR": str(self.runtime),
+            "LANG": "C.UTF-8",
+            **(extra or {}),
+        }
 
     def attach(self, pid: int, *addresses: str) -> str:
         """Lay a cable from the bridge to the namespace of process `pid`; there it ends as eth0, here as the answer."""
@@ -152,6 +161,8 @@ def _passwd(home: Path) -> str:
 def operator(home: Path) -> Iterator[Operator]:
     """A workstation with an empty home and a network that ends at its bridge; gone with everything that it runs."""
     (home / ".ssh").mkdir(mode=0o700, parents=True)
+    # Sockets have short paths.
+    runtime = Path(tempfile.mkdtemp(prefix="busnode-test-", dir="/run"))
     etc, work = (home.with_name(f"{home.name}.{part}") for part in ("etc", "work"))
     etc.mkdir(mode=0o755)
     work.mkdir()
@@ -161,7 +172,7 @@ def operator(home: Path) -> Iterator[Operator]:
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"ready\n", "no namespaces: are you root?"
-        station = Operator(home, first_of_namespace(holder.pid))
+        station = Operator(home, runtime, first_of_namespace(holder.pid))
         station._ip("link", "add", "bridge", "type", "bridge", "forward_delay", "0")
         for address in OPERATOR_ADDRESSES:
             station._ip("address", "add", address, "dev", "bridge", *_no_detection(address))
@@ -169,6 +180,7 @@ def operator(home: Path) -> Iterator[Operator]:
         yield station
     finally:
         process.kill(holder)
+        shutil.rmtree(runtime)
 
 
 def first_of_namespace(parent: int) -> int:

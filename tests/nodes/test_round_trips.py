@@ -44,10 +44,39 @@ def test_round_trips_do_not_grow_with_the_steps(node: Deployment, number: int) -
         directories=[{"path": f"/srv/made{n}", "owner": "root", "group": "root"} for n in range(number)],
         allowed_ports=[22, *range(9000, 9000 + number)],
     )
-    assert _logins(node, "bootstrap") == LOGINS["bootstrap"]
+    assert _logins(node, "bootstrap", "--keep-connection", "0") == LOGINS["bootstrap"]
     node.write_target(
         services=[{"unit": f"absent{n}.service"} for n in range(number)],
         listeners=[{"port": 9000 + n} for n in range(number)],
     )
     for operation in ("status", "verify", "harden"):
         assert _logins(node, operation) == LOGINS[operation], operation
+
+
+def test_the_next_bootstrap_needs_no_log_in_and_whoever_must_know_logs_in(node: Deployment) -> None:
+    """A kept connection answers whom the node would let in no more: for status, verify and harden it is not there."""
+    node.write_target(directories=[{"path": "/srv/made", "owner": "root", "group": "root"}])
+    assert _logins(node, "bootstrap", "--dry-run") == 1
+    assert _logins(node, "bootstrap") == 0
+    assert _logins(node, "bootstrap") == 0
+    assert _logins(node, "status") == 1
+    assert _logins(node, "verify") == 1
+    assert _logins(node, "harden") == 2
+    assert _logins(node, "bootstrap") == 1, "harden closed it"
+    assert _logins(node, "bootstrap") == 0
+    assert _logins(node, "rollback") == 2
+    # A package, an account, a key: whoever logs in next may be another.
+    node.write_target(service_accounts=[{"name": "made", "home": "/srv/made"}])
+    assert _logins(node, "bootstrap") == 1
+    assert _logins(node, "bootstrap") == 1
+    assert _logins(node, "bootstrap") == 0
+    assert _logins(node, "bootstrap", "--keep-connection", "0") == 1
+
+
+def test_a_node_that_was_restarted_is_logged_in_to_again(node: Deployment) -> None:
+    assert _logins(node, "bootstrap") == 1
+    node.node.power_cycle()
+    answer = node.operate("bootstrap")
+    assert answer.code == 0, answer
+    assert not answer.changed
+    assert answer.seconds < 30
