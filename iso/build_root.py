@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iso import cache, lock, shell
+from iso import cache, lock, packages, shell
 from iso.archive.mirror import proxy_environment
+from iso.graph.inputs import Inputs
 from iso.isolation import owner
-from iso.tree import digest
+from iso.tree import digest, file_digest, listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +18,19 @@ if TYPE_CHECKING:
     from iso.archive.apt import Archive
     from iso.paths import Paths
 
-# mmdebstrap's variant, and what is installed beside it.
-_RECIPE = ("minbase", ["python3"])
+# In iso/builder: what enters a copy of a system.
+ENTER = "in-build-root.sh"
+_MMDEBSTRAP = "mmdebstrap"
 _TAR = "system.tar"
+
+
+def inputs(paths: Paths) -> Inputs:
+    """How a system is made and entered, for whoever runs something in one.
+
+    Args:
+        paths: the checkout.
+    """
+    return Inputs(listing(paths.builder / ENTER, f"iso/builder/{ENTER}"), tools=packages.versions([_MMDEBSTRAP]))
 
 
 def bootstrap(archive: Archive, paths: Paths) -> Path:
@@ -32,7 +43,7 @@ def bootstrap(archive: Archive, paths: Paths) -> Path:
     key, tar = _bootstrap(archive, paths)
     lock.use(tar.parent)
     if not cache.is_complete(tar.parent, key):
-        cache.store(tar.parent, key, lambda folder: make(archive, folder / _TAR, paths.chroot, *_RECIPE))
+        cache.store(tar.parent, key, lambda folder: _make_bootstrap(archive, folder / _TAR, paths.chroot))
         lock.use(tar.parent)
     return tar
 
@@ -43,33 +54,56 @@ def bootstrap_tar(archive: Archive, paths: Paths) -> Path:
     Args:
         archive: a package archive.
         paths: where it is kept.
+
+    Raises:
+        BuildError: the archive was never asked.
     """
     return _bootstrap(archive, paths)[1]
 
 
+def bootstrapping(archive: Archive, paths: Paths) -> list[list[str]]:
+    """The command that `bootstrap` would run; none where its tar file is there.
+
+    Args:
+        archive: a package archive, as it was when it was asked the last time.
+        paths: where it is kept.
+
+    Raises:
+        BuildError: the archive was never asked.
+    """
+    key, tar = _bootstrap(archive, paths)
+    return [] if cache.is_complete(tar.parent, key, content=False) else [_minimal(archive, tar)]
+
+
+def _minimal(archive: Archive, tar: Path) -> list[str]:
+    return recipe(archive, tar, "minbase", ["python3"])
+
+
+def _make_bootstrap(archive: Archive, tar: Path, mountpoint: Path) -> None:
+    make(archive, tar, mountpoint, _minimal(archive, tar))
+
+
 def _bootstrap(archive: Archive, paths: Paths) -> tuple[str, Path]:
-    key = digest(archive.state, _RECIPE)
+    # This file has the options that it is made with.
+    key = digest(archive.state, file_digest(__file__), packages.versions([_MMDEBSTRAP]))
     return key, paths.cache / f"bootstrap-{archive.suite}-{key[:12]}" / _TAR
 
 
-def make(archive: Archive, tar: Path, mountpoint: Path, variant: str, packages: Sequence[str]) -> None:
-    """Make a system with mmdebstrap(1), in memory: a killed run leaves nothing but the folder it was mounted at.
+def recipe(archive: Archive, tar: Path, variant: str, include: Sequence[str]) -> list[str]:
+    """The command that makes a system with mmdebstrap(1), in memory.
 
     Args:
         archive: where packages come from.
         tar: the file to write.
-        mountpoint: a folder to work at.
         variant: mmdebstrap's.
-        packages: to install beside the variant's own.
-
-    Raises:
-        BuildError: mmdebstrap failed.
+        include: packages to install beside the variant's own.
     """
-    mountpoint.mkdir(parents=True, exist_ok=True)
-    command = [
-        "mmdebstrap",
+    script = 'mount -t tmpfs -o mode=0755,size=90% bee-mmdebstrap "$TMPDIR" && "$@" && chown "$OWNER" "$TAR"'
+    return [
+        *("/bin/sh", "-c", script, _MMDEBSTRAP),
+        _MMDEBSTRAP,
         f"--variant={variant}",
-        f"--include={','.join(packages)}",
+        f"--include={','.join(include)}",
         "--architectures=amd64",
         "--skip=check/empty",
         *(f"--aptopt={option}" for option in archive.options),
@@ -78,11 +112,25 @@ def make(archive: Archive, tar: Path, mountpoint: Path, variant: str, packages: 
         f"deb {archive.mirror.archive} {archive.suite} main",
         f"deb {archive.mirror.security} {archive.suite}-security main",
     ]
-    script = 'mount -t tmpfs -o mode=0755,size=90% bee-mmdebstrap "$TMPDIR" && "$@" && chown "$OWNER" "$TAR"'
+
+
+def make(archive: Archive, tar: Path, mountpoint: Path, command: Sequence[str]) -> None:
+    """Make a system; a killed run leaves nothing but the folder it was mounted at.
+
+    Args:
+        archive: where packages come from.
+        tar: the file that is written.
+        mountpoint: a folder to work at.
+        command: what makes it (`recipe`).
+
+    Raises:
+        BuildError: mmdebstrap failed.
+    """
+    mountpoint.mkdir(parents=True, exist_ok=True)
     # Dated by the archive, whose packages are older: the same system tomorrow, /etc/shadow's days included.
     places = {"OWNER": owner(), "TAR": str(tar), "TMPDIR": str(mountpoint), "SOURCE_DATE_EPOCH": str(archive.date)}
     environment = {**places, **proxy_environment()}
-    shell.run_isolated(["/bin/sh", "-c", script, "mmdebstrap", *command], archive.log, environment)
+    shell.run_isolated(command, archive.log, environment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +157,7 @@ def command_line(tar: Path, mountpoint: Path, binds: Sequence[Bind], command: Se
         binds: folders of this machine to show to it; what is written there belongs to the caller in the end.
         command: program and arguments.
     """
-    script = Path(__file__).with_name("builder") / "in-build-root.sh"
+    script = Path(__file__).with_name("builder") / ENTER
     shown = [f"{'rw' if bind.writable else 'ro'}:{bind.source}:{bind.target}" for bind in binds]
     return ["/bin/sh", str(script), owner(), str(tar), str(mountpoint), *shown, "--", *command]
 

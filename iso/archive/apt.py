@@ -24,6 +24,9 @@ COMPONENTS = "main contrib non-free non-free-firmware"
 _DATE = "%a, %d %b %Y %H:%M:%S UTC"
 # Of this machine's apt only how it reaches an archive.
 _CARRIED = ("Acquire::http::Proxy ", "Acquire::https::Proxy ", "Acquire::http::Timeout ")
+UPDATE = ["apt-get", "-q", "update", "--error-on=any"]
+# Where packages are downloaded: apt leaves what broke off under its final name, and resumes it there.
+_PARTIAL = ".partial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ class Archive:
         _replace(self.folder / "etc/sources.list", self.sources, 0o644)
         # Nobody else's to read: the address of a proxy may have a password in it.
         _replace(self.folder / "apt.conf", self._configuration(), 0o600)
-        shell.run(["apt-get", "-q", "update", "--error-on=any"], self.log, self._environment)
+        shell.run(UPDATE, self.log, self._environment)
 
     def _configuration(self) -> str:
         carried = [line for line in shell.capture(["apt-config", "dump"]).splitlines() if line.startswith(_CARRIED)]
@@ -113,7 +116,13 @@ class Archive:
 
     @property
     def state(self) -> str:
-        """A digest that changes when the release or its security archive does, and with another mirror."""
+        """A digest that changes when the release or its security archive does, and with another mirror.
+
+        Raises:
+            BuildError: the mirror was not asked yet.
+        """
+        if not self._releases:
+            raise BuildError(f"{self.folder / 'lists'}: the mirror was not asked for {self.suite} yet: run doit iso")
         return digest(self.suite, self.mirror.archive, [file_digest(release) for release in self._releases])
 
     @property
@@ -183,21 +192,28 @@ class Archive:
 
         Args:
             packages: names, with =VERSION where it matters.
-            folder: where the .deb files go.
+            folder: where the .deb files go, each with its package's name.
 
         Raises:
             BuildError: one is not there or not what the archive signed.
         """
-        # apt leaves what broke off under its final name, and resumes it there.
-        partial = folder / ".partial"
+        partial = folder / _PARTIAL
         partial.mkdir(parents=True, exist_ok=True)
+        shell.run(self.download_command(packages, folder), self.log, self._environment)
+        for package in partial.iterdir():
+            package.replace(folder / f"{package.name.partition('_')[0]}.deb")
+        partial.rmdir()
+
+    def download_command(self, packages: list[str], folder: Path) -> list[str]:
+        """The command of `download`.
+
+        Args:
+            packages: names, with =VERSION where it matters.
+            folder: where the .deb files go.
+        """
         # Without the files that another clone's update takes away: others cannot wait as long as this may take.
         uncached = ["-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="]
-        command = ["env", "-C", str(partial), "apt-get", "-q", *uncached, "download", *packages]
-        shell.run(command, self.log, self._environment)
-        for package in partial.iterdir():
-            package.replace(folder / package.name)
-        partial.rmdir()
+        return ["env", "-C", str(folder / _PARTIAL), "apt-get", "-q", *uncached, "download", *packages]
 
 
 def _replace(file: Path, text: str, mode: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from iso.graph import imports
 from iso.graph.inputs import Inputs
 from iso.tree import file_digest
 
@@ -92,7 +93,8 @@ class Step:
         Args:
             answer: what the mirror said, where it was asked.
         """
-        code, root = Path(inspect.getfile(self.stage.run)), self.job.paths.root
-        files = {str(code.relative_to(root)): file_digest(code)} if code.is_relative_to(root) else {}
+        root = self.job.paths.root
+        code = imports.closure(Path(inspect.getfile(self.stage.run)), root)
+        files = {str(file.relative_to(root)): file_digest(file) for file in code}
         asked = {} if answer is None else {ANSWER: answer}
         return self.stage.inputs(self.job) | Inputs(files, asked)

@@ -44,14 +44,25 @@ def problem(key: Path) -> str | None:
         empty = Path(place) / "empty"
         empty.touch()
         try:
-            shell.capture(_signing(key, empty))
+            shell.capture(signing(key, empty))
         except BuildError:
             return f"ssh-keygen cannot sign with it: if it is an old PEM key, convert it: ssh-keygen -p -f {key}"
     return None
 
 
-def _signing(key: Path, file: Path) -> list[str]:
+def signing(key: Path, file: Path) -> list[str]:
+    """The command that signs a file, in the namespace that its verification names.
+
+    Args:
+        key: private key of SSH, without a passphrase.
+        file: what to sign.
+    """
     return ["ssh-keygen", "-Y", "sign", "-q", "-f", str(key), "-n", NAMESPACE, str(file)]
+
+
+def _copy(file: Path) -> Path:
+    """What is signed in place of a file: ssh-keygen writes the signature beside it."""
+    return file.with_name(f".{file.name}.unsigned")
 
 
 def sign(key: Path, file: Path, log: Path) -> Path:
@@ -65,12 +76,12 @@ def sign(key: Path, file: Path, log: Path) -> Path:
     Raises:
         BuildError: ssh-keygen refuses.
     """
-    copy = file.with_name(f".{file.name}.unsigned")
+    copy = _copy(file)
     made = copy.with_name(f"{copy.name}.sig")
     made.unlink(missing_ok=True)
     try:
         copy.write_bytes(file.read_bytes())
-        shell.run(_signing(key, copy), log)
+        shell.run(signing(key, copy), log)
         signature = file.with_name(f"{file.name}.sig")
         replace_file(signature, made.read_bytes())
     finally:

@@ -17,7 +17,7 @@ from iso.errors import BuildError
 from iso.graph.inputs import Inputs
 from iso.image import boot_loaders, release
 from iso.isolation import owner
-from iso.tree import digest, listing
+from iso.tree import digest, file_digest, listing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -146,7 +146,9 @@ def _place(job: Job, archive: Archive, folder: Mapping[str, str]) -> tuple[str, 
         files |= listing(job.paths.builder / script, f"iso/builder/{script}")
     inputs = Inputs(files, tools=packages.versions(TOOLS))
     system = build_root.bootstrap_tar(archive, job.paths).parent.name
-    key = digest(inputs.key, archive.state, date(archive), system, boot_loaders.PARTS)
+    # What is told to live-build beside its folder, and which boot loaders are taken.
+    makers = [file_digest(module) for module in (__file__, boot_loaders.__file__)]
+    key = digest(inputs.key, archive.state, date(archive), system, makers)
     return key, job.paths.cache / f"{_name(job)}{key[:12]}" / _FILE
 
 

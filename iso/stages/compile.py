@@ -11,7 +11,7 @@ from iso.graph.stage import Job, Stage
 from iso.image import zipapp
 from iso.mounts import remove_tree
 from iso.stages.kernel import archive_of, known_archive
-from iso.tree import file_digest, listing
+from iso.tree import listing
 
 
 def _result(job: Job) -> Path:
@@ -31,8 +31,12 @@ _COMMAND = ["/usr/bin/python3", "-I", "/source/iso/image/zipapp.py", "/source/be
 
 
 def _cmdline(job: Job) -> list[list[str]]:
-    system = build_root.bootstrap_tar(known_archive(job), job.paths)
-    return [build_root.command_line(system, job.paths.chroot, _binds(job), _COMMAND)]
+    archive = known_archive(job)
+    system = build_root.bootstrap_tar(archive, job.paths)
+    return [
+        *build_root.bootstrapping(archive, job.paths),
+        build_root.command_line(system, job.paths.chroot, _binds(job), _COMMAND),
+    ]
 
 
 def _compile(job: Job) -> None:
@@ -46,12 +50,8 @@ def _compile(job: Job) -> None:
 
 
 def _inputs(job: Job) -> Inputs:
-    return Inputs(
-        files=listing(job.paths.bee, "bee")
-        | listing(job.paths.schemas, "schemas")
-        | {"iso/image/zipapp.py": file_digest(Path(zipapp.__file__))},
-        settings={"suite": job.config.suite},
-    )
+    files = listing(job.paths.bee, "bee") | listing(job.paths.schemas, "schemas")
+    return Inputs(files, {"suite": job.config.suite}) | build_root.inputs(job.paths)
 
 
 COMPILE = Stage(name="compile", run=_compile, inputs=_inputs, cmdline=_cmdline, outputs=lambda job: [job.paths.program])

@@ -7,7 +7,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from iso import lock
-from iso.archive import mirror
+from iso.archive import apt, mirror
 from iso.archive.apt import Archive, choose_kernel
 from iso.errors import BuildError
 from iso.graph.inputs import Inputs
@@ -133,6 +133,7 @@ KERNEL = Stage(
     run=_choose,
     inputs=_inputs,
     asks=_asks,
+    cmdline=lambda _job: [apt.UPDATE],
     outputs=_outputs,
     remark=_remark,
 )

@@ -12,13 +12,13 @@ from iso import packages, shell
 from iso.archive import mirror
 from iso.graph.inputs import Inputs
 from iso.graph.stage import Job, Stage
-from iso.image import boot_loaders, release
+from iso.image import release
 from iso.isolation import owner
 from iso.mounts import remove_tree
 from iso.replacement import replace_file
 from iso.stages import base
 from iso.stages.kernel import archive_of, kernel_abi, known_archive, require_kernel
-from iso.tree import digest, listing, walk
+from iso.tree import listing, walk
 
 if TYPE_CHECKING:
     from iso.archive.apt import Archive
@@ -161,12 +161,11 @@ def _outputs(job: Job) -> list[Path]:
 
 
 def _assembly(job: Job) -> Inputs:
-    files = listing(Path(base.__file__), "iso/stages/base.py")
+    files: dict[str, str] = {}
     for script in (_ASSEMBLE, *base.SCRIPTS):
         files |= listing(job.paths.builder / script, f"iso/builder/{script}")
     facts = {
         "date": str(release.source_date(job.paths)),
-        "boot loaders": digest(boot_loaders.PARTS),
         "mksquashfs": _SQUASHFS_OPTIONS,
     }
     return Inputs(files=files, settings=facts, tools=packages.versions(base.TOOLS))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iso import checksums, packages, shell
@@ -14,16 +12,15 @@ from iso.replacement import replace_file
 from iso.stages import live_build
 from iso.stages.kernel import kernel_abi
 from iso.stages.nvidia_toolchain import Toolchain
-from iso.tree import file_digest, listing
+from iso.tree import file_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _STATUS = "var/lib/dpkg/status"
 # This machine's boot loaders, which live-build copies onto the ISO; the signed ones come from the CD's own release.
 _LOADERS = ("grub-efi-amd64-bin", "grub-efi-ia32-bin", "isolinux", "syslinux-common")
-# What decides how these files look, beside this one.
-_WRITERS = (boot_loaders, checksums, release_key, sbom)
 
 
 def package_list(job: Job) -> Path:
@@ -42,11 +39,7 @@ def _signature(job: Job) -> Path:
 
 def _inputs(job: Job) -> Inputs:
     key = job.config.release_key
-    files: dict[str, str] = {}
-    for module in _WRITERS:
-        files |= listing(Path(inspect.getfile(module)), f"{module.__name__.replace('.', '/')}.py")
     return Inputs(
-        files=files,
         settings={"release_key": release_key.public_key(key) if key else ""},
         tools=packages.versions(_LOADERS),
     )
@@ -57,10 +50,18 @@ def _outputs(job: Job) -> list[Path]:
     return [package_list(job), bill_of_materials(job), job.paths.checksums, *signed]
 
 
+def _status(job: Job) -> list[str]:
+    return ["unsquashfs", "-cat", str(live_build.image(job).with_suffix(".squashfs")), _STATUS]
+
+
+def _cmdline(job: Job) -> list[list[str]]:
+    key = job.config.release_key
+    return [_status(job), *([release_key.signing(key, job.paths.checksums)] if key else [])]
+
+
 def _write(job: Job) -> None:
-    squashfs = live_build.image(job).with_suffix(".squashfs")
     # What dpkg in the image says, not what was asked of it.
-    installed = sbom.parse_status(shell.capture(["unsquashfs", "-cat", str(squashfs), _STATUS]))
+    installed = sbom.parse_status(shell.capture(_status(job)))
     replace_file(package_list(job), sbom.package_list(installed).encode())
     parts = [
         *(sbom.debian_component(package, job.config.suite) for package in installed),
@@ -139,4 +140,4 @@ def _vendors(job: Job) -> Iterator[sbom.Component]:
         )
 
 
-MANIFEST = Stage(name="_manifest", run=_write, inputs=_inputs, outputs=_outputs)
+MANIFEST = Stage(name="_manifest", run=_write, inputs=_inputs, cmdline=_cmdline, outputs=_outputs)

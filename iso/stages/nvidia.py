@@ -1,119 +1,67 @@
-"""Stage 6, a to f: NVIDIA's driver for the CD's one kernel, built in a system of its release, kept in two caches."""
+"""Stage 6, a to f: NVIDIA's driver for the CD's one kernel, built in a system of its release, kept in two places."""
 
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iso import build_root, cache, lock, shell
+from iso import build_root, shell
 from iso.build_root import Bind
 from iso.errors import BuildError
-from iso.graph.inputs import Inputs
 from iso.graph.stage import Job, Stage
-from iso.image import load_order as ordering
 from iso.image import signing
-from iso.image.load_order import load_order, parse_modules_dep
 from iso.mounts import remove_tree
-from iso.stages import nvidia_debian, nvidia_driver, nvidia_run
-from iso.stages.kernel import archive_of, choose_toolchain, kernel_abi, require_kernel
+from iso.stages import nvidia_cache, nvidia_debian, nvidia_run
+from iso.stages.kernel import archive_of, choose_toolchain, kernel_abi, known_archive, require_kernel
+from iso.stages.nvidia_cache import CERTIFICATE, LOAD_ORDER, MODULES
 from iso.stages.nvidia_driver import Driver, Source, Workshop
+from iso.stages.nvidia_modules import order, require_modules, require_signatures
 from iso.stages.nvidia_toolchain import Toolchain
-from iso.tree import file_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-LOAD_ORDER = "load-order"
-CERTIFICATE = "signing-certificate.der"
-MODULES = ("nvidia.ko", "nvidia-modeset.ko", "nvidia-uvm.ko", "nvidia-drm.ko")
+    from iso.archive.apt import Archive
+
 _SOURCES: dict[str, Source] = {"debian": nvidia_debian, "run": nvidia_run}
-_BUILD_SCRIPT = "build-modules.sh"
-_SIGN_SCRIPT = "sign-modules.sh"
-# What decides how a built driver looks.
-_SCRIPTS = (_BUILD_SCRIPT, _SIGN_SCRIPT, nvidia_run.UNPACK)
-_MAKERS = (__file__, nvidia_debian.__file__, nvidia_run.__file__, nvidia_driver.__file__, ordering.__file__)
-
-
-def inputs(job: Job) -> Inputs:
-    """What the built driver depends on.
-
-    Raises:
-        BuildError: what it is made with was not chosen yet.
-    """
-    config = job.config
-    if not config.with_nvidia:
-        return Inputs(settings={"nvidia": "none"})
-    toolchain = Toolchain.read(job.paths.toolchain)
-    makers = (*(job.paths.builder / script for script in _SCRIPTS), *map(Path, _MAKERS))
-    return Inputs(
-        files={maker.name: file_digest(maker) for maker in makers},
-        settings={
-            "nvidia": config.nvidia_source,
-            "nvidia_version": config.nvidia_version,
-            "nvidia_flavour": config.nvidia_flavour,
-            "nvidia_source": config.nvidia_sha256 if config.nvidia_source == "run" else toolchain.driver,
-            "suite": config.suite,
-            "kernel": kernel_abi(job.paths),
-            "headers": toolchain.headers,
-            "compiler": toolchain.compiler,
-            # Modules are kept as they are in the image, signed: another certificate is another driver.
-            "sign_cert": file_digest(config.sign_cert) if config.sign_cert else "",
-        },
-    )
-
-
-def key(job: Job) -> str:
-    """Under what the caches have the driver."""
-    return inputs(job).key
-
-
-def entry(job: Job) -> Path:
-    """The folder of the built driver, as the document names it."""
-    return job.paths.nvidia(job.config.nvidia_version, kernel_abi(job.paths))
-
-
-def _shared(job: Job) -> Path:
-    return job.paths.cache / f"{entry(job).name}-{key(job)[:12]}"
-
-
-def _is_built(job: Job) -> bool:
-    """Whether one of the caches has the driver, so that nothing needs to be prepared."""
-    own_key = key(job)
-    # By names and sizes: what is in them is read when it is used (require_whole).
-    return any(cache.is_complete(place(job), own_key, content=False) for place in (entry, _shared))
 
 
 def _spared(job: Job) -> str | None:
     if not job.config.with_nvidia:
         return "no driver is wanted"
-    return "a cache has the driver" if _is_built(job) else None
+    return "a cache has the driver" if nvidia_cache.is_built(job) else None
 
 
 def _kept(job: Job) -> str | None:
     if not job.config.with_nvidia:
         return "no driver is wanted"
-    return f"{entry(job).name} is complete" if cache.is_complete(entry(job), key(job), content=False) else None
+    return f"{nvidia_cache.entry(job).name} is complete" if nvidia_cache.is_here(job) else None
 
 
-def require_whole(job: Job) -> None:
-    """See that the built driver is what was built, byte by byte.
-
-    Raises:
-        BuildError: a part of it was changed or damaged since.
-    """
-    if not cache.is_complete(entry(job), key(job)):
-        raise BuildError(f"{entry(job)}: changed or damaged since it was built: remove that folder and build again")
+def _headers(job: Job, archive: Archive) -> list[str]:
+    packages = ["build-essential", f"linux-headers-{kernel_abi(job.paths)}", "kmod", "xz-utils", "zstd"]
+    return build_root.recipe(archive, Workshop.of(job).build_root, "apt", packages)
 
 
 def _install_headers(job: Job) -> None:
-    abi = require_kernel(job)
+    require_kernel(job)
     # The mirror may have gone on since they were chosen; what is installed now is what the driver is kept under.
     choose_toolchain(job)
-    here = Workshop.of(job)
+    here, archive = Workshop.of(job), archive_of(job)
     here.folder.mkdir(parents=True, exist_ok=True)
-    packages = ["build-essential", f"linux-headers-{abi}", "kmod", "xz-utils", "zstd"]
-    build_root.make(archive_of(job), here.build_root, job.paths.chroot, "apt", packages)
+    build_root.make(archive, here.build_root, job.paths.chroot, _headers(job, archive))
+
+
+def _kernel_package(job: Job) -> str:
+    return f"linux-image-{kernel_abi(job.paths)}"
+
+
+def _downloads(job: Job) -> list[list[str]]:
+    here, archive = Workshop.of(job), known_archive(job)
+    driver = _SOURCES[job.config.nvidia_source].wanted(job.config, Toolchain.read(job.paths.toolchain).driver)
+    wanted = ((driver, here.packages), ([_kernel_package(job)], here.kernel_package))
+    return [archive.download_command(packages, folder) for packages, folder in wanted if packages]
 
 
 def _download(job: Job) -> None:
@@ -124,7 +72,16 @@ def _download(job: Job) -> None:
         folder.mkdir(parents=True)
     _SOURCES[job.config.nvidia_source].download(job, archive)
     # The kernel itself, for what its modules depend on.
-    archive.download([f"linux-image-{kernel_abi(job.paths)}"], here.kernel_package)
+    archive.download([_kernel_package(job)], here.kernel_package)
+
+
+def _unpacking(job: Job) -> list[list[str]]:
+    here = Workshop.of(job)
+    package = here.kernel_package / f"{_kernel_package(job)}.deb"
+    return [
+        ["dpkg-deb", "-x", str(package), str(here.kernel)],
+        ["/usr/sbin/depmod", "-b", str(here.kernel), kernel_abi(job.paths)],
+    ]
 
 
 def _extract(job: Job) -> None:
@@ -133,78 +90,54 @@ def _extract(job: Job) -> None:
         remove_tree(folder)
     _SOURCES[job.config.nvidia_source].extract(job)
     _driver(job).require()
-    (package,) = here.kernel_package.glob("*.deb")
-    shell.run(["dpkg-deb", "-x", str(package), str(here.kernel)], job.log)
+    unpack, index = _unpacking(job)
+    shell.run(unpack, job.log)
     # Debian moved /lib into /usr/lib; depmod asks for the old place.
     if not (here.kernel / "lib").exists():
         (here.kernel / "lib").symlink_to("usr/lib")
-    shell.run(["/usr/sbin/depmod", "-b", str(here.kernel), kernel_abi(job.paths)], job.log)
+    shell.run(index, job.log)
 
 
 def _driver(job: Job) -> Driver:
     return _SOURCES[job.config.nvidia_source].located(Workshop.of(job).extracted, job.config)
 
 
+def _compilation(job: Job) -> tuple[list[Bind], list[str]]:
+    shown = [
+        Bind(_driver(job).kernel_source, "/source"),
+        Bind(job.paths.builder, "/builder"),
+        Bind(Workshop.of(job).modules, "/result", writable=True),
+    ]
+    return shown, ["/bin/sh", f"/builder/{nvidia_cache.BUILD_SCRIPT}", kernel_abi(job.paths), "/source", "/result"]
+
+
+def _signing(job: Job, key: Path, certificate: Path) -> tuple[list[Bind], list[str]]:
+    """In a system of its own: what the driver's makefiles run never sees the key."""
+    shown = [
+        Bind(key, "/signing/key"),
+        Bind(certificate, "/signing/certificate"),
+        Bind(job.paths.builder, "/builder"),
+        Bind(Workshop.of(job).modules, "/result", writable=True),
+    ]
+    script, abi = f"/builder/{nvidia_cache.SIGN_SCRIPT}", kernel_abi(job.paths)
+    return shown, ["/bin/sh", script, abi, signing.HASH, "/signing/key", "/signing/certificate", "/result"]
+
+
+def _work(job: Job) -> list[tuple[list[Bind], list[str]]]:
+    """What is run in the build root, each command with what it sees."""
+    key, certificate = job.config.sign_key, job.config.sign_cert
+    return [_compilation(job), *([_signing(job, key, certificate)] if key and certificate else [])]
+
+
 def _build(job: Job) -> None:
     here = Workshop.of(job)
-    abi = kernel_abi(job.paths)
     remove_tree(here.modules)
     here.modules.mkdir()
-    builder = Bind(job.paths.builder, "/builder")
-    result = Bind(here.modules, "/result", writable=True)
-    source = Bind(_driver(job).kernel_source, "/source")
-    command = ["/bin/sh", f"/builder/{_BUILD_SCRIPT}", abi, "/source", "/result"]
-    build_root.run(here.build_root, job.paths.chroot, [source, builder, result], command, job.log)
-    require_modules(here.modules, abi)
-    config = job.config
-    if config.sign_key and config.sign_cert:
-        # In a system of its own: what the driver's makefiles run never sees the key.
-        pair = [Bind(config.sign_key, "/signing/key"), Bind(config.sign_cert, "/signing/certificate")]
-        command = ["/bin/sh", f"/builder/{_SIGN_SCRIPT}", abi, signing.HASH, "/signing/key", "/signing/certificate"]
-        build_root.run(here.build_root, job.paths.chroot, [*pair, builder, result], [*command, "/result"], job.log)
-        require_signatures(here.modules, config.sign_cert)
-
-
-def require_modules(folder: Path, abi: str) -> None:
-    """See that all modules are there and were built for one kernel.
-
-    Args:
-        folder: where they are.
-        abi: the kernel's release.
-
-    Raises:
-        BuildError: one is missing or is for another kernel.
-    """
-    missing = [name for name in MODULES if not (folder / name).is_file()]
-    if missing:
-        raise BuildError(f"the driver's build left no {', '.join(missing)}")
-    for name in MODULES:
-        vermagic = _modinfo(folder / name, "vermagic")
-        if vermagic.split(" ")[0] != abi:
-            raise BuildError(f"{name} was built for kernel {vermagic.split(' ')[0]}, the image has {abi}")
-
-
-def require_signatures(folder: Path, certificate: Path) -> None:
-    """See that every module is signed with one certificate.
-
-    Args:
-        folder: where the modules are.
-        certificate: X.509, PEM or DER.
-
-    Raises:
-        BuildError: one is not, or by another.
-    """
-    wanted = signing.serial(certificate)
-    for name in MODULES:
-        kind, hashed, signer = (_modinfo(folder / name, field) for field in ("sig_id", "sig_hashalgo", "sig_key"))
-        if (kind, hashed) != ("PKCS#7", signing.HASH):
-            raise BuildError(f"{name} has no {signing.HASH} signature: {kind or 'none'} {hashed}".rstrip())
-        if signing.normal_serial(signer) != wanted:
-            raise BuildError(f"{name} is signed by certificate {signer}, not by {certificate} ({wanted})")
-
-
-def _modinfo(module: Path, field: str) -> str:
-    return shell.capture(["/usr/sbin/modinfo", "-F", field, str(module)]).strip()
+    for shown, command in _work(job):
+        build_root.run(here.build_root, job.paths.chroot, shown, command, job.log)
+    require_modules(here.modules, kernel_abi(job.paths))
+    if job.config.sign_cert:
+        require_signatures(here.modules, job.config.sign_cert)
 
 
 def _link_libraries(job: Job) -> None:
@@ -233,18 +166,8 @@ def _copy(file: Path, folder: Path, mode: int) -> None:
 
 
 def _keep(job: Job) -> None:
-    own_key = key(job)
-    place, shared = entry(job), _shared(job)
-    lock.use(shared)
-    if cache.is_complete(shared, own_key):
-        cache.store(place, own_key, cache.copy_into(shared))
-    elif not Workshop.of(job).product.is_dir():
-        # By its sizes it was whole, so that nothing was built.
-        remove_tree(shared)
-        raise BuildError(f"{shared}: damaged since it was kept, and removed: build again")
-    else:
-        cache.store(place, own_key, lambda folder: _fill(job, folder))
-        cache.store(shared, own_key, cache.copy_into(place))
+    # Where a cache seemed to have it nothing was built, and what lies in the workshop is another's.
+    nvidia_cache.keep(job, None if nvidia_cache.is_built(job) else lambda folder: _fill(job, folder))
     remove_tree(Workshop.of(job).folder)
 
 
@@ -253,27 +176,35 @@ def _fill(job: Job, folder: Path) -> None:
     shutil.copytree(here.product, folder, symlinks=True, dirs_exist_ok=True)
     for name in MODULES:
         shutil.copy(here.modules / name, folder)
-    (folder / LOAD_ORDER).write_text("".join(f"{path}\n" for path in _order(here, kernel_abi(job.paths))))
-
-
-def _order(here: Workshop, abi: str) -> list[str]:
-    depends = {name: _modinfo(here.modules / name, "depends") for name in MODULES}
-    known = here.kernel / "lib/modules" / abi
-    return load_order(
-        {name: names.split(",") if names else [] for name, names in depends.items()},
-        parse_modules_dep((known / "modules.dep").read_text()),
-        (known / "modules.builtin").read_text().split(),
-        abi,
+    (folder / LOAD_ORDER).write_text(
+        "".join(f"{path}\n" for path in order(here.modules, here.kernel, kernel_abi(job.paths)))
     )
 
 
-def _substage(name: str, summary: str, run: Callable[[Job], None], products: Callable[[Workshop], list[Path]]) -> Stage:
+def _wanting_it(run: Callable[[Job], None]) -> Callable[[Job], None]:
+    def checked(job: Job) -> None:
+        if not job.config.with_nvidia:
+            # Only who forces a stage comes here.
+            raise BuildError("nvidia=none: there is no driver to make: leave out -a")
+        run(job)
+
+    return checked
+
+
+def _substage(
+    name: str,
+    summary: str,
+    run: Callable[[Job], None],
+    products: Callable[[Workshop], list[Path]],
+    cmdline: Callable[[Job], list[list[str]]] = lambda _job: [],
+) -> Stage:
     """A step that prepares the driver: nothing to do without a driver, or when a cache has it."""
     return Stage(
         name=f"nvidia:{name}",
         summary=summary,
-        run=run,
-        inputs=inputs,
+        run=_wanting_it(run),
+        inputs=nvidia_cache.inputs,
+        cmdline=cmdline,
         outputs=lambda job: products(Workshop.of(job)),
         spared=_spared,
     )
@@ -284,12 +215,29 @@ HEADERS = _substage(
     "6a. a system of the CD's release with the kernel's headers",
     _install_headers,
     lambda here: [here.build_root],
+    lambda job: [_headers(job, known_archive(job))],
 )
 DOWNLOAD = _substage(
-    "b_download", "6b. download the driver", _download, lambda here: [here.packages, here.kernel_package]
+    "b_download",
+    "6b. download the driver",
+    _download,
+    lambda here: [here.packages, here.kernel_package],
+    _downloads,
 )
-EXTRACT = _substage("c_extract", "6c. extract it", _extract, lambda here: [here.extracted, here.kernel])
-BUILD = _substage("d_build", "6d. build its kernel modules", _build, lambda here: [here.modules])
+EXTRACT = _substage(
+    "c_extract",
+    "6c. extract it",
+    _extract,
+    lambda here: [here.extracted, here.kernel],
+    lambda job: [*_SOURCES[job.config.nvidia_source].unpacking(job), *_unpacking(job)],
+)
+BUILD = _substage(
+    "d_build",
+    "6d. build its kernel modules",
+    _build,
+    lambda here: [here.modules],
+    lambda job: [build_root.command_line(Workshop.of(job).build_root, job.paths.chroot, *each) for each in _work(job)],
+)
 LINK_LIBRARIES = _substage(
     "e_symlinks",
     "6e. its libraries, with the names that programs ask for",
@@ -299,8 +247,9 @@ LINK_LIBRARIES = _substage(
 KEEP = Stage(
     name="nvidia:f_cache",
     summary="6f. keep all of it in dist/ and in the shared cache",
-    run=_keep,
-    inputs=inputs,
+    run=_wanting_it(_keep),
+    inputs=nvidia_cache.inputs,
+    outputs=lambda job: [nvidia_cache.entry(job)] if job.config.with_nvidia else [],
     spared=_kept,
 )
 SUBSTAGES = (HEADERS, DOWNLOAD, EXTRACT, BUILD, LINK_LIBRARIES, KEEP)

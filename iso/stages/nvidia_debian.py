@@ -82,23 +82,41 @@ def download(job: Job, archive: Archive) -> None:
     Raises:
         BuildError: the mirror has another version.
     """
-    version, common = package_version(archive, job.config), common_version(archive, job.config)
-    wanted = [f"{source_package(job.config)}={version}", *(f"{package}={common}" for package in _COMMON)]
-    archive.download(wanted, Workshop.of(job).packages)
+    revisions = f"{package_version(archive, job.config)} {common_version(archive, job.config)}"
+    archive.download(wanted(job.config, revisions), Workshop.of(job).packages)
+
+
+def wanted(config: Config, revisions: str) -> list[str]:
+    """The packages of a driver, with their versions.
+
+    Args:
+        config: the build as asked for.
+        revisions: those of the modules' sources and of the rest, with a blank between.
+    """
+    version, common = revisions.split()
+    return [f"{source_package(config)}={version}", *(f"{package}={common}" for package in _COMMON)]
+
+
+def unpacking(job: Job) -> list[list[str]]:
+    """The commands that unpack the packages, and the sources that one of them holds."""
+    here = Workshop.of(job)
+    packages = sorted([source_package(job.config), *_COMMON])
+    sources = here.extracted / f"usr/src/{_SOURCES[job.config.nvidia_flavour]}.tar.xz"
+    return [
+        *(["dpkg-deb", "-x", str(here.packages / f"{package}.deb"), str(here.extracted)] for package in packages),
+        ["tar", "-C", str(here.extracted), "-xf", str(sources)],
+    ]
 
 
 def extract(job: Job) -> None:
-    """Unpack the packages, and the sources that one of them holds.
+    """Unpack the driver into the workshop.
 
     Raises:
-        BuildError: one is damaged.
+        BuildError: a package is damaged.
     """
-    here = Workshop.of(job)
-    here.extracted.mkdir(parents=True, exist_ok=True)
-    for package in sorted(here.packages.glob("*.deb")):
-        shell.run(["dpkg-deb", "-x", str(package), str(here.extracted)], job.log)
-    sources = here.extracted / f"usr/src/{_SOURCES[job.config.nvidia_flavour]}.tar.xz"
-    shell.run(["tar", "-C", str(here.extracted), "-xf", str(sources)], job.log)
+    Workshop.of(job).extracted.mkdir(parents=True, exist_ok=True)
+    for command in unpacking(job):
+        shell.run(command, job.log)
 
 
 def located(folder: Path, config: Config) -> Driver:

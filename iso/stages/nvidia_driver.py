@@ -51,8 +51,14 @@ class Source(Protocol):
     def download(self, job: Job, archive: Archive, /) -> None:
         """Have it here, verified."""
 
+    def wanted(self, config: Config, revisions: str, /) -> list[str]:
+        """The packages of the archive that `download` fetches, with their versions (`Toolchain.driver`)."""
+
     def extract(self, job: Job, /) -> None:
         """Unpack it into the workshop."""
+
+    def unpacking(self, job: Job, /) -> list[list[str]]:
+        """The commands with which `extract` does that."""
 
     def located(self, folder: Path, config: Config, /) -> Driver:
         """Where the unpacked parts are."""

@@ -94,8 +94,29 @@ def require_digest(installer: Path, config: Config) -> None:
         )
 
 
+def wanted(_config: Config, _revisions: str) -> list[str]:
+    """Nothing of the archive."""
+    return []
+
+
+def _unpacked_by(job: Job, installer: Path) -> tuple[list[Bind], list[str]]:
+    """`--extract-only`, the way NVIDIA means it to be unpacked, by a user without rights or a network."""
+    shown = [
+        Bind(installer, "/installer.run"),
+        Bind(job.paths.builder, "/builder"),
+        Bind(Workshop.of(job).extracted, "/result", writable=True),
+    ]
+    return shown, ["/bin/sh", f"/builder/{UNPACK}", "/installer.run", f"/result/{_UNPACKED}"]
+
+
+def unpacking(job: Job) -> list[list[str]]:
+    """The command that unpacks the installer, from where it lies or will lie."""
+    installer = next((place for place in places(job) if place.is_file()), places(job)[-1])
+    return [build_root.command_line(Workshop.of(job).build_root, job.paths.chroot, *_unpacked_by(job, installer))]
+
+
 def extract(job: Job) -> None:
-    """Unpack the installer the way NVIDIA means it to be, `--extract-only`, by a user without rights or a network.
+    """Unpack the installer into the workshop.
 
     Raises:
         BuildError: it is not there any more, or does not unpack.
@@ -106,17 +127,7 @@ def extract(job: Job) -> None:
     if installer is None:
         raise BuildError(f"{places(job)[-1]}: gone since it was downloaded: run doit iso again")
     here.extracted.mkdir(parents=True, exist_ok=True)
-    build_root.run(
-        here.build_root,
-        job.paths.chroot,
-        [
-            Bind(installer, "/installer.run"),
-            Bind(job.paths.builder, "/builder"),
-            Bind(here.extracted, "/result", writable=True),
-        ],
-        ["/bin/sh", f"/builder/{UNPACK}", "/installer.run", f"/result/{_UNPACKED}"],
-        job.log,
-    )
+    build_root.run(here.build_root, job.paths.chroot, *_unpacked_by(job, installer), job.log)
 
 
 def located(folder: Path, config: Config) -> Driver:

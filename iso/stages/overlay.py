@@ -11,7 +11,7 @@ from iso.graph.inputs import Inputs
 from iso.graph.stage import Job, Stage
 from iso.image import password, release, vendor
 from iso.mounts import remove_tree
-from iso.stages import nvidia
+from iso.stages import nvidia_cache
 from iso.stages.kernel import kernel_abi
 from iso.tree import file_digest, listing, walk
 
@@ -30,7 +30,7 @@ def _inputs(job: Job) -> Inputs:
         Inputs(files=listing(job.paths.source_overlay, "iso/overlay"), settings=_facts(job))
         | _login(job)
         | _vendor(job)
-        | nvidia.inputs(job)
+        | nvidia_cache.inputs(job)
     )
 
 
@@ -86,23 +86,27 @@ def _add_vendor_programs(job: Job) -> None:
 
 def _add_modules(job: Job) -> None:
     if job.config.with_nvidia:
-        nvidia.require_whole(job)
-        entry = nvidia.entry(job)
+        nvidia_cache.require_whole(job)
+        entry = nvidia_cache.entry(job)
         target = _folder(job.paths.overlay / "usr/local/lib/nvidia")
-        for file in [*sorted(entry.glob("*.ko")), entry / nvidia.LOAD_ORDER, *entry.glob(nvidia.CERTIFICATE)]:
+        for file in [
+            *sorted(entry.glob("*.ko")),
+            entry / nvidia_cache.LOAD_ORDER,
+            *entry.glob(nvidia_cache.CERTIFICATE),
+        ]:
             shutil.copy(file, target)
         shutil.copytree(entry / "firmware", job.paths.overlay / "usr/lib/firmware", dirs_exist_ok=True)
 
 
 def _add_smi(job: Job) -> None:
     if job.config.with_nvidia:
-        shutil.copy(nvidia.entry(job) / "nvidia-smi", _folder(job.paths.overlay / "usr/local/bin"))
+        shutil.copy(nvidia_cache.entry(job) / "nvidia-smi", _folder(job.paths.overlay / "usr/local/bin"))
 
 
 def _add_libraries(job: Job) -> None:
     if job.config.with_nvidia:
         target = _folder(job.paths.overlay / LIBRARIES)
-        for library in sorted((nvidia.entry(job) / "lib").iterdir()):
+        for library in sorted((nvidia_cache.entry(job) / "lib").iterdir()):
             (target / library.name).unlink(missing_ok=True)
             shutil.copy(library, target, follow_symlinks=False)
 
@@ -151,8 +155,8 @@ STAGE = _injection("overlay", _stage, _inputs)
 AUTHORIZE = _injection("authorize", _authorize, _login)
 ADD_PROGRAM = _injection("bee", _add_program, lambda job: Inputs(files=listing(job.paths.program, "dist/bee")))
 ADD_VENDOR_PROGRAMS = _injection("vendor", _add_vendor_programs, _vendor)
-ADD_MODULES = _injection("modules", _add_modules, nvidia.inputs)
-ADD_SMI = _injection("nvidia_smi", _add_smi, nvidia.inputs)
-ADD_LIBRARIES = _injection("libraries", _add_libraries, nvidia.inputs)
+ADD_MODULES = _injection("modules", _add_modules, nvidia_cache.inputs)
+ADD_SMI = _injection("nvidia_smi", _add_smi, nvidia_cache.inputs)
+ADD_LIBRARIES = _injection("libraries", _add_libraries, nvidia_cache.inputs)
 WRITE_RELEASE = _injection("release", _write_release, _release_facts)
 PATCH_MOTD = _injection("motd", _patch_motd, _release_facts)

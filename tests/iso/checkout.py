@@ -25,6 +25,7 @@ def make_checkout(root: Path) -> Paths:
         "iso/overlay/etc/motd": MOTD,
         "iso/overlay/etc/old": "to be removed\n",
         "iso/builder/VERSIONS": "SUITE=trixie\n",
+        "iso/builder/in-build-root.sh": "#!/bin/sh\n",
         "iso/builder/build-modules.sh": "#!/bin/sh\n",
         "iso/builder/sign-modules.sh": "#!/bin/sh\n",
         "iso/builder/unpack-run.sh": "#!/bin/sh\n",

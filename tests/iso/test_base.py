@@ -348,13 +348,6 @@ def test_an_image_keeps_what_its_base_says_of_its_boot_loaders(
     assert paths.boot_loaders in live_build.BUILD.outputs(job)
 
 
-def test_another_choice_of_boot_loaders_is_another_image(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = live_build.BUILD.job(config(), paths)
-    before = live_build.BUILD.inputs(job)
-    monkeypatch.setattr(boot_loaders, "PARTS", boot_loaders.PARTS[:-1])
-    assert live_build.BUILD.inputs(job) != before
-
-
 EMPTY = '. "$1"; open_folder "$2" 0'
 # A folder, and where something is mounted so that nothing of it may be deleted.
 MOUNTED = {

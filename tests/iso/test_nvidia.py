@@ -19,15 +19,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iso import shell
+from iso.archive.apt import Archive
+from iso.archive.mirror import Mirror
 from iso.errors import BuildError
-from iso.stages import nvidia, nvidia_debian, nvidia_run
+from iso.stages import nvidia, nvidia_cache, nvidia_debian, nvidia_modules, nvidia_run
+from iso.stages.nvidia_driver import Driver, Workshop
 from iso.stages.nvidia_toolchain import Toolchain, parse_compiler
 from tests.iso.checkout import ABI, config, make_checkout
 from tests.iso.test_builder import make_module
 
 if TYPE_CHECKING:
-    from iso.archive.apt import Archive
-    from iso.graph.stage import Job
+    from iso.graph.stage import Job, Stage
     from iso.paths import Paths
 
 INSTALLER = b"#!/bin/sh\n"
@@ -60,7 +62,7 @@ def job(paths: Paths, **changes: object) -> Job:
 
 
 def test_the_same_driver_has_the_same_key(paths: Paths) -> None:
-    assert nvidia.key(job(paths)) == nvidia.key(job(paths))
+    assert nvidia_cache.key(job(paths)) == nvidia_cache.key(job(paths))
 
 
 @pytest.mark.parametrize(
@@ -74,36 +76,36 @@ def test_the_same_driver_has_the_same_key(paths: Paths) -> None:
     ],
 )
 def test_another_setting_is_another_driver(paths: Paths, change: dict[str, object]) -> None:
-    assert nvidia.key(job(paths)) != nvidia.key(job(paths, **change))
+    assert nvidia_cache.key(job(paths)) != nvidia_cache.key(job(paths, **change))
 
 
 @pytest.mark.parametrize("field", ["headers", "compiler", "driver"])
 def test_another_revision_of_a_package_is_another_driver(paths: Paths, field: str) -> None:
     of = job(paths, nvidia_source="debian")
-    before = nvidia.key(of)
+    before = nvidia_cache.key(of)
     toolchain = Toolchain.read(paths.toolchain)
     dataclasses.replace(toolchain, **{field: "9-9"}).write(paths.toolchain)
-    assert nvidia.key(of) != before
+    assert nvidia_cache.key(of) != before
 
 
 def test_another_kernel_or_certificate_is_another_driver(paths: Paths, tmp_path: Path) -> None:
-    keys = {nvidia.key(job(paths))}
+    keys = {nvidia_cache.key(job(paths))}
     for content in ("one", "two"):
         certificate = tmp_path / "certificate"
         certificate.write_text(content)
-        keys.add(nvidia.key(job(paths, sign_cert=certificate, sign_key=tmp_path / "key")))
+        keys.add(nvidia_cache.key(job(paths, sign_cert=certificate, sign_key=tmp_path / "key")))
     paths.kernel_abi.write_text("6.12.2+deb13-amd64\n")
-    assert len({*keys, nvidia.key(job(paths))}) == 4
+    assert len({*keys, nvidia_cache.key(job(paths))}) == 4
 
 
 def test_another_url_of_the_same_installer_is_the_same_driver(paths: Paths) -> None:
-    assert nvidia.key(job(paths)) == nvidia.key(job(paths, nvidia_url="http://elsewhere.invalid/x"))
+    assert nvidia_cache.key(job(paths)) == nvidia_cache.key(job(paths, nvidia_url="http://elsewhere.invalid/x"))
 
 
 def test_before_the_toolchain_was_chosen_there_is_no_key(paths: Paths) -> None:
     paths.toolchain.unlink()
     with pytest.raises(BuildError, match="was not chosen yet: run doit iso"):
-        nvidia.key(job(paths))
+        nvidia_cache.key(job(paths))
 
 
 @pytest.mark.parametrize(("depends", "compiler"), [(TRIXIE, "gcc-14"), (BOOKWORM, "gcc-12")])
@@ -295,38 +297,95 @@ def sign(module: Path, keys: Path, name: str, hashed: str = "sha512") -> None:
 def modules(tmp_path: Path) -> Path:
     folder = tmp_path / "modules"
     folder.mkdir()
-    for name in nvidia.MODULES:
+    for name in nvidia_cache.MODULES:
         make_module(folder / name, f"{ABI} SMP preempt mod_unload modversions ")
     return folder
 
 
 def test_modules_that_are_signed_with_our_key_pass(modules: Path, keys: Path) -> None:
-    for name in nvidia.MODULES:
+    for name in nvidia_cache.MODULES:
         sign(modules / name, keys, "ours")
-    nvidia.require_signatures(modules, keys / "ours.pem")
-    nvidia.require_modules(modules, ABI)
+    nvidia_modules.require_signatures(modules, keys / "ours.pem")
+    nvidia_modules.require_modules(modules, ABI)
 
 
-@pytest.mark.parametrize("name", nvidia.MODULES)
+@pytest.mark.parametrize("name", nvidia_cache.MODULES)
 def test_one_module_without_a_signature_or_with_another_is_refused(modules: Path, keys: Path, name: str) -> None:
-    for module in nvidia.MODULES:
+    for module in nvidia_cache.MODULES:
         if module != name:
             sign(modules / module, keys, "ours")
     with pytest.raises(BuildError, match=f"{name} has no sha512 signature"):
-        nvidia.require_signatures(modules, keys / "ours.pem")
+        nvidia_modules.require_signatures(modules, keys / "ours.pem")
     sign(modules / name, keys, "theirs")
     with pytest.raises(BuildError, match=f"{name} is signed by certificate"):
-        nvidia.require_signatures(modules, keys / "ours.pem")
+        nvidia_modules.require_signatures(modules, keys / "ours.pem")
 
 
 def test_a_signature_with_a_weaker_hash_is_refused(modules: Path, keys: Path) -> None:
-    for name in nvidia.MODULES:
+    for name in nvidia_cache.MODULES:
         sign(modules / name, keys, "ours", "sha256")
     with pytest.raises(BuildError, match="has no sha512 signature: PKCS#7 sha256"):
-        nvidia.require_signatures(modules, keys / "ours.pem")
+        nvidia_modules.require_signatures(modules, keys / "ours.pem")
 
 
 def test_a_module_of_another_kernel_is_refused(modules: Path) -> None:
     make_module(modules / "nvidia-drm.ko", "6.99.0-amd64 SMP")
     with pytest.raises(BuildError, match=r"nvidia-drm\.ko was built for kernel 6\.99\.0-amd64"):
-        nvidia.require_modules(modules, ABI)
+        nvidia_modules.require_modules(modules, ABI)
+
+
+@pytest.fixture
+def recorded(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Archive:
+    """The mirror's archive, of which all is there; tools are asked for and not run."""
+    archive = Archive(
+        "trixie", Mirror("http://mirror.invalid/d", "http://mirror.invalid/s"), paths.cache / "apt", paths.logs
+    )
+    (archive.folder / "lists").mkdir(parents=True)
+    (archive.folder / "apt.conf").touch()
+    (archive.folder / "lists/mirror.invalid_dists_trixie_InRelease").write_text("Date: Tue, 14 Nov 2023 22:13:20 UTC\n")
+    for name in ("archive_of", "known_archive"):
+        monkeypatch.setattr(nvidia, name, lambda _job: archive)
+    for name in ("require_kernel", "choose_toolchain"):
+        monkeypatch.setattr(nvidia, name, lambda _job: None)
+    monkeypatch.setattr(nvidia_debian, "package_version", lambda *_arguments: "550.163.01-2")
+    monkeypatch.setattr(nvidia_debian, "common_version", lambda *_arguments: "550.163.01-4")
+    monkeypatch.setattr(nvidia_run, "fetch", lambda *_arguments, **_more: None)
+    monkeypatch.setattr(nvidia_run, "proxy_environment", dict)
+    monkeypatch.setattr(Driver, "require", lambda _driver: None)
+    for name in ("require_modules", "require_signatures"):
+        monkeypatch.setattr(nvidia, name, lambda *_arguments: None)
+
+    def only_recorded(command: list[str], *_rest: object) -> None:
+        shell._recorded.append(list(command))
+        if command[0] == "dpkg-deb":
+            Path(command[-1]).mkdir(exist_ok=True)
+
+    monkeypatch.setattr(shell, "_logged", only_recorded)
+    return archive
+
+
+@pytest.mark.parametrize("source", ["debian", "run"])
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("stage", nvidia.SUBSTAGES[:4], ids=lambda stage: stage.name)
+def test_a_plan_of_the_driver_has_the_commands_that_its_build_runs(
+    paths: Paths, recorded: Archive, stage: Stage, source: str, signed: bool
+) -> None:
+    paths.toolchain.write_text("headers 1\ncompiler gcc-14=1\ndriver 550.163.01-2 550.163.01-4\n")
+    (paths.dist / NAME).write_bytes(INSTALLER)
+    here = Workshop.of(job(paths))
+    here.kernel.mkdir(parents=True)
+    pair = {"sign_key": paths.root / "key", "sign_cert": paths.root / "certificate"} if signed else {}
+    for file in pair.values():
+        file.touch()
+    asked = job(paths, nvidia_source=source, **pair)
+    told = stage.cmdline(asked)
+    assert told
+    with shell.recording() as commands:
+        stage.run(asked)
+    assert commands == told
+
+
+@pytest.mark.parametrize("stage", nvidia.SUBSTAGES, ids=lambda stage: stage.name)
+def test_a_stage_of_the_driver_that_is_forced_without_a_driver_says_so(paths: Paths, stage: Stage) -> None:
+    with pytest.raises(BuildError, match="nvidia=none: there is no driver to make"):
+        stage.run(job(paths, nvidia_source="none"))

@@ -14,8 +14,11 @@ from iso import cache
 from iso.archive import mirror
 from iso.archive.mirror import Mirror
 from iso.errors import BuildError
+from iso.graph import verdict
+from iso.graph.stage import Step
+from iso.graph.stamps import Done, Stamp
 from iso.image import password
-from iso.stages import live_build, nvidia, overlay
+from iso.stages import live_build, nvidia, nvidia_cache, overlay
 from iso.tree import tree_digest, walk
 from tests.iso.checkout import ABI, config, make_checkout, run
 
@@ -147,20 +150,6 @@ def test_a_vendor_program_under_another_name_stages_everything_again(paths: Path
     ]
 
 
-def test_a_driver_made_by_other_rules_is_another_driver(
-    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = overlay.STAGE.job(config(nvidia_source="debian"), paths)
-    assert {Path(maker).name for maker in nvidia._MAKERS} >= {"nvidia.py", "nvidia_debian.py", "nvidia_run.py"}
-    maker = tmp_path / "maker.py"
-    monkeypatch.setattr(nvidia, "_MAKERS", (str(maker),))
-    keys = set()
-    for rules in ("old", "new"):
-        maker.write_text(rules)
-        keys.add(nvidia.key(job))
-    assert len(keys) == 2
-
-
 def test_another_mirror_of_this_machine_s_apt_reaches_live_build(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     job = live_build.PREPARE.job(config(mirror=None, security_mirror=None), paths)
     found = []
@@ -183,7 +172,7 @@ def test_only_the_named_vendor_programs_are_added(paths: Paths) -> None:
 
 
 def driver(folder: Path) -> None:
-    for name in (*nvidia.MODULES, "nvidia-smi", nvidia.LOAD_ORDER):
+    for name in (*nvidia_cache.MODULES, "nvidia-smi", nvidia_cache.LOAD_ORDER):
         (folder / name).write_text(name)
     (folder / "nvidia-smi").chmod(0o755)
     (folder / "lib").mkdir()
@@ -197,12 +186,12 @@ def driver(folder: Path) -> None:
 def test_the_driver_goes_where_the_document_says(paths: Paths) -> None:
     chosen = config(nvidia_source="debian")
     job = overlay.STAGE.job(chosen, paths)
-    cache.store(nvidia.entry(job), nvidia.key(job), driver)
+    cache.store(nvidia_cache.entry(job), nvidia_cache.key(job), driver)
     for stage in ALL:
         run(stage, paths, chosen)
     staged = paths.overlay
     assert sorted(path.name for path in (staged / "usr/local/lib/nvidia").iterdir()) == sorted(
-        [*nvidia.MODULES, "load-order"]
+        [*nvidia_cache.MODULES, "load-order"]
     )
     assert os.access(staged / "usr/local/bin/nvidia-smi", os.X_OK)
     for name in ("libnvidia-ml", "libcuda"):
@@ -212,33 +201,64 @@ def test_the_driver_goes_where_the_document_says(paths: Paths) -> None:
     assert not (staged / "lib").exists()
 
 
-def test_a_driver_that_was_damaged_in_place_never_reaches_the_image(paths: Paths) -> None:
+def damage(entry: Path) -> None:
+    """Another byte, with which it is as long as before."""
+    module = entry / "nvidia.ko"
+    module.write_text("x" * module.stat().st_size)
+
+
+def test_a_driver_that_was_damaged_in_place_is_taken_from_the_shared_cache(paths: Paths) -> None:
     chosen = config(nvidia_source="debian")
     job = overlay.STAGE.job(chosen, paths)
-    cache.store(nvidia.entry(job), nvidia.key(job), driver)
-    module = nvidia.entry(job) / "nvidia.ko"
-    module.write_text("x" * module.stat().st_size)
+    for place in (nvidia_cache.entry(job), nvidia_cache.shared(job)):
+        cache.store(place, nvidia_cache.key(job), driver)
+    damage(nvidia_cache.entry(job))
     run(overlay.STAGE, paths, chosen)
-    with pytest.raises(BuildError, match="changed or damaged since it was built: remove that folder"):
+    run(overlay.ADD_MODULES, paths, chosen)
+    assert (paths.overlay / "usr/local/lib/nvidia/nvidia.ko").read_text() == "nvidia.ko"
+    assert cache.is_complete(nvidia_cache.entry(job), nvidia_cache.key(job))
+
+
+@pytest.mark.parametrize("shared", ["gone", "damaged"])
+def test_a_driver_that_is_whole_nowhere_never_reaches_the_image_and_is_made_again(paths: Paths, shared: str) -> None:
+    chosen = config(nvidia_source="debian")
+    job = overlay.STAGE.job(chosen, paths)
+    places = [nvidia_cache.entry(job), *([nvidia_cache.shared(job)] if shared == "damaged" else [])]
+    for place in places:
+        cache.store(place, nvidia_cache.key(job), driver)
+        damage(place)
+    run(overlay.STAGE, paths, chosen)
+    with pytest.raises(BuildError, match="damaged since it was kept, or gone: run doit iso again"):
         run(overlay.ADD_MODULES, paths, chosen)
+    assert not any(place.exists() for place in places)
+    assert not any(stage.spared(job) for stage in nvidia.SUBSTAGES)
 
 
 def test_a_shared_driver_that_was_damaged_is_removed_and_said(paths: Paths) -> None:
     chosen = config(nvidia_source="debian")
     job = nvidia.KEEP.job(chosen, paths)
-    shared = nvidia._shared(job)
-    cache.store(shared, nvidia.key(job), driver)
-    module = shared / "nvidia.ko"
-    module.write_text("x" * module.stat().st_size)
-    with pytest.raises(BuildError, match="damaged since it was kept, and removed: build again"):
+    shared = nvidia_cache.shared(job)
+    cache.store(shared, nvidia_cache.key(job), driver)
+    damage(shared)
+    # What another build left, whose driver was none of this one's.
+    (paths.dist / "nvidia.partial/product").mkdir(parents=True)
+    with pytest.raises(BuildError, match="damaged since it was kept, or gone: run doit iso again"):
         run(nvidia.KEEP, paths, chosen)
     assert not shared.exists()
+
+
+def test_a_driver_that_was_removed_from_dist_is_missed(paths: Paths) -> None:
+    chosen = config(nvidia_source="debian")
+    step = Step(nvidia.KEEP, nvidia.KEEP.job(chosen, paths), Stamp(paths.stamps, 0, nvidia.KEEP.name))
+    paths.stamps.mkdir()
+    step.stamp.write(Done(step.inputs(), {}, [], 0, 0))
+    assert verdict.reasons(step, step.inputs()) == ["dist/nvidia-550.163.01-6.12.1+deb13-amd64 is missing"]
 
 
 def test_a_driver_of_another_clone_is_taken_without_building(paths: Paths) -> None:
     chosen = config(nvidia_source="debian")
     job = nvidia.KEEP.job(chosen, paths)
-    cache.store(nvidia._shared(job), nvidia.key(job), driver)
+    cache.store(nvidia_cache.shared(job), nvidia_cache.key(job), driver)
     assert all(stage.spared(job) for stage in nvidia.SUBSTAGES[:-1])
     assert not nvidia.KEEP.spared(job)
     run(nvidia.KEEP, paths, chosen)
@@ -247,7 +267,9 @@ def test_a_driver_of_another_clone_is_taken_without_building(paths: Paths) -> No
 
 def test_a_stage_that_was_killed_half_way_can_run_again(paths: Paths) -> None:
     chosen = config(nvidia_source="debian")
-    cache.store(nvidia.entry(overlay.STAGE.job(chosen, paths)), nvidia.key(overlay.STAGE.job(chosen, paths)), driver)
+    cache.store(
+        nvidia_cache.entry(overlay.STAGE.job(chosen, paths)), nvidia_cache.key(overlay.STAGE.job(chosen, paths)), driver
+    )
     for stage in ALL:
         run(stage, paths, chosen)
     whole = tree_digest(paths.overlay)
