@@ -22,7 +22,6 @@ from bee.streams import show, silence
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
-    from typing import TextIO
 
     from bee.model import Audit
     from bee.recording import Recording
@@ -60,13 +59,17 @@ def audit(arguments: argparse.Namespace) -> int:
     content = written(output, see)
     document = json.loads(content)
     stream = sys.stderr if output == "-" else sys.stdout
+    code, copies = _save_to_usb(document, content, seen[0]) if arguments.save_to_usb else (0, [])
     try:
+        # The code goes last: on a console of 25 lines whatever follows it pushes it off.
+        for line in copies:
+            show(line, stream)
         show_summary(document, content, stream)
         stream.flush()
     except OSError:
         # The audit is written, and that is what counts: whoever was to read the summary has gone.
         silence(stream)
-    return _save_to_usb(document, content, seen[0], stream) if arguments.save_to_usb else 0
+    return code
 
 
 def _keep(output: str, content: bytes, started_at: str) -> None:
@@ -79,8 +82,8 @@ def _keep(output: str, content: bytes, started_at: str) -> None:
         print(f"bee: not in the history: {error}", file=sys.stderr)
 
 
-def _save_to_usb(document: dict[str, object], content: bytes, seen: Recording, stream: TextIO) -> int:
-    """The audit's copies on sticks, and the exit code: an audit is written by now, whatever becomes of them."""
+def _save_to_usb(document: dict[str, object], content: bytes, seen: Recording) -> tuple[int, list[str]]:
+    """The exit code, and a line for each stick: an audit is written by now, whatever becomes of its copies."""
     from bee import recording, usb
     from bee.views import html, text
 
@@ -96,11 +99,7 @@ def _save_to_usb(document: dict[str, object], content: bytes, seen: Recording, s
         missing.append(f"no recording saved: {error}")
     with Live() as machine:
         saved, not_saved = usb.save(files, usb.folder_name(document), machine)
-    with contextlib.suppress(OSError):
-        for line in (*saved, *not_saved, *missing):
-            show(line, stream)
-        stream.flush()
-    return NOT_SAVED if not_saved or missing else 0
+    return NOT_SAVED if not_saved or missing else 0, [*saved, *not_saved, *missing]
 
 
 def record(arguments: argparse.Namespace) -> int:

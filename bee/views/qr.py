@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     from bee.machine import Machine
 
-# Of the 25 rows one is the blank line that the console begins with, one the cursor's: a row more, and the first scrolls
-# away, since the kernel's console keeps no history. 23 rows are 46 modules: version 6 (41) with its border.
-ROWS = 23
+# Of the 25 rows four are for the live CD's log-in prompt, which may come after it: a blank line, the issue, an address
+# to log in at, the prompt. A row more, and the first scrolls away, since the kernel's console keeps no history. 21 rows
+# are 42 modules: version 5 (37) with its border.
+ROWS = 21
 _GAP = 2
 QRENCODE_SECONDS = 10.0
 # Modules of light border. The standard wants four; on a dark console the drawn two are what a camera needs.

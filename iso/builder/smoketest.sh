@@ -229,7 +229,7 @@ check_lan() {
 }
 
 check_addresses() {
-    told=/run/bee-addresses.issue
+    told=/run/bee-addresses
     for address in $(ip -o address show up scope global | awk '!/ tentative/ { split($4, part, "/"); print part[1] }'); do
         grep -qF "ssh root@$address" "$told" 2>/dev/null || fail "$told does not tell of $address"
     done

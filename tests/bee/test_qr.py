@@ -81,20 +81,20 @@ def test_any_text_is_read_back_whole_or_without_its_last_lines(
     screen, text = on_the_console(of, colour=colour), qr.payload(of, CONTENT)
     read = shown(screen).split("\n")
     assert read == text.split("\n")[: len(read)]
-    # 134 bytes are what a code of 23 rows holds; what identifies the audit is never dropped.
-    assert len(read) == text.count("\n") + 1 or len(text.encode()) > 134
+    # 106 bytes are what a code of 21 rows holds; what identifies the audit is never dropped.
+    assert len(read) == text.count("\n") + 1 or len(text.encode()) > 106
     assert f"A {qr.payload({}, CONTENT)[7:]}" in read
 
 
 @drawing
 def test_a_text_of_just_the_largest_size_is_read_back_whole() -> None:
-    room = 134 - len(qr.payload(document(system={"serial": "S", "product": "P"}), CONTENT).encode())
+    room = 106 - len(qr.payload(document(system={"serial": "S", "product": "P"}), CONTENT).encode())
     of = document(system={"serial": f"S{'9' * (room // 2)}", "product": f"P{'x' * (room - room // 2)}"})
-    assert len(qr.payload(of, CONTENT).encode()) == 134
+    assert len(qr.payload(of, CONTENT).encode()) == 106
     screen = on_the_console(of, colour=False)
     assert shown(screen) == qr.payload(of, CONTENT)
-    # The blank line that the console begins with, 23 rows, and the cursor's.
-    assert [bool(row) for row in screen.text] == [False, *[True] * 23, False]
+    # What the boot said last, the blank line that the console begins with, 21 rows, and the cursor's.
+    assert [bool(row) for row in screen.text] == [True, True, False, *[True] * 21, False]
 
 
 @drawing

@@ -218,7 +218,7 @@ def _save(folder: Path, lsblk: bytes, *, label: str = "BEE", flags: str = "") ->
 
 
 def _said(done: subprocess.CompletedProcess[bytes]) -> str:
-    return done.stdout.decode().splitlines()[-1]
+    return done.stdout.decode().splitlines()[0]
 
 
 @NEEDS_ROOT
@@ -256,7 +256,7 @@ def test_of_several_sticks_each_has_its_own_line(tmp_path: Path) -> None:
     internal = _device("/dev/sda", tran="sata", label="BEE", fstype="ext4")
     done = _save(tmp_path, _lsblk(internal, _usb_disk()))
     assert done.returncode == 3
-    saved, not_saved = done.stdout.decode().splitlines()[-2:]
+    saved, not_saved = done.stdout.decode().splitlines()[:2]
     assert saved.startswith("saved on /dev/sdb1: bee-audits/")
     assert not_saved == "not saved on /dev/sda: it is on no USB and no removable disk; left alone"
     assert len((tmp_path / "calls").read_text().splitlines()) == 1

@@ -101,7 +101,7 @@ BREAKAGES = {
         f"ip address add $(cat {SAVED})",
         "no address, or nobody answers",
     ),
-    "addresses": _without("/run/bee-addresses.issue", "does not tell of"),
+    "addresses": _without("/run/bee-addresses", "does not tell of"),
     "stick": Breakage(
         "mv /lib/modules/$(uname -r)/modules.dep.bin /run/; mv /lib/modules/$(uname -r)/modules.dep /run/",
         "mv /run/modules.dep.bin /run/modules.dep /lib/modules/$(uname -r)/",

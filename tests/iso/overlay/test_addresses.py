@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bee.machine import Live
+from bee.views import qr
+from tests.bee import console, test_qr
 from tests.iso.overlay.world import OVERLAY, SCRIPTS
 
 if TYPE_CHECKING:
@@ -56,13 +59,17 @@ class Network:
     @property
     def console(self) -> str:
         """What was said last; a console of the test is a file."""
-        return self._console.read_text()
+        return self._console.read_bytes().decode()
 
     @property
     def prompt(self) -> str | None:
         """What the log-in prompt shows, None for nothing."""
         issue = self._world.root / ISSUE
         return issue.read_text() if issue.exists() else None
+
+    def summary(self, text: str) -> None:
+        """From now on there is one of an audit."""
+        self._world.file("run/bee-audit.summary", text)
 
     def await_prompt(self, text: str | None) -> None:
         deadline = time.monotonic() + LIMIT
@@ -87,11 +94,11 @@ def network(world: World) -> Iterator[Network]:
 def test_each_change_is_told_with_the_command_to_log_in(network: Network) -> None:
     first, second = "bee: lan0 has 192.0.2.7: ssh root@192.0.2.7", "bee: lan0 has 192.0.2.9: ssh root@192.0.2.9"
     network.do("ip address add 192.0.2.7/24 dev lan0")
-    network.await_prompt(f"{first}\n\n")
+    network.await_prompt("ssh root@192.0.2.7 (lan0)\n")
     network.do("ip address add 192.0.2.9/24 dev lan0")
-    network.await_prompt(f"{first}\n{second}\n\n")
+    network.await_prompt("ssh root@192.0.2.7 (lan0), root@192.0.2.9 (lan0)\n")
     network.do("ip address del 192.0.2.9/24 dev lan0")
-    network.await_prompt(f"{first}\n\n")
+    network.await_prompt("ssh root@192.0.2.7 (lan0)\n")
     network.do("ip address del 192.0.2.7/24 dev lan0")
     network.await_prompt(None)
     time.sleep(1.5)  # the last line follows the prompt
@@ -106,6 +113,57 @@ def test_an_ipv6_address_of_the_cable_wants_the_other_ends_interface(network: Ne
     while line not in network.told:
         assert time.monotonic() < deadline, network.told
         time.sleep(0.05)
+
+
+def test_the_prompt_has_one_line_and_in_it_what_leads_further_than_the_cable_first(network: Network) -> None:
+    network.do("ip link set lan1 addrgenmode none")
+    network.do("ip link set lan1 up")
+    zoned = f"root@{LINK_LOCAL_6}%<your interface> (lan0)"
+    network.await_prompt(f"ssh {zoned}\n")
+    network.do("ip address add 2001:db8:1234:5678:9abc:def0:1234:5678/64 dev lan0 nodad")
+    network.await_prompt("ssh root@2001:db8:1234:5678:9abc:def0:1234:5678 (lan0), and 1 more\n")
+    network.do("ip address add 192.0.2.7/24 dev lan0")
+    network.await_prompt("ssh root@192.0.2.7 (lan0), and 2 more\n")
+
+
+# --- the screen, whichever of audit, addresses and prompt comes last
+
+STICK = "saved on /dev/sdb1: bee-audits/S411795X0A12345_2026-11-22T031746Z\n"
+ISSUE_TEXT = (OVERLAY / "etc/issue").read_text().replace("\\n", "bee").replace("\\l", "tty1")
+# A server of a common maker: as much text as the code has room for.
+SERVER = test_qr.document(
+    system={"serial": "S411795X0A12345", "product": "SYS-6029P-TRT", "manufacturer": "Supermicro"},
+    baseboards=[{"serial": "WM19AS012345"}],
+    chassis=[{"serial": "C8150LK12A01234"}],
+)
+
+
+def _login(network: Network) -> str:
+    """What agetty(8) writes: a line's end, the issue with those of /etc/issue.d, the prompt."""
+    assert network.prompt is not None
+    return f"\n{ISSUE_TEXT}{network.prompt}bee login: ".replace("\n", "\r\n")
+
+
+@test_qr.drawing
+def test_the_code_is_read_off_the_screen_whatever_came_when(network: Network) -> None:
+    drawn = qr.screen(SERVER, test_qr.CONTENT, Live(), colour=False)
+    assert drawn is not None
+    assert drawn.count("\n") + 1 == qr.ROWS
+    network.summary(STICK + drawn + "\n")
+    for number in range(3):
+        network.do(f"ip address add 192.0.2.{number}/24 dev lan0")
+    network.await_prompt("ssh root@192.0.2.0 (lan0), root@192.0.2.1 (lan0), root@192.0.2.2 (lan0)\n")
+    time.sleep(1)  # the consoles follow the prompt
+    boot = "".join(f"[  {second}.0] a line of the boot\r\n" for second in range(30))
+    said, login = network.console, _login(network)
+    assert said.count("ssh root@192.0.2.") == 3
+    # Told again, in any order with the prompt; what bee-audit.service writes is the same text.
+    for written in (boot + said, boot + said + login, boot + login + said, boot + said + login + said):
+        screen = console.Screen()
+        screen.write(written)
+        assert test_qr.shown(screen).startswith("BEE1\nS S411795X0A12345\nA ")
+        assert ("bee login:" in screen.text) == written.endswith(login)
+    assert "ssh root@192.0.2.2" in "".join(screen.text)
 
 
 # --- link-local addresses, where DHCP gives none

@@ -127,8 +127,8 @@ def test_an_audit_that_cannot_be_written_is_tried_a_bounded_number_of_times() ->
 def test_the_audit_goes_to_the_journal_and_its_summary_to_every_console() -> None:
     unit = _settings("bee-audit")
     assert (unit["StandardOutput"], unit["StandardError"]) == (["journal"], ["journal"])
-    shown = "-/bin/sh -c 'cat /run/bee-audit.summary; /usr/local/lib/bee/console </run/bee-audit.summary'"
-    assert unit["ExecStartPost"] == [shown]
+    shown = "cat /run/bee-addresses /run/bee-audit.summary 2>/dev/null | /usr/local/lib/bee/console"
+    assert unit["ExecStartPost"] == [f"-/bin/sh -c 'cat /run/bee-audit.summary; {shown}'"]
 
 
 def test_a_shell_without_a_log_in_is_there_by_one_word_alone_and_then_in_the_prompts_place() -> None:
