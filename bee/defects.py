@@ -258,8 +258,9 @@ def absent_supply(audit: Audit) -> Iterator[Found]:
     supplies = audit.psu.supplies if audit.psu else ()
     # Something feeds the machine: firmware that calls all bays empty says nothing.
     for supply in supplies if any(supply.present for supply in supplies) else ():
-        if not supply.present:
-            yield f"power supply {supply.name}", f"it is not present by {' and '.join(supply.sources)}"
+        if supply.present is False:
+            at_boot = f"; its status at boot was {supply.status!r}" if supply.status else ""
+            yield f"power supply {supply.name}", f"it is not present by {supply.sources[0]}{at_boot}"
 
 
 def failed_supply(audit: Audit) -> Iterator[Found]:

@@ -420,7 +420,7 @@ class FruField:
 class Fru:
     id: int | None
     description: str
-    present: bool
+    present: bool | None
     power_supply: bool
     chassis: FruChassis | None
     board: FruBoard | None
@@ -433,7 +433,7 @@ class Fru:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supply:
     name: str
-    present: bool
+    present: bool | None
     manufacturer: str | None
     model: str | None
     serial: str | None

@@ -36,6 +36,11 @@ _CRITICAL_EVENT = re.compile(
 
 # `PS1`, `PSU1 FRU`, `PS 2`, `Pwr Supply 1 FRU`, `Power Supply 1`; Dell's board product `PWR SPLY,495W,RDNT,DELTA`.
 _SUPPLY_NAME = re.compile(r"\bPSU?[ _-]?[0-9]*\b|\bPSU|P(?:o?we?r)[ _-]*(?:Supply|SPLY)|power_?supply", re.IGNORECASE)
+# What the supplies are plugged into, or what spreads their power, under a name much like theirs.
+_NO_SUPPLY = re.compile(
+    r"back[ _-]?(?:plane|board)|mid[ _-]?plane|interposer|distribution|\bPDB|(?:\b|_)BP(?:\b|[0-9_])|\briser",
+    re.IGNORECASE,
+)
 _FIRMWARE_LIST = ("dmidecode", "-t", "39")
 _AREAS = ("Chassis ", "Board ", "Product ")
 
@@ -52,13 +57,14 @@ def collect(step: Step) -> Psu | None:
     of_firmware = _listed_by_firmware(step, notes)
     if inventory is None and not of_firmware:
         return None
+    merged = supplies.merge([supplies.of_fru(fru) for fru in frus if fru.power_supply], of_firmware)
     return Psu(
-        supplies=supplies.merge([supplies.of_fru(fru) for fru in frus if fru.power_supply], of_firmware),
+        supplies=merged,
         frus=frus,
         sensors=sensors,
         sel_entries=len(events) if inventory else None,
         sel_critical=tuple(event for event in events if event.asserted and _CRITICAL_EVENT.search(event.event)),
-        notes=bounded([*notes, *(inventory.notes if inventory else ())]),
+        notes=bounded([*notes, *supplies.apart(merged), *(inventory.notes if inventory else ())]),
     )
 
 
@@ -141,8 +147,8 @@ def _fru(fru: ipmitool.Fru) -> Fru:
     return Fru(
         id=fru.id,
         description=fru.description,
-        present=not any("not present" in remark.lower() for remark in fru.remarks),
-        power_supply=supply_record or _SUPPLY_NAME.search(names) is not None,
+        present=_presence(fru),
+        power_supply=supply_record or (_SUPPLY_NAME.search(names) is not None and not _NO_SUPPLY.search(names)),
         chassis=chassis if _has_area(fru, "Chassis ") else None,
         board=board if _has_area(fru, "Board ") else None,
         product=product if _has_area(fru, "Product ") else None,
@@ -150,6 +156,13 @@ def _fru(fru: ipmitool.Fru) -> Fru:
         other=tuple(FruField(name=name, value=value) for name, value in fru.fields if value and name not in read),
         notes=bounded(notes),
     )
+
+
+def _presence(fru: ipmitool.Fru) -> bool | None:
+    """None where ipmitool could not read the record (`Unknown FRU header version 0x00`): an empty bay has that, too."""
+    if any("not present" in remark.lower() for remark in fru.remarks):
+        return False
+    return True if fru.fields or not fru.remarks else None
 
 
 def _has_area(fru: ipmitool.Fru, prefix: str) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 BMC, FIRMWARE = "ipmitool fru", "dmidecode -t 39"
 
 _WATTS_IN_NAME = re.compile(r"\b([0-9]{3,5})\s?W\b", re.ASCII)
-_BAY = re.compile(r"[0-9]{1,2}(?![0-9])", re.ASCII)
+_BAY = re.compile(r"(?<![0-9])[0-9]{1,2}(?![0-9])", re.ASCII)
 _YES_NO = {"Yes": True, "No": False}
 _COMPARED = ("present", "manufacturer", "model", "serial", "part_number", "capacity_watts")
 
@@ -58,8 +58,7 @@ def of_structure(structure: Structure, index: int) -> Supply:
     status = fields.raw("Status")
     return Supply(
         name=location or (model if model and _BAY.search(model) else None) or f"power supply {index}",
-        # `Present, OK`, `Not Present`, `Unknown`: what has a serial number is there.
-        present=status.startswith("Present") or (serial is not None and status != "Not Present"),
+        present=_presence(status, serial),
         manufacturer=fields.text("Manufacturer"),
         model=model,
         serial=serial,
@@ -76,6 +75,13 @@ def of_structure(structure: Structure, index: int) -> Supply:
     )
 
 
+def _presence(status: str, serial: str | None) -> bool | None:
+    """By `Present, OK` or `Not Present`; where the firmware leaves it open, what has a serial number is there."""
+    if status.startswith(("Present", "Not Present")):
+        return status.startswith("Present")
+    return True if serial is not None else None
+
+
 def says_nothing(supply: Supply) -> bool:
     """Whether it is only a line of the firmware's template: no name, no number, no watts, no bay."""
     known = (supply.location, supply.model, supply.serial, supply.part_number, supply.capacity_watts)
@@ -85,21 +91,54 @@ def says_nothing(supply: Supply) -> bool:
 def merge(of_bmc: list[Supply], of_firmware: list[Supply]) -> tuple[Supply, ...]:
     """The BMC's supplies, completed by the firmware's, then those that the firmware alone lists.
 
-    Two are one when their serial numbers are equal, or else their bays, where both sides number the same bays; what is
-    left is paired in order where both sides have equally many left and no serial number speaks against it.
+    Two are one when their serial numbers are equal, or else their bays, where one side's bays are among the other's.
+    What is left is paired in order, where there are equally many and no serial number and no bay speaks against it.
     """
     partner: dict[int, int] = {}
     _pair(partner, of_bmc, of_firmware, lambda a, b: a.serial is not None and _bare(a.serial) == _bare(b.serial))
     left, right = _unpaired(partner, of_bmc, of_firmware)
-    bays = [{_bay(s) for s in supplies} for supplies in ([of_bmc[i] for i in left], [of_firmware[j] for j in right])]
-    if bays[0] == bays[1] and None not in bays[0]:
+    if _number_alike([_bay(of_bmc[i]) for i in left], [_bay(of_firmware[j]) for j in right]):
         _pair(partner, of_bmc, of_firmware, lambda a, b: _bay(a) == _bay(b))
     left, right = _unpaired(partner, of_bmc, of_firmware)
-    pairs = list(zip(left, right, strict=False))
-    if len(left) == len(right) and not any(of_bmc[i].serial and of_firmware[j].serial for i, j in pairs):
-        partner.update(pairs)
+    pairs = [(of_bmc[i], of_firmware[j]) for i, j in zip(left, right, strict=False)]
+    if len(left) == len(right) and not any(a.serial and b.serial for a, b in pairs) and _in_one_order(pairs):
+        partner.update(zip(left, right, strict=True))
     merged = [_both(s, of_firmware[partner[i]]) if i in partner else s for i, s in enumerate(of_bmc)]
     return (*merged, *(s for j, s in enumerate(of_firmware) if j not in partner.values()))
+
+
+def apart(supplies: tuple[Supply, ...]) -> list[str]:
+    """The note that each side lists supplies which are not known to be any of the other's: some may be there twice."""
+    names = {side: [s.name for s in supplies if s.sources == (side,)] for side in (BMC, FIRMWARE)}
+    if not all(names.values()):
+        return []
+    said = " and ".join(f"{', '.join(listed)} by {side}" for side, listed in names.items())
+    return [f"listed apart, since nothing says which are the same: {said}"]
+
+
+def _number_alike(bays: list[int | None], others: list[int | None]) -> bool:
+    """Whether a bay's number means the same bay on both sides, as far as the numbers tell."""
+    if None in (*bays, *others) or len({*bays}) < len(bays) or len({*others}) < len(others):
+        return False
+    few, many = sorted(({*bays}, {*others}), key=len)
+    # Where the longer list begins with 0 and the shorter without, the second of the one may be the first of the other.
+    return few <= many and (few == many or 0 in few or 0 not in many)
+
+
+def _in_one_order(pairs: list[tuple[Supply, Supply]]) -> bool:
+    """Whether supplies paired in their order may be the same: the bays of one side have no numbers, or both have a row.
+
+    `PS1`, `PS2` and `PSU0`, `PSU1` are one row; a single one whose number is another is another bay.
+    """
+    bays, others = [_bay(a) for a, _ in pairs], [_bay(b) for _, b in pairs]
+    if all(bay is None for bay in bays) or all(bay is None for bay in others):
+        return True
+    return len(pairs) > 1 and _is_row(bays) and _is_row(others)
+
+
+def _is_row(bays: list[int | None]) -> bool:
+    first = bays[0]
+    return first is not None and bays == list(range(first, first + len(bays)))
 
 
 def _pair(
@@ -125,6 +164,7 @@ def _both(bmc: Supply, firmware: Supply) -> Supply:
         notes += differing(name, {BMC: getattr(bmc, name), FIRMWARE: getattr(firmware, name)})
     return replace(
         bmc,
+        present=firmware.present if bmc.present is None else bmc.present,
         manufacturer=bmc.manufacturer or firmware.manufacturer,
         model=bmc.model or firmware.model,
         serial=bmc.serial or firmware.serial,

@@ -159,7 +159,7 @@ BROKEN: dict[str, tuple[dict[str, object], str, str]] = {
     "psu-absent": (
         {"psu.supplies": () if SEEN.psu is None else SEEN.psu.supplies[:2]},
         "power supply PS2",
-        "ipmitool fru and dmidecode -t 39",
+        "not present by ipmitool fru; its status at boot was 'Not Present'",
     ),
     "psu-unplugged": ({"psu.supplies.0.plugged": False}, "power supply PS1", "not plugged in"),
     "redundancy-lost": (
