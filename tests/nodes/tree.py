@@ -42,6 +42,7 @@ OFFERED = (
     "less",
     "lynis",
     "nftables",
+    "python3-httpx",
     "python3-prometheus-client",
     "python3-redis",
     "python3-starlette",
@@ -50,6 +51,8 @@ OFFERED = (
     "redis-server",
     "ufw",
 )
+# What one release alone has.
+OFFERED_BY = {"bookworm": (), "trixie": ("valkey-server",)}
 
 # Where a node finds its repository.
 REPOSITORY = "/srv/repository"
@@ -104,7 +107,8 @@ def cache() -> Path:
 def recipe(suite: str, address: str) -> list[str]:
     """The command that makes a tree, but for its place."""
     excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _UNREAD]
-    hooks = [f"--customize-hook={hook.format(offered=' '.join(OFFERED))}" for hook in _CUSTOMIZE]
+    offered = " ".join((*OFFERED, *OFFERED_BY[suite]))
+    hooks = [f"--customize-hook={hook.format(offered=offered)}" for hook in _CUSTOMIZE]
     return [
         "mmdebstrap",
         "--mode=root",

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 
-from busnode.events import engine, http_bus
+from busnode.events import engine, http_inbox
 from busnode.events.envelope import Envelope, parse, response_to
 from busnode.services.worker import Worker
 
@@ -17,7 +17,7 @@ NAMES = ("bus.node.status.request",)
 
 
 def main(url: str) -> None:
-    http_bus.SETTLE_SECONDS = 0.3
+    http_inbox.SETTLE_SECONDS = 0.3
 
     def handle(text: bytes) -> Envelope:
         if parse(text).correlation_id == "n-poison":

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busnode.contract import BadRequestError, OperationTimeoutError, UnauthorizedError, UnreachableError
-from busnode.events import engine, http_bus
+from busnode.events import engine, http_bus, http_inbox
 from busnode.events.attempts import Attempts
 from busnode.events.bus import MAX_ATTEMPTS
 from busnode.events.envelope import MAX_BYTES, Envelope, EnvelopeError, parse, response_to
@@ -57,7 +57,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def server(
     authority: Authority, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[EventsServer]:
-    monkeypatch.setattr(http_bus, "SETTLE_SECONDS", 0.3)
+    monkeypatch.setattr(http_inbox, "SETTLE_SECONDS", 0.3)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
     made = EventsServer({TOKEN: ALL_SCOPES, READER: frozenset({"node:read"})}, certificate)
     made.start()
@@ -160,7 +160,7 @@ def test_workers_share_the_requests(
     server: EventsServer, bus: Bus, work: Work, token_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Longer than any of the work here: what the one has in hand is not taken by the other.
-    monkeypatch.setattr(http_bus, "SETTLE_SECONDS", 20)
+    monkeypatch.setattr(http_inbox, "SETTLE_SECONDS", 20)
     other = engine.connect(server.url, {"BUS_API_TOKEN_FILE": str(token_file), **QUICK})
     work.start(bus)
     work.start(other)
@@ -237,7 +237,7 @@ def test_a_request_that_the_server_lost_is_asked_again(server: EventsServer, bus
 def test_what_another_worker_took_to_its_grave_is_found(
     server: EventsServer, bus: Bus, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_bus, "LOOK_SECONDS", 0.3)
+    monkeypatch.setattr(http_inbox, "LOOK_SECONDS", 0.3)
     work.start(bus)
     time.sleep(0.1)
     grave = server.subscribe("bus.node.status.request", "g", replay=False)
@@ -263,7 +263,7 @@ def test_ids_may_be_of_one_name_only_and_begin_again(server: EventsServer, bus: 
 def test_a_request_that_was_heard_and_lost_is_found_whatever_its_id(
     server: EventsServer, bus: Bus, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_bus, "LOOK_SECONDS", 0.3)
+    monkeypatch.setattr(http_inbox, "LOOK_SECONDS", 0.3)
     work.start(bus)
     for _ in range(2):
         assert bus.ask(_request("a", 1), time_limit=10).payload["ok"]
@@ -294,7 +294,7 @@ def test_a_response_that_the_api_refuses_is_told_in_short(server: EventsServer, 
 def test_an_attempt_whose_response_is_never_taken_counts(
     server: EventsServer, bus: Bus, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_bus, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(http_inbox, "LOOK_SECONDS", 0.2)
     worker = work.start(bus)
     server.refused = "bus.node.status.response", [400, 400] * 3
     bus.publish(_request("a", 1))
@@ -471,8 +471,8 @@ def test_no_more_is_read_than_there_are_hands_for(server: EventsServer, bus: Bus
     _until(lambda: len(work.begun) == 2)
     time.sleep(0.3)
     inbox = work.workers[0].inbox
-    assert isinstance(inbox, http_bus.HttpInbox)
-    assert len(inbox._turns) == http_bus.MAX_HELD
+    assert isinstance(inbox, http_inbox.HttpInbox)
+    assert len(inbox._turns) == http_inbox.MAX_HELD
     work.go.set()
     _until(lambda: len(server.of("bus.node.status.response")) == 150)
     assert len(work.begun) == 150
