@@ -12,6 +12,9 @@ import pytest
 # The only reasons for which a test may skip in CI, as the beginning of its reason.
 PERMITTED_SKIPS = ("BEE_CORPUS is not set",)
 
+# The fixtures that tests of several folders share.
+pytest_plugins = ("tests.redis_servers",)
+
 IN_CI = os.environ.get("CI") == "true"
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from inspect import signature
 from typing import Any
 
 import redis
@@ -144,6 +145,7 @@ class RedisStreams:
         if not url.startswith("unix:"):
             # Debian 12's client knows none of these of a Unix socket's.
             more |= {"socket_connect_timeout": 5, "socket_keepalive": True}
+        more |= dict.fromkeys(_names_of_itself())
         client = redis.Redis.from_url(
             url,
             username=username,
@@ -270,6 +272,13 @@ class RedisStreams:
         execute: Callable[..., Any] = self._client.execute_command
         with _mapped():
             return execute(command, *arguments)
+
+
+def _names_of_itself() -> set[str]:
+    """What to leave out so that the client does not tell its name: that is a command which no service is granted."""
+    known = {"driver_info", "lib_name", "lib_version"} & set(signature(redis.Redis).parameters)
+    # Where the first is known, the other two are on their way out.
+    return known & {"driver_info"} or known
 
 
 @contextmanager

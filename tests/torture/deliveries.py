@@ -50,6 +50,7 @@ class Site:
 
     place: Path
     port: int
+    program: str = "redis-server"
     server: subprocess.Popen[bytes] | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
@@ -66,8 +67,8 @@ class Site:
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.place), "--save", ""]
         durable = ["--appendonly", "yes", "--appendfsync", "always"]
         with (self.place / "redis.log").open("ab") as log:
-            self.server = process.start(["redis-server", *options, *durable], stdout=log, stderr=log)
-        process.wait_until("redis-server", self._answers, _ATTEMPTS_SECONDS)
+            self.server = process.start([self.program, *options, *durable], stdout=log, stderr=log)
+        process.wait_until(self.program, self._answers, _ATTEMPTS_SECONDS)
 
     def _answers(self) -> bool:
         with contextlib.suppress(redis.RedisError):
@@ -112,12 +113,12 @@ class Site:
 
 
 @contextlib.contextmanager
-def _running(place: Path) -> Iterator[Site]:
+def _running(place: Path, program: str) -> Iterator[Site]:
     shutil.rmtree(place, ignore_errors=True)
     delivery_site.make_nodes(place / "nodes", NODES)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    made = Site(place, port)
+    made = Site(place, port, program)
     try:
         made.start_redis()
         for number in range(len(KINDS)):
@@ -241,6 +242,7 @@ def main() -> int:
     parser.add_argument("--requests", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--limit", type=float, default=3600, help="seconds until all must be answered")
+    parser.add_argument("--redis", default="redis-server", help="the server's program, or Valkey's (redis-server)")
     parser.add_argument("--place", type=Path, required=True, help="a folder, emptied first")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -248,7 +250,7 @@ def main() -> int:
     os.setpriority(os.PRIO_PROCESS, 0, 0)
     choices = Random(given.seed)
     envelopes = requests(given.requests, choices)
-    with _running(given.place.resolve()) as site:
+    with _running(given.place.resolve(), given.redis) as site:
         _send(site, envelopes, choices, given.limit)
         # What outlived the worker that had begun it comes to its end.
         time.sleep(2 * delivery_site.CLAIM_SECONDS)

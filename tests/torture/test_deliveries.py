@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,11 +16,9 @@ REQUESTS = 60
 
 
 @pytest.mark.timeout(300)
-def test_each_request_is_answered_once_and_applied_once_whatever_is_killed(tmp_path: Path) -> None:
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed: apt install redis-server")
+def test_each_request_is_answered_once_and_applied_once_whatever_is_killed(redis_server: str, tmp_path: Path) -> None:
     command = (sys.executable, "-m", "tests.torture.deliveries", "--requests", str(REQUESTS), "--seed", "20261122")
-    options = ("--limit", "240", "--place", str(tmp_path / "place"))
+    options = ("--limit", "240", "--redis", redis_server, "--place", str(tmp_path / "place"))
     program = process.start([*command, *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         said = program.communicate(timeout=280)[0].decode()

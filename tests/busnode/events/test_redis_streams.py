@@ -1,11 +1,10 @@
-"""The bus on a real redis-server: once and in order, whatever is killed on the way."""
+"""The bus on a real Redis and a real Valkey: once and in order, whatever is killed on the way."""
 
 from __future__ import annotations
 
 import json
 import os
 import random
-import shutil
 import signal
 import socket
 import ssl
@@ -37,8 +36,9 @@ WORKER = Path(__file__).with_name("redis_worker.py")
 
 @dataclass
 class Server:
-    """A redis-server whose every write is on disk before it is answered."""
+    """A Redis or Valkey whose every write is on disk before it is answered."""
 
+    program: str
     folder: Path
     port: int
     process: subprocess.Popen[bytes] | None = None
@@ -50,7 +50,7 @@ class Server:
     def start(self) -> None:
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
         durable = ["--appendonly", "yes", "--appendfsync", "always"]
-        self.process = subprocess.Popen(["redis-server", *options, *durable], stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen([self.program, *options, *durable], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             try:
@@ -58,7 +58,7 @@ class Server:
                 return
             except OSError:
                 time.sleep(0.02)
-        raise AssertionError("redis-server does not start")
+        raise AssertionError(f"{self.program} does not start")
 
     def kill(self) -> None:
         assert self.process is not None
@@ -67,12 +67,10 @@ class Server:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed: apt install redis-server")
+def server(redis_server: str, tmp_path: Path) -> Iterator[Server]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    made = Server(tmp_path, port)
+    made = Server(redis_server, tmp_path, port)
     made.start()
     yield made
     made.kill()
@@ -87,6 +85,11 @@ def bus(server: Server) -> Iterator[Bus]:
 
 def _request(node_id: str, number: int, operation: str = "status") -> Envelope:
     return Envelope(f"bus.node.{operation}.request", f"{node_id}-{number}", {"node_id": node_id, "number": number})
+
+
+def test_it_is_the_server_that_is_meant(server: Server) -> None:
+    said = redis_streams.redis.Redis(port=server.port).info("server")
+    assert said.get("server_name", "redis") == ("valkey" if server.program.endswith("valkey-server") else "redis")
 
 
 def test_a_nodes_requests_come_in_order_and_one_at_a_time(bus: Bus, server: Server) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -112,13 +111,11 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 @pytest.fixture
-def redis_url(site: Site) -> str:
-    """A redis-server of the site's."""
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed: apt install redis-server")
+def redis_url(site: Site, redis_server: str) -> str:
+    """A Redis or Valkey of the site's."""
     port = free_port()
     redis = subprocess.Popen(
-        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(site.folder)],
+        [redis_server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(site.folder)],
         stdout=subprocess.DEVNULL,
         text=True,
     )

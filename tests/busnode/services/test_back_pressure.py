@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import time
@@ -24,15 +23,13 @@ MAX_GROWTH_MEGABYTES = 4.0
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    """A redis-server on a socket."""
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed: apt install redis-server")
+def url(redis_server: str, tmp_path: Path) -> Iterator[str]:
+    """A Redis or Valkey on a socket."""
     socket = tmp_path / "redis.sock"
     options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(tmp_path)]
-    server = process.start(["redis-server", *options], stdout=subprocess.DEVNULL)
+    server = process.start([redis_server, *options], stdout=subprocess.DEVNULL)
     try:
-        process.wait_until("redis-server", socket.exists, 30)
+        process.wait_until(redis_server, socket.exists, 30)
         yield f"unix://{socket}"
     finally:
         process.kill(server)

@@ -31,14 +31,20 @@ def test_serve_needs_nothing_else(site: Site) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("engine", ["redis_url", "https_url"])
-def test_three_programs_on_one_bus_and_the_runner_alone_opens_ssh(
-    site: Site, engine: str, request: pytest.FixtureRequest
-) -> None:
+def test_three_programs_on_redis_and_the_runner_alone_opens_ssh(site: Site, redis_url: str) -> None:
+    _the_runner_alone_opens_ssh(site, redis_url)
+
+
+@pytest.mark.timeout(300)
+def test_three_programs_on_an_events_api_and_the_runner_alone_opens_ssh(site: Site, https_url: str) -> None:
+    _the_runner_alone_opens_ssh(site, https_url)
+
+
+def _the_runner_alone_opens_ssh(site: Site, events_url: str) -> None:
     for name in ("node", "api", "runner"):
         site.ssh(name)
     port = free_port()
-    url = ("--events-url", request.getfixturevalue(engine))
+    url = ("--events-url", events_url)
     key = ("--ssh-private-key", str(site.folder / "id"))
     programs = [
         site.start("runner", "bus-integration-ssh-runner", *url, *key),

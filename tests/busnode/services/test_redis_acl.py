@@ -1,10 +1,9 @@
-"""Redis over TLS with the users that the documentation names: the services work with exactly that, and get no more."""
+"""Redis over TLS, and Valkey, with the users of the documentation: the services work with that, and get no more."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 import subprocess
 from dataclasses import dataclass
 
@@ -70,9 +69,7 @@ class TlsRedis:
 
 
 @pytest.fixture
-def server(site: Site) -> TlsRedis:
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed: apt install redis-server")
+def server(site: Site, redis_server: str) -> TlsRedis:
     authority, port = Authority.make(site.folder), free_port()
     certificate, key = authority.issue("IP:127.0.0.1")
     (site.folder / "users.acl").write_text(_users())
@@ -91,7 +88,7 @@ def server(site: Site) -> TlsRedis:
         "appendfsync": "always",
     }
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    site.processes.append(subprocess.Popen(["redis-server", *words], stdout=subprocess.DEVNULL, text=True))
+    site.processes.append(subprocess.Popen([redis_server, *words], stdout=subprocess.DEVNULL, text=True))
     await_port(port)
     return TlsRedis(site, authority, port)
 

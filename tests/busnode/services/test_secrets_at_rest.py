@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -42,9 +41,7 @@ def _forms(secret: bytes) -> set[bytes]:
 
 
 @pytest.fixture
-def guarded(site: Site) -> Guarded:
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed: apt install redis-server")
+def guarded(site: Site, redis_server: str) -> Guarded:
     folder, port = site.folder, free_port()
     made = {name: f"{name}-{secrets.token_hex(16)}".encode() for name in ("sudo", "credential", "redis")}
     made |= {"read": READ.encode(), "admin": ADMIN.encode()}
@@ -69,7 +66,7 @@ def guarded(site: Site) -> Guarded:
         f"port {port}\nbind 127.0.0.1\ndir {folder}\nlogfile {folder}/redis.log\nloglevel verbose\n"
         f'appendonly yes\nappendfsync always\nsave ""\nrequirepass {made["redis"].decode()}\n'
     )
-    site.processes.append(subprocess.Popen(["redis-server", str(folder / "redis.conf")], text=True))
+    site.processes.append(subprocess.Popen([redis_server, str(folder / "redis.conf")], text=True))
     await_port(port)
     site.settings |= {
         "BUS_NODE_SECRETS_DIR": str(folder / "secrets"),
