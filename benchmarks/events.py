@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.command_line import heading, parsed, parser, shown
 from benchmarks.timing import Row, Spread, ratios, spread
-from busnode import operations
+from busnode import hardening, operations
 from busnode.contract import BusnodeError
 from busnode.events import engine
 from busnode.events.envelope import Envelope
@@ -47,11 +47,18 @@ REQUESTS, ASKING = 200, 40
 # A start takes a whole process; as many runs as of a question would take long.
 STARTS = 9
 _CHANGE = {"transport": "ssh-runner", "confirm": True, "dry_run": False}
-_PAYLOADS: dict[str, dict[str, object]] = {"status": {}, "verify": {"checks": ["ssh"]}, "bootstrap": _CHANGE}
+_PAYLOADS: dict[str, dict[str, object]] = {
+    "status": {},
+    "verify": {"checks": ["ssh"]},
+    "bootstrap": _CHANGE,
+    # Dry: it would change this machine's own sshd and firewall.
+    "harden": {**_CHANGE, "dry_run": True},
+}
 _DIRECT: dict[str, Callable[[Node], object]] = {
     "status": operations.status,
     "verify": lambda node: operations.verify(node, kinds=frozenset({"ssh"})),
     "bootstrap": operations.bootstrap,
+    "harden": lambda node: hardening.harden(node, dry_run=True),
 }
 # Of the step that counts, which has nothing to wait for here.
 _PAUSE_SECONDS = 0.0
@@ -104,15 +111,15 @@ def _site() -> Iterator[Site]:
 
 def _request(operation: str, node: str) -> Envelope:
     payload = {"node_id": node, **_PAYLOADS[operation]}
-    if operation == "bootstrap":
+    if operation in {"bootstrap", "harden"}:
         payload["target_ref"] = f"nodes.{node}"
     return Envelope(f"bus.node.{operation}.request", f"bench-{os.getpid()}-{next(_SEEN)}", payload)
 
 
 def _ask(bus: Bus, operation: str, node: str) -> None:
     answer = bus.ask(_request(operation, node), time_limit=120)
-    # Nothing listens for ssh here, so that verify says so, in each mode.
-    assert answer.payload["ok"] or operation == "verify", answer
+    # Nothing listens for ssh here, and nobody logged in by it: verify and harden say so, in each mode.
+    assert answer.payload["ok"] or answer.payload["error_class"] in {"verify_failed", "lockout_risk"}, answer
 
 
 def _ask_all(bus: Bus, count: int) -> float:
@@ -132,7 +139,8 @@ def _inventory(site: Site) -> Inventory:
 def _direct(site: Site, operation: str, node: str) -> None:
     target = _inventory(site)[node]
     with contextlib.suppress(BusnodeError):
-        _DIRECT[operation](Node(target, Local(), layout=delivery_site.layout(site.nodes / node)))
+        layout = delivery_site.layout(site.nodes / node)
+        _DIRECT[operation](Node(target, Local(), operator_key=lambda: delivery_site.OPERATOR_KEY, layout=layout))
 
 
 @contextlib.contextmanager

@@ -1,4 +1,6 @@
-"""Send requests through workers, runners and a Redis that are killed all along: answered once, applied once, in order.
+"""Send requests through workers, runners and a Redis that are killed or stopped for a while all along.
+
+Each is answered once and applied once, in order.
 
 python -m tests.torture.deliveries --requests 1000 --seed 1 --place FOLDER
 """
@@ -36,6 +38,9 @@ NODES = 20
 KINDS = ("worker",) * 3 + ("runner",) * 2
 # Every so many kills it is Redis' turn.
 _REDIS_EVERY = 8
+# One that is paused instead of killed is taken for dead meanwhile, and goes on with what is another's then.
+_PAUSED_EVERY = 5
+_PAUSED_SECONDS = delivery_site.CLAIM_SECONDS + 1.0
 _PAUSE_SECONDS = (0.4, 1.6)
 _RESPONSES = "bus:bus.node.response"
 _TOPICS = ("bus:bus.node.request", "bus:bus.ssh.request")
@@ -54,6 +59,8 @@ class Site:
     server: subprocess.Popen[bytes] | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
+    pauses: int = 0
+    _goes_on: dict[int, float] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -96,7 +103,7 @@ class Site:
                     consumers: Any = client.xinfo_consumers(topic, group["name"])
                     # Of a consumer's name, HOST-PROCESS-RANDOM.
                     found |= {int(one["name"].split(b"-")[-2]) for one in consumers if one["pending"]}
-        return [number for number, one in enumerate(self.processes) if one.pid in found]
+        return [number for number, one in enumerate(self.processes) if one.pid in found and number not in self._goes_on]
 
     def kill(self, number: int) -> None:
         """kill -9 of one alone: what it had started goes on, as a node does whose connection is cut."""
@@ -104,6 +111,19 @@ class Site:
         self.processes[number].wait()
         self.kills[KINDS[number]] += 1
         self.start(number)
+
+    def pause(self, number: int) -> None:
+        """Stop it until others have what it had; `go_on` lets it go on."""
+        self.processes[number].send_signal(signal.SIGSTOP)
+        self._goes_on[number] = time.monotonic() + _PAUSED_SECONDS
+        self.pauses += 1
+
+    def go_on(self, *, all_of_them: bool = False) -> None:
+        """Those go on whose pause is over."""
+        for number, until in [*self._goes_on.items()]:
+            if all_of_them or time.monotonic() > until:
+                self.processes[number].send_signal(signal.SIGCONT)
+                del self._goes_on[number]
 
     def kill_redis(self) -> None:
         assert self.server is not None
@@ -155,14 +175,19 @@ def _send(site: Site, envelopes: list[Envelope], choices: Random, limit: float) 
                 bus.publish(waiting[0])
                 waiting.pop(0)
         time.sleep(choices.uniform(*_PAUSE_SECONDS))
+        site.go_on()
         busy = site.at_work()
         if not busy:
             # On a machine with much else to do a new one needs a while: killed before, none would ever work.
             continue
-        if (site.kills.total() + 1) % _REDIS_EVERY == 0:
+        turn = site.kills.total() + site.pauses + 1
+        if turn % _REDIS_EVERY == 0:
             site.kill_redis()
+        elif turn % _PAUSED_EVERY == 0:
+            site.pause(choices.choice(busy))
         else:
             site.kill(choices.choice(busy))
+    site.go_on(all_of_them=True)
     bus.close()
 
 
@@ -255,11 +280,12 @@ def main() -> int:
         # What outlived the worker that had begun it comes to its end.
         time.sleep(2 * delivery_site.CLAIM_SECONDS)
         wrong, seen = judge(site, envelopes)
-        kills = site.kills
+        kills, pauses = site.kills, site.pauses
     for one in wrong:
         print(f"FINDING {one}".replace("\n", "\\n"), flush=True)
     print(f"executions: {given.requests}")
-    for name, number in (*sorted(seen.items()), *((f"{kind}_kills", kills[kind]) for kind in sorted(kills))):
+    told = {**dict(sorted(seen.items())), **{f"{kind}_kills": kills[kind] for kind in sorted(kills)}, "pauses": pauses}
+    for name, number in told.items():
         print(f"{name}: {number}")
     return 0
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 CLAIM_SECONDS = 3.0
 # Between an effect and its record is where a kill would have it twice.
 PAUSE_SECONDS = 0.5
+# What the runner says of its key, which nobody logs in with here.
+OPERATOR_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOk operator"
 # Few, so that there is always something to be killed.
 _SLOTS = 2
 
@@ -112,7 +114,7 @@ def node_workers(bus: Bus, known: Inventory, folder: Path) -> Worker:
 
 def ssh_runners(bus: Bus, known: Inventory, folder: Path) -> Worker:
     """What `bus-integration-ssh-runner` does, without ssh."""
-    work = ssh_runner.ScriptWork(known, ssh_runner.Keys(folder / "none"), lambda *_: Local(), lambda _: "")
+    work = ssh_runner.ScriptWork(known, ssh_runner.Keys(folder / "none"), lambda *_: Local(), lambda _: OPERATOR_KEY)
     inbox = bus.inbox((SCRIPT_REQUEST,), group=ssh_runner.SERVICE)
     return Worker(ssh_runner.SERVICE, inbox, work.handle, work.set_aside, _SLOTS)
 
