@@ -1,108 +1,71 @@
-"""A Bus host that runs the services as systemd units, made by busnode's own bootstrap, and a node that it works on."""
+"""The services as systemd units of a Bus host, at work on a node, on every bus; no secret of the run shows anywhere."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from busnode.inventory import profile
+from tests.busnode.services.documented_acl import aclfile
+from tests.busnode.tls import Authority
+from tests.house.tree import ROOT
 from tests.nodes import process
-from tests.nodes.deployment import NODE_ID, Deployment, deployment
-from tests.nodes.node import Node
-from tests.nodes.services import POST
+from tests.nodes.services import PAYLOADS
+from tests.nodes.services_host import API, CONFIGURED, PLACED, PROGRAMS, RUNNER, WORKER, Site, private, services_host
 from tests.nodes.tree import SUITES, USER
+from tests.secrets_found import found_in
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from tests.nodes.node import Node
     from tests.nodes.tree import Tree
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400, func_only=True)]
 
-API, WORKER, RUNNER = "bus-api-provider-node", "bus-integration-node", "bus-integration-ssh-runner"
-PROGRAMS = (RUNNER, WORKER, API)
 UNITS = tuple(one["unit"] for one in profile("bus-services")["services"] if one["unit"].startswith("bus-"))
-READ, ADMIN = "reader-0123456789abcdef", "admin-0123456789abcdef"
 MAX_EXPOSURE, MAX_MEGABYTES, MAX_START_SECONDS = 3.0, 60, 1.0
 # The best of so many starts counts.
 STARTS = 5
 SLOW_SECONDS = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """The host of the services, and the node."""
-
-    made: Deployment
-    other: Node
-
-    @property
-    def host(self) -> Node:
-        return self.made.node
-
-    def ask(self, operation: str, payload: str = "{}", token: str = READ) -> dict[str, Any]:
-        """What the API answers to who asks on its host."""
-        url = f"http://127.0.0.1:8093/api/internal/node/{NODE_ID}/{operation}"
-        said = self.host.run("python3", "-I", "-c", POST, url, token, "100", stdin=payload, timeout=110).stdout
-        answer: dict[str, Any] = json.loads(said)
-        return answer
-
-    def property(self, unit: str, name: str) -> str:
-        return self.host.run("systemctl", "show", "--value", f"--property={name}", unit).stdout.strip()
-
-    def megabytes(self, unit: str) -> float:
-        """What its main process has in memory."""
-        status = (self.host.root / f"proc/{self.property(unit, 'MainPID')}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) / 1024
-
-    def start_seconds(self, unit: str) -> float:
-        """From its process' start to its word that it is ready, but for the time that it waited for a processor."""
-        self.host.run("systemctl", "restart", unit)
-        start, ready = (
-            int(self.property(unit, f"{name}TimestampMonotonic")) for name in ("ExecMainStart", "ActiveEnter")
-        )
-        # sched(7), schedstat: nanoseconds on a processor, then waiting for one.
-        waited = int((self.host.root / f"proc/{self.property(unit, 'MainPID')}/schedstat").read_text().split()[1])
-        return (ready - start) / 1e6 - waited / 1e9
-
-
-@contextmanager
-def _site(tree: Tree, folder: Path) -> Iterator[Site]:
-    with (
-        deployment(tree, folder) as made,
-        Node(tree, made.station, folder / "other", address="10.0.0.11", address_6="fd00:b05::11") as other,
-    ):
-        key = made.folder / "local/id_ed25519"
-        other.authorize(key.with_suffix(".pub").read_text())
-        files = made.folder / "deploy/services"
-        files.mkdir(mode=0o700)
-        targets = {NODE_ID: {"host": other.address, "user": USER, "allowed_ports": [22]}}
-        contents = {"targets.json": json.dumps(targets), "known_hosts": other.known_hosts()}
-        for name, content in {**contents, "ssh-key": key.read_text(), "read.token": READ, "admin.token": ADMIN}.items():
-            (files / name).touch(mode=0o600)
-            (files / name).write_text(content)
-        made.write_target(profile="bus-services")
-        for machine in (made.node, other):
-            machine.start()
-        for machine in (made.node, other):
-            machine.wait()
-        answer = made.operate("bootstrap")
-        assert answer.code == 0, (answer, made.node.run("journalctl", "--no-pager", "-n", "100").stdout)
-        yield Site(made, other)
+# Debian's own server of Redis' protocol: the one that the services' profile installs, and the one that took its place.
+SERVERS = {"bookworm": "redis-server", "trixie": "valkey-server"}
+REDIS_PORT, EVENTS_PORT = 6390, 8443
+# Whom the services' other hosts are: neither is loopback, so that TLS and a name or a token are asked for.
+HOST_ADDRESS, STATION_ADDRESS = "10.0.0.10", "10.0.0.1"
+REDIS_FOLDER, AUTHORITY = "/var/lib/site-redis", "/etc/ssl/certs/site.pem"
+REDIS = f"""port 0
+bind {HOST_ADDRESS}
+tls-port {REDIS_PORT}
+tls-cert-file /etc/site/redis.pem
+tls-key-file /etc/site/redis.key
+tls-ca-cert-file {AUTHORITY}
+tls-auth-clients no
+aclfile /etc/site/users.acl
+dir {REDIS_FOLDER}
+loglevel verbose
+appendonly yes
+appendfsync always
+save ""
+"""
+# What the documentation says that each service's token needs.
+SCOPES = {API: ("node:admin", "node:read"), WORKER: ("node:admin", "node:read", "ssh:run"), RUNNER: ("ssh:run",)}
+# Where a secret may be: where it was put, and where systemd hands it to whom it is for.
+BELONGS = (f"{CONFIGURED}/", "/etc/site/", "/run/credentials/", PLACED)
+SEARCHED = ("etc", "run", "tmp", "var/lib/bus*", "var/lib/private", "var/lib/site-redis", "var/log", "var/tmp")
 
 
 @pytest.fixture(scope="module", params=SUITES)
 def site(
     request: pytest.FixtureRequest, trees: dict[str, Tree], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    with _site(trees[request.param], tmp_path_factory.mktemp(request.param)) as made:
+    with services_host(trees[request.param], tmp_path_factory.mktemp(request.param)) as made:
         yield made
 
 
@@ -135,15 +98,12 @@ def test_a_request_goes_through_the_units_and_their_journals_tell_of_it(site: Si
     assert refused["error"] == "forbidden", refused
     assert not site.ask("harden", json.dumps({"confirm": True, "dry_run": False}), "nobody").get("payload")
     for program in PROGRAMS:
-        said = site.host.run("journalctl", "-u", program, "--since", "-1h", "--output=cat", "--no-pager").stdout
+        said = _said(site, program)
         lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
         ids = {str(line.get("correlation_id")) for line in lines}
         # The runner's have their own, numbered within the operation.
         own = ".script." if program == RUNNER else answer["correlationId"]
         assert any(own in one for one in ids), (program, said)
-    journal = site.host.run("journalctl", "--no-pager", "--output=verbose").stdout
-    key = (site.made.folder / "local/id_ed25519").read_text().splitlines()[1:-1]
-    assert not [secret for secret in (READ, ADMIN, *key) if secret in journal]
 
 
 def test_a_stop_finishes_what_is_under_way_and_hands_back_what_waits(site: Site) -> None:
@@ -163,8 +123,122 @@ def test_a_stop_finishes_what_is_under_way_and_hands_back_what_waits(site: Site)
             assert waiting.result(60)["payload"]["operation"] == "verify"
     finally:
         site.other.shell(f"rm -f {bashrc}")
-    said = site.host.run("journalctl", "-u", RUNNER, "--output=cat", "--no-pager").stdout
+    said = _said(site, RUNNER)
     assert '"event": "stopped", "clean": true' in said, said
+
+
+def test_a_redis_or_valkey_of_another_host_by_tls_with_a_user_for_each_service(site: Site, tmp_path: Path) -> None:
+    authority = Authority.make(tmp_path)
+    passwords = {program: site.new_secret(f"redis-{program}") for program in PROGRAMS}
+    files = {"settings.env": f"SSL_CERT_FILE={AUTHORITY}\n"}
+    for program, password in passwords.items():
+        files[f"{program}.env"] = f"BUS_EVENTS_URL=rediss://{program}@{HOST_ADDRESS}:{REDIS_PORT}\n"
+        files[f"{program}.redis-password"] = f"{password}\n"
+    with _trusted(site, authority):
+        _start_redis(site, authority, aclfile(passwords.__getitem__))
+        with site.configured(files):
+            _becomes_a_host(site)
+    kept = b"".join(file.read_bytes() for file in _files(site.host, (REDIS_FOLDER.lstrip("/"),)))
+    assert b"bus.node.harden.request" in kept
+    assert b"secret://deployment/credential" in kept
+    _no_secret_shows(site)
+
+
+def _start_redis(site: Site, authority: Authority, users: str) -> None:
+    server = SERVERS[site.host.tree.suite]
+    certificate, key = (file.read_text() for file in authority.issue(f"IP:{HOST_ADDRESS}"))
+    contents = {"redis.conf": REDIS, "users.acl": users, "redis.key": key, "redis.pem": certificate}
+    for name, content in contents.items():
+        private(site.host, f"/etc/site/{name}", content)
+    site.host.shell(f"DEBIAN_FRONTEND=noninteractive apt-get install -y {server} && systemctl disable --now {server}")
+    site.host.shell(f"mkdir -m 700 {REDIS_FOLDER} && systemd-run --unit=site-redis {server} /etc/site/redis.conf")
+    listening = f"{HOST_ADDRESS}:{REDIS_PORT} "
+    process.wait_until(server, lambda: listening in site.host.shell("ss -Hltn"), 30)
+
+
+def test_the_events_api_of_a_deployment(site: Site, tmp_path: Path) -> None:
+    authority = Authority.make(tmp_path)
+    tokens = {program: site.new_secret(f"token-{program}") for program in PROGRAMS}
+    files = {"settings.env": f"BUS_EVENTS_URL=https://{STATION_ADDRESS}:{EVENTS_PORT}\nSSL_CERT_FILE={AUTHORITY}\n"}
+    files |= {f"{program}.token": f"{token}\n" for program, token in tokens.items()}
+    with _trusted(site, authority), _events_api(site, authority, tokens), site.configured(files):
+        _becomes_a_host(site)
+        # A token that is none of the deployment's, until the right one is there.
+        private(site.host, f"{CONFIGURED}/{RUNNER}.token", f"{tokens[RUNNER][::-1]}\n")
+        assert site.host.run("systemctl", "restart", RUNNER, check=False).returncode == 1
+        assert "answers 401 invalid_auth" in _said(site, RUNNER)
+        private(site.host, f"{CONFIGURED}/{RUNNER}.token", files[f"{RUNNER}.token"])
+        process.wait_until("the runner", lambda: site.property(RUNNER, "ActiveState") == "active", 60)
+        assert site.ask("status")["payload"]["ok"]
+    _no_secret_shows(site)
+
+
+def _becomes_a_host(site: Site) -> None:
+    """The node, by every operation; the change is made once."""
+    site.other.shell(f"rm -f {PLACED}")
+    for operation in ("bootstrap", "harden", "verify", "status"):
+        answer = site.ask(operation, json.dumps(PAYLOADS[operation]), site.secrets["admin"].decode())
+        assert answer["payload"]["ok"], answer
+    assert (site.other.root / PLACED.lstrip("/")).read_bytes() == site.secrets["credential"]
+
+
+@contextlib.contextmanager
+def _trusted(site: Site, authority: Authority) -> Iterator[None]:
+    site.host.run("sh", "-euc", f"cat >{AUTHORITY}", stdin=authority.certificate.read_text())
+    yield
+    site.host.run("rm", AUTHORITY)
+
+
+@contextlib.contextmanager
+def _events_api(site: Site, authority: Authority, tokens: dict[str, str]) -> Iterator[None]:
+    """A server that follows the contract, on the operator's workstation."""
+    certificate, key = authority.issue(f"IP:{STATION_ADDRESS}")
+    words = (STATION_ADDRESS, str(EVENTS_PORT), str(certificate), str(key))
+    station = site.made.station
+    command = station.command("python", "-m", "tests.busnode.events.events_server", *words, cwd=ROOT)
+    server = process.start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=station.environment())
+    try:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write(json.dumps({token: SCOPES[program] for program, token in tokens.items()}).encode())
+        server.stdin.close()
+        assert server.stdout.readline() == b"ready\n"
+        yield
+    finally:
+        process.kill(server)
+
+
+def _said(site: Site, unit: str) -> str:
+    return site.host.run("journalctl", "-u", unit, "--since", "-1h", "--output=cat", "--no-pager").stdout
+
+
+def _no_secret_shows(site: Site) -> None:
+    """In the journals of the host and of the node, and in their files but for those that hold it."""
+    canary = site.new_secret("canary").encode()
+    for machine in (site.host, site.other):
+        # What is looked for could be seen.
+        machine.run("logger", canary.decode())
+        machine.shell("journalctl --sync; journalctl --no-pager --output=export >/tmp/journal")
+        journal = machine.root / "tmp/journal"
+        assert found_in(journal.read_bytes(), site.secrets) == ["canary"], machine.name
+        journal.unlink()
+    del site.secrets["canary"]
+    seen = {
+        (machine.name, str(file))
+        for machine in (site.host, site.other)
+        for file in _files(machine, SEARCHED)
+        if found_in(file.read_bytes(), site.secrets)
+    }
+    assert seen == set()
+
+
+def _files(machine: Node, patterns: tuple[str, ...]) -> Iterator[Path]:
+    """Its files below these folders where no secret belongs."""
+    for folder in (one for pattern in patterns for one in machine.root.glob(pattern)):
+        for file in folder.rglob("*"):
+            place = f"/{file.relative_to(machine.root)}"
+            if file.is_file() and not file.is_symlink() and not place.startswith(BELONGS):
+                yield file
 
 
 def test_nothing_is_lost_when_the_hosts_power_is(site: Site) -> None:

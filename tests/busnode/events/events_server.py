@@ -1,4 +1,7 @@
-"""An Events API as the contract describes it, on a real socket, with what goes wrong in the field at a test's hand."""
+"""An Events API as the contract describes it, on a real socket, with what goes wrong in the field at a test's hand.
+
+events_server.py ADDRESS PORT CERTIFICATE KEY, with the scopes of each token as JSON on standard input.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import re
 import select
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -38,6 +42,7 @@ class EventsServer:
     tokens: dict[str, frozenset[str]]
     certificate: tuple[Path, Path] | None = None
     port: int = 0
+    address: str = "127.0.0.1"
     delay: float = 0.0
     """Seconds before each line of a stream."""
     failures: list[int] = field(default_factory=list)
@@ -54,11 +59,11 @@ class EventsServer:
 
     @property
     def url(self) -> str:
-        return f"{'http' if self.certificate is None else 'https'}://127.0.0.1:{self.port}"
+        return f"{'http' if self.certificate is None else 'https'}://{self.address}:{self.port}"
 
     def start(self) -> None:
         handler = type("Handler", (_Handler,), {"api": self})
-        self._server = _Server(("127.0.0.1", self.port), handler)
+        self._server = _Server((self.address, self.port), handler)
         self.port = self._server.server_address[1]
         if self.certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -242,3 +247,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def _shut(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+
+def main(address: str, port: str, certificate: str, key: str) -> None:
+    scopes = {token: frozenset(each) for token, each in json.load(sys.stdin).items()}
+    server = EventsServer(scopes, (Path(certificate), Path(key)), int(port), address)
+    server.start()
+    print("ready", flush=True)
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import subprocess
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ import redis
 
 from busnode.contract import UnreachableError
 from busnode.events import engine
+from tests.busnode.services.documented_acl import aclfile
 from tests.busnode.services.site import Site, await_port, free_port, post, stopped
 from tests.busnode.tls import Authority
-from tests.house.tree import ROOT
 
 API, NODE, RUNNER = "bus-api-provider-node", "bus-integration-node", "bus-integration-ssh-runner"
 # Who administers Redis, in this test alone: it sees what was called and what was refused.
@@ -26,13 +25,7 @@ def _password(user: str) -> str:
 
 
 def _users() -> str:
-    """The aclfile of the documentation, with passwords."""
-    [block] = re.findall(r"```\n(user default off\n.*?)```", (ROOT / "docs/services.md").read_text(), re.DOTALL)
-    lines = []
-    for line in block.splitlines():
-        name = line.split()[1]
-        lines.append(line.replace("#HASH", "#" + hashlib.sha256(_password(name).encode()).hexdigest()))
-    return "\n".join([*lines, WATCHER, ""])
+    return f"{aclfile(_password)}{WATCHER}\n"
 
 
 @dataclass

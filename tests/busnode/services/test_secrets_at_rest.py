@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import secrets
 import subprocess
@@ -17,6 +16,7 @@ import redis
 
 from busnode.script import loader
 from tests.busnode.services.site import ADMIN, APART, READ, Site, await_port, free_port, post, stopped
+from tests.secrets_found import found_in
 
 CHANGE = {"confirm": True, "dry_run": False}
 
@@ -31,13 +31,8 @@ class Guarded:
     belongs: set[Path]
 
     def found_in(self, data: bytes) -> list[str]:
-        """Which secrets are in it, as they are or as JSON and base64 have them."""
-        return [name for name, secret in self.secrets.items() if any(form in data for form in _forms(secret))]
-
-
-def _forms(secret: bytes) -> set[bytes]:
-    encoded = {base64.b64encode(secret[skip:]).rstrip(b"=")[:-1] for skip in range(3)}
-    return {secret, json.dumps(secret.decode())[1:-1].encode(), secret.hex().encode(), *encoded}
+        """Which secrets are in it."""
+        return found_in(data, self.secrets)
 
 
 @pytest.fixture
