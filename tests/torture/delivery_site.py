@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from busnode.events import engine, redis_streams
+from busnode.events import engine, redis_inbox
 from busnode.events.bus import key_of
 from busnode.events.envelope import NODE_REQUESTS, SCRIPT_REQUEST, Envelope
 from busnode.inventory import Inventory
@@ -124,7 +124,7 @@ MAKE = {"worker": node_workers, "runner": ssh_runners}
 
 def main(kind: str, url: str, folder: Path, pause: float = PAUSE_SECONDS) -> int:
     """Work until TERM, or until it is killed."""
-    redis_streams.CLAIM_SECONDS = CLAIM_SECONDS
+    redis_inbox.CLAIM_SECONDS = CLAIM_SECONDS
     stopping = Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     bus = engine.connect(url, {})

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from busnode.events import engine, redis_streams
+from busnode.events import engine, redis_inbox
 from busnode.events.envelope import Envelope, parse, response_to
 from busnode.services.worker import Worker
 
@@ -18,7 +18,7 @@ NAMES = ("bus.node.harden.request", "bus.node.status.request")
 
 
 def main(url: str, folder: Path) -> None:
-    redis_streams.CLAIM_SECONDS = 2.0
+    redis_inbox.CLAIM_SECONDS = 2.0
 
     def apply(text: bytes) -> Envelope:
         request = parse(text)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from busnode.contract import BadRequestError, UnreachableError
-from busnode.events import engine, redis_streams
+from busnode.events import engine, redis_inbox, redis_streams
 from busnode.events.bus import MAX_ATTEMPTS
 from busnode.events.envelope import Envelope, parse, response_to
 from busnode.events.memory import Memory
@@ -131,10 +131,10 @@ def test_an_answer_is_kept_and_a_replayed_request_is_not_worked_on_again(bus: Bu
 def test_what_a_dead_worker_had_is_anothers_and_then_set_aside(
     bus: Bus, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_streams, "CLAIM_SECONDS", 0.3)
-    monkeypatch.setattr(redis_streams.RedisInbox, "_beat", lambda self: None)
+    monkeypatch.setattr(redis_inbox, "CLAIM_SECONDS", 0.3)
+    monkeypatch.setattr(redis_inbox.RedisInbox, "_beat", lambda self: None)
     inbox = bus.inbox(NAMES, group="g")
-    assert isinstance(inbox, redis_streams.RedisInbox)
+    assert isinstance(inbox, redis_inbox.RedisInbox)
     bus.publish(_request("a", 1))
     attempts = []
     for _ in range(4):
@@ -193,26 +193,26 @@ def test_what_a_dead_worker_had_is_found_behind_what_is_worked_on(
 ) -> None:
     """XAUTOCLAIM looks at ten entries a COUNT, and goes on where its cursor says."""
     client, stream = redis_streams.redis.Redis(port=server.port), "bus:bus.node.request"
-    monkeypatch.setattr(redis_streams.RedisInbox, "_fetch", lambda self: None)
+    monkeypatch.setattr(redis_inbox.RedisInbox, "_fetch", lambda self: None)
     inbox = bus.inbox(NAMES, group="g")
     for number in range(31):
         bus.publish(_request(f"n{number}", number))
     taken = client.xreadgroup("g", "dead", {stream: ">"}, count=31)
     client.xclaim(stream, "g", "dead", 0, [taken[0][1][-1][0]], idle=60_000)
-    assert isinstance(inbox, redis_streams.RedisInbox)
+    assert isinstance(inbox, redis_inbox.RedisInbox)
     delivery, _ = inbox._take()
     assert delivery is not None
     assert parse(delivery.text).correlation_id == "n30-30"
 
 
 def test_waiting_for_its_turn_is_no_attempt(bus: Bus, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_streams, "CLAIM_SECONDS", 0.3)
-    monkeypatch.setattr(redis_streams.RedisInbox, "_fetch", lambda self: None)
-    monkeypatch.setattr(redis_streams.RedisInbox, "_beat", lambda self: None)
+    monkeypatch.setattr(redis_inbox, "CLAIM_SECONDS", 0.3)
+    monkeypatch.setattr(redis_inbox.RedisInbox, "_fetch", lambda self: None)
+    monkeypatch.setattr(redis_inbox.RedisInbox, "_beat", lambda self: None)
     bus.publish(_request("a", 1))
     bus.publish(_request("a", 2))
     inbox = bus.inbox(NAMES, group="g")
-    assert isinstance(inbox, redis_streams.RedisInbox)
+    assert isinstance(inbox, redis_inbox.RedisInbox)
     for _ in range(2 * (MAX_ATTEMPTS + 2)):
         # A worker takes it, holds it until its turn, and is gone.
         inbox._held.clear()
@@ -237,13 +237,13 @@ def test_waiting_for_its_turn_is_no_attempt(bus: Bus, server: Server, monkeypatc
 
 
 def test_a_worker_that_paused_has_each_request_once(bus: Bus, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_streams, "CLAIM_SECONDS", 0.3)
-    monkeypatch.setattr(redis_streams.RedisInbox, "_fetch", lambda self: None)
-    monkeypatch.setattr(redis_streams.RedisInbox, "_beat", lambda self: None)
+    monkeypatch.setattr(redis_inbox, "CLAIM_SECONDS", 0.3)
+    monkeypatch.setattr(redis_inbox.RedisInbox, "_fetch", lambda self: None)
+    monkeypatch.setattr(redis_inbox.RedisInbox, "_beat", lambda self: None)
     other_bus = engine.connect(server.url, {})
     inbox, other = bus.inbox(NAMES, group="g"), other_bus.inbox(NAMES, group="g")
-    assert isinstance(inbox, redis_streams.RedisInbox)
-    assert isinstance(other, redis_streams.RedisInbox)
+    assert isinstance(inbox, redis_inbox.RedisInbox)
+    assert isinstance(other, redis_inbox.RedisInbox)
     requests = [_request("a", number) for number in range(3)]
     for request in requests:
         bus.publish(request)
@@ -300,12 +300,12 @@ def _answered(text: bytes) -> Envelope:
 
 
 def test_long_work_is_begun_once(bus: Bus, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_streams, "CLAIM_SECONDS", 2.0)
+    monkeypatch.setattr(redis_inbox, "CLAIM_SECONDS", 2.0)
     begun: list[bytes] = []
 
     def work(text: bytes) -> Envelope:
         begun.append(text)
-        time.sleep(3 * redis_streams.CLAIM_SECONDS)
+        time.sleep(3 * redis_inbox.CLAIM_SECONDS)
         return _answered(text)
 
     other_bus = engine.connect(server.url, {})
@@ -437,7 +437,7 @@ def test_a_bus_that_is_not_safe_is_refused(url: str, said: str) -> None:
 
 
 def test_the_name_in_a_certificate_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_streams.RedisStreams, "_call", lambda *_: None)
+    monkeypatch.setattr(redis_streams.RedisStreams, "call", lambda *_: None)
     bus = redis_streams.RedisStreams.connect("rediss://bus@10.0.0.5", username="bus", password=None)
     pool = bus._client.connection_pool
     connection = pool.connection_class(**pool.connection_kwargs)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from busnode.events import engine, redis_streams
+from busnode.events import engine, redis_inbox, redis_streams
 from busnode.events.envelope import Envelope, parse
 from busnode.events.node_requests import NodeRequest
 from busnode.services.node_worker import operation_id_of
@@ -138,8 +138,8 @@ def test_who_begins_with_what_another_has_finished_changes_nothing(
     site: Site, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """The worst moment: it had taken the request, and stood still before it did anything about it."""
-    monkeypatch.setattr(redis_streams, "CLAIM_SECONDS", 0.3)
-    monkeypatch.setattr(redis_streams.RedisInbox, "_beat", lambda self: None)
+    monkeypatch.setattr(redis_inbox, "CLAIM_SECONDS", 0.3)
+    monkeypatch.setattr(redis_inbox.RedisInbox, "_beat", lambda self: None)
     known = delivery_site.inventory(site.nodes, 0.0)
     make = delivery_site.MAKE[kind]
     other_kind = "runner" if kind == "worker" else "worker"
@@ -152,7 +152,7 @@ def test_who_begins_with_what_another_has_finished_changes_nothing(
     late = make(buses[1], known, site.nodes)
     held = _take(late)
     late.inbox.close()
-    time.sleep(2 * redis_streams.CLAIM_SECONDS)
+    time.sleep(2 * redis_inbox.CLAIM_SECONDS)
     others = make(buses[2], known, site.nodes)
     others.start()
     answers = [buses[3].ask(request, time_limit=60) for request in requests]
