@@ -18,6 +18,7 @@ from busnode.contract import (
     VerifyFailedError,
 )
 from busnode.records import replace
+from busnode.report import parse_report
 from busnode.script import Plan, Step, is_check
 from busnode.steps import (
     accounts,
@@ -123,13 +124,26 @@ def status(
     lists that the node has.
     """
     plan = status_plan(node.target, kinds, updates=updates)
-    report = node.run(plan, time_limit)
-    response = node.response(plan, report)
-    found = facts.digest(report.facts)
+    try:
+        report = node.run(plan, time_limit)
+    except BusnodeError as error:
+        if error.response is not None:
+            error.response = _as_read(error.response, plan, parse_report(error.output))
+        raise
+    return _as_read(node.response(plan, report), plan, report)
+
+
+def _as_read(response: Response, plan: Plan, report: Report) -> Response:
+    """A response of status with what was read: all of it, or what there was when it broke off."""
+    told = {step.name for step in report.steps}
+    unread = [step.name for step in plan.steps if step.name not in told]
+    found = facts.digest(report.facts, told)
     if applied.was_looked_at(report.steps):
         found["applied"] = [applied.digest(each) for each in report.applied]
-    drifted = [line for each in report.applied for line in applied.diagnostics(each)]
-    return replace(response, facts=found, diagnostics=(*drifted, *response.diagnostics))
+    said = [line for each in report.applied for line in applied.diagnostics(each)] + list(response.diagnostics)
+    if unread and found["reachable"]:
+        said.append(f"not read: {', '.join(unread)}")
+    return replace(response, facts=found, diagnostics=tuple(said))
 
 
 def status_plan(target: Target, kinds: frozenset[str] = KINDS, *, updates: bool = False) -> Plan:
@@ -142,18 +156,23 @@ def status_plan(target: Target, kinds: frozenset[str] = KINDS, *, updates: bool 
 
 def verify(node: Node, *, kinds: frozenset[str] = KINDS, time_limit: float = LOOK_SECONDS) -> Response:
     """Every listener and every service of the target, sshd's own and our firewall's always among them; and every TCP
-    listener that the node has from this side too: reachable, or closed as the firewall policy says.
+    listener that the node has from this side too: reachable, or closed as the firewall policy says. UDP listeners are
+    judged by the rules in force alone.
 
     `kinds` are those of KINDS to look at, all unless told otherwise.
     Raises VerifyFailedError naming the first that is not as it should be.
     """
     plan = verify_plan(node.target, kinds)
     report = node.run(plan, time_limit)
+    inside = _checks(plan, report)
     seen = reach.look(node.target, node.transport, report.facts) if "listeners" in kinds else reach.View()
-    checks = (*_checks(plan, report), *seen.checks)
+    in_force = next((check.ok for check in inside if check.name == firewall.RULES), None)
+    udp = reach.look_at_udp(node.target, report.facts, in_force)
+    checks = (*inside, *seen.checks, *udp.checks)
     response = node.response(plan, report)
-    found = {"listeners": list(seen.listeners)} if "listeners" in report.facts else {}
-    response = replace(response, checks=checks, facts=found, diagnostics=(*response.diagnostics, *seen.notes))
+    found = {"listeners": [*seen.listeners, *udp.listeners]} if "listeners" in report.facts else {}
+    notes = (*response.diagnostics, *seen.notes, *udp.notes)
+    response = replace(response, checks=checks, facts=found, diagnostics=notes)
     wrong = [check for check in checks if not check.ok]
     if not wrong:
         return response

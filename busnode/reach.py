@@ -24,6 +24,7 @@ _TELLING = 8
 _MAX_PORT = 65535
 _THERE = (Answer.OPEN, Answer.REFUSED)
 _EVERYWHERE = {"*": tuple(Family), "0.0.0.0": (Family.IPV4,), "::": (Family.IPV6,)}  # noqa: S104 - what ss says
+_DHCP_CLIENTS = (68, 546)
 _LOOPBACK = ("127.", "::ffff:127.")
 
 
@@ -45,7 +46,7 @@ def look(target: Target, transport: Transport, facts: Mapping[str, str]) -> View
     sshd's own port is left out, for the report came through it, and so are loopback addresses. Connected to are
     addresses of the inventory alone: a node could name any.
     """
-    told = listeners.sockets(facts.get("listeners", ""))
+    told = listeners.sockets(facts)
     policy, live = target.firewall_policy, facts.get("ssh_port", "")
     if policy is None:
         return View(listeners=tuple(told))
@@ -76,6 +77,35 @@ def look(target: Target, transport: Transport, facts: Mapping[str, str]) -> View
     return View(tuple(check for each in seen for check in each.checks()), tuple(notes), tuple(told))
 
 
+def look_at_udp(target: Target, facts: Mapping[str, str], in_force: bool | None) -> View:
+    """Every UDP listener that the node told of, by what its firewall does to it.
+
+    None is asked: a port that says nothing may be open, for whoever listens answers its own protocol alone. So it is
+    the node's rules that tell: `in_force` is whether those of the policy are loaded, None where nobody looked.
+    """
+    told = tuple(listeners.sockets(facts, "udp"))
+    outside = [socket for socket in told if not _is_loopback(socket["address"])]
+    if not outside:
+        return View(listeners=told)
+    shown = ", ".join(map(_shown, outside[:MAX_PORTS])) + (" and more" if len(outside) > MAX_PORTS else "")
+    notes = (f"not probed from outside, for they are UDP: {shown}",)
+    policy = target.firewall_policy
+    if policy is None or in_force is None or not policy.default_deny_inbound:
+        return View(notes=notes, listeners=told)
+    checks = []
+    for socket in outside:
+        name = f"UDP listener {_shown(socket)}"
+        wrong = f"{name} is not kept from outside: the policy lets no UDP in, and its rules are not in force"
+        # The answers that a DHCP client waits for are let in from its servers alone.
+        is_closed = in_force or socket["port"] in _DHCP_CLIENTS
+        checks.append(Check(f"{name} closed by the firewall", is_closed, "" if is_closed else wrong))
+    return View(tuple(checks), notes, told)
+
+
+def _is_loopback(address: str) -> bool:
+    return address == "::1" or address.startswith(_LOOPBACK)
+
+
 def _connected_to(target: Target) -> set[str]:
     """The addresses that are connected to, by the inventory: the first of each family, unless a name is first."""
     found: dict[Family, str] = {}
@@ -91,7 +121,7 @@ def _counts(socket: dict[str, Any], target: Target, policy: FirewallPolicy) -> b
     address, port = socket["address"], socket["port"]
     if port is None or not 0 < port <= _MAX_PORT or port == target.port:
         return False
-    if address == "::1" or address.startswith(_LOOPBACK):
+    if _is_loopback(address):
         return False
     if port in policy.allowed_ports:
         # Another port of sshd's: bare connects count against their source there too.

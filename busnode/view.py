@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from busnode.contract import Response
     from busnode.fleet import FleetResponse
 
+_PORTS = {"tcp": "port", "udp": "UDP port"}
 _COLORS = {
     StepStatus.OK: "32",
     StepStatus.CHANGED: "33",
@@ -100,7 +101,11 @@ def _facts(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "failed units", ", ".join(facts["failed_units"])
     for socket in facts.get("listeners", ()):
         seen = "".join(f", {answer} from outside over {family}" for family, answer in socket.get("outside", {}).items())
-        yield "listens", f"{socket['address']} port {socket['port']} {socket['process'] or ''}".rstrip() + seen
+        yield (
+            "listens",
+            f"{socket['address']} {_PORTS[socket['protocol']]} {socket['port']} {socket['process'] or ''}".rstrip()
+            + seen,
+        )
     yield from _firewall(facts.get("firewall", {}))
     yield from (("reboot", why) for why in facts.get("reboot", {}).get("reasons", ()))
     if "updates" in facts:

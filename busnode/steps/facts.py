@@ -10,9 +10,12 @@ from busnode.steps import applied, listeners, upkeep
 from busnode.steps.services import watched
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from busnode.inventory import Target
 
 # What a node notes of an operation; it could say anything.
+_LAST_OPERATION = "last operation"
 _LAST = ("operation", "operation_id", "by", "at", "ended")
 
 
@@ -25,7 +28,7 @@ def steps(target: Target) -> list[Step]:
         listeners.read(),
         Step("read-firewall", "firewall counters", "facts", ("read_firewall",)),
         upkeep.reboot(),
-        Step("read-last-operation", "last operation", "facts", ("read_last_operation",)),
+        Step("read-last-operation", _LAST_OPERATION, "facts", ("read_last_operation",)),
         applied.read(),
     ]
 
@@ -35,9 +38,12 @@ def check_ssh() -> Step:
     return Step("check-ssh", "ssh", "facts", ("read_ssh",), once=True)
 
 
-def digest(facts: dict[str, str]) -> dict[str, Any]:
-    """The script's facts as the response document shows them; what was not read is left out."""
-    found: dict[str, Any] = {}
+def digest(facts: dict[str, str], told: Collection[str] | None = None) -> dict[str, Any]:
+    """The script's facts as the response document shows them; what was not read is left out.
+
+    `told` are the steps that ended, None where all did.
+    """
+    found: dict[str, Any] = {"reachable": told is None or check_ssh().name in told}
     for name in ("release", "kernel", "architecture", "system", "pending", "running"):
         if facts.get(name):
             found[name] = facts[name].strip()
@@ -48,7 +54,7 @@ def digest(facts: dict[str, str]) -> dict[str, Any]:
         found["units"] = dict(line.split(" ", 1) for line in facts["units"].splitlines() if " " in line)
         found["failed_units"] = facts.get("failed_units", "").split()
     if "listeners" in facts:
-        found["listeners"] = listeners.sockets(facts["listeners"])
+        found["listeners"] = [*listeners.sockets(facts), *listeners.sockets(facts, "udp")]
     if counters := _counters(json_object(facts.get("firewall", ""))):
         found["firewall"] = counters
     if "reboot" in facts:
@@ -59,9 +65,12 @@ def digest(facts: dict[str, str]) -> dict[str, Any]:
             "packages": upkeep.packages(facts["updates"]),
             "lists_age_seconds": number(age),
         }
+    return found | _last_operation(facts) if told is None or _LAST_OPERATION in told else found
+
+
+def _last_operation(facts: dict[str, str]) -> dict[str, Any]:
     last = json_object(facts.get("last_operation", ""))
-    found["last_operation"] = last and {key: last[key] for key in _LAST if isinstance(last.get(key), str | int)}
-    return found
+    return {"last_operation": last and {key: last[key] for key in _LAST if isinstance(last.get(key), str | int)}}
 
 
 def _counters(table: dict[str, Any] | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 TABLE = "inet busnode"
 ALLOWED = "allowed_tcp"
+RULES = "firewall rules"
 
 
 def rules(policy: FirewallPolicy) -> str:
@@ -101,10 +102,10 @@ def guards(policy: FirewallPolicy, *, confirm: bool) -> list[Step]:
 
 def steps() -> list[Step]:
     """Check, write and load the rules in one transaction."""
-    return [Step("configure-firewall", "firewall rules", "firewall", ("firewall_loaded",))]
+    return [Step("configure-firewall", RULES, "firewall", ("firewall_loaded",))]
 
 
 def check(policy: FirewallPolicy | None) -> Step:
     """That the table which harden loaded is the one in force, whoever changed it or the inventory's policy since."""
     wanted = () if policy is None else (rules(policy),)
-    return Step("check-services", "firewall rules", "firewall", ("rules_in_force", *wanted), check=True)
+    return Step("check-services", RULES, "firewall", ("rules_in_force", *wanted), check=True)

@@ -1,4 +1,4 @@
-"""TCP listeners."""
+"""Listeners: TCP's are looked at, UDP's are told of."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from busnode.report import number
 from busnode.script import Step
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from busnode.inventory import Listener, Target
 
 
 # More than any node has, and less than a node could say.
 _MOST = 2000
+_FACTS = {"tcp": "listeners", "udp": "udp_listeners"}
 
 
 def read() -> Step:
@@ -20,20 +23,24 @@ def read() -> Step:
     return Step("read-listeners", "listeners", "listeners", ("read_listeners",))
 
 
-def sockets(text: str) -> list[dict[str, Any]]:
+def sockets(facts: Mapping[str, str], protocol: str = "tcp") -> list[dict[str, Any]]:
     """The sockets of `ss -H -tlnp`, a line each: State Recv-Q Send-Q Local:Port Peer:Port users:(("sshd",pid=1,fd=3))
 
-    >>> sockets('LISTEN 0 128 [::1]:80 [::]:* users:(("nginx",pid=7,fd=3))')
-    [{'address': '::1', 'port': 80, 'process': 'nginx'}]
+    With the protocol `udp` those of `ss -H -ulnp`, whose lines are alike.
+
+    >>> sockets({"listeners": 'LISTEN 0 128 [::1]:80 [::]:* users:(("nginx",pid=7,fd=3))'})
+    [{'protocol': 'tcp', 'address': '::1', 'port': 80, 'process': 'nginx'}]
     """
-    return [_socket(line) for line in text.splitlines()[:_MOST] if len(line.split()) >= 5]
+    lines = facts.get(_FACTS[protocol], "").splitlines()[:_MOST]
+    return [_socket(protocol, line) for line in lines if len(line.split()) >= 5]
 
 
-def _socket(line: str) -> dict[str, Any]:
+def _socket(protocol: str, line: str) -> dict[str, Any]:
     words = line.split()
     address, _, port = words[3].rpartition(":")
     process = line.partition('users:(("')[2].partition('"')[0]
     return {
+        "protocol": protocol,
         "address": address.replace("[", "").replace("]", ""),
         "port": number(port),
         "process": process or None,

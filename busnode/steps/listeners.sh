@@ -12,7 +12,12 @@ read_listeners() {
         return
     fi
     fact_file listeners "$box/sockets"
-    ok "$(wc -l <"$box/sockets") TCP sockets"
+    if ! ss -H -ulnp </dev/null >"$box/datagrams" 2>"$log"; then
+        failed "ss does not answer: $(tail -n 1 "$log")"
+        return
+    fi
+    fact_file udp_listeners "$box/datagrams"
+    ok "$(wc -l <"$box/sockets") TCP sockets, $(wc -l <"$box/datagrams") of UDP"
 }
 
 # listener ADDRESS PORT PROCESS: a check; an empty address or process means any

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busnode.inventory import Target
-from busnode.reach import MAX_PORTS, View, look
+from busnode.reach import MAX_PORTS, View, look, look_at_udp
 from busnode.transport import Answer, Family
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def test_where_ssh_came_to_another_host_a_silent_one_proves_nothing() -> None:
 def test_without_a_policy_or_where_it_denies_nothing_nothing_is_judged() -> None:
     network = Network(default=Answer.OPEN)
     bare = Target.from_document("proxy", {"host": "10.0.0.10", "user": "bus"})
-    listed = ({"address": "*", "port": 9090, "process": "site"},)
+    listed = ({"protocol": "tcp", "address": "*", "port": 9090, "process": "site"},)
     assert _look(network, _line("*", 9090), target=bare) == View(listeners=listed)
     lax = _target(firewall_policy={"allowed_ports": [22], "default_deny_inbound": False}, allowed_ports=[22])
     assert _look(network, _line("*", 9090), target=lax) == View(listeners=listed)
@@ -182,3 +182,52 @@ def test_whatever_a_node_says_listens_only_ports_are_asked(lines: list[str], ans
     network = Network(default=answer)
     _look(network, *lines, _line("*", 70000), _line("*", 0))
     assert all(0 < port < 65536 and port != 22 for port, _ in network.asked)
+
+
+UDP = 'UNCONN 0 0 {}:{} 0.0.0.0:* users:(("{}",pid=7,fd=3))'
+
+
+def _udp(in_force: bool | None, *lines: str, target: Target | None = None) -> View:
+    return look_at_udp(target or _target(), {"udp_listeners": "\n".join(lines)}, in_force)
+
+
+def test_udp_listeners_are_shown_and_judged_by_the_rules_in_force() -> None:
+    lines = (
+        UDP.format("0.0.0.0", 161, "snmpd"),
+        UDP.format("[::]", 5353, "avahi"),
+        UDP.format("127.0.0.53%lo", 53, "resolved"),
+    )
+    for in_force in (True, False):
+        view = _udp(in_force, *lines)
+        assert [(check.name, check.ok) for check in view.checks] == [
+            ("UDP listener 0.0.0.0:161 (snmpd) closed by the firewall", in_force),
+            ("UDP listener [::]:5353 (avahi) closed by the firewall", in_force),
+        ]
+        assert view.notes == ("not probed from outside, for they are UDP: 0.0.0.0:161 (snmpd), [::]:5353 (avahi)",)
+        assert [(found["protocol"], found["port"]) for found in view.listeners] == [
+            ("udp", 161),
+            ("udp", 5353),
+            ("udp", 53),
+        ]
+    why = "is not kept from outside: the policy lets no UDP in, and its rules are not in force"
+    assert _wrong(_udp(False, *lines))[0] == f"UDP listener 0.0.0.0:161 (snmpd) {why}"
+
+
+def test_of_a_udp_listener_nothing_is_said_that_is_not_known() -> None:
+    line = UDP.format("*", 161, "snmpd")
+    bare = Target.from_document("proxy", {"host": "10.0.0.10", "user": "bus"})
+    lax = _target(firewall_policy={"allowed_ports": [22], "default_deny_inbound": False}, allowed_ports=[22])
+    for view in (_udp(None, line), _udp(False, line, target=bare), _udp(False, line, target=lax)):
+        assert view.checks == ()
+        assert view.notes == ("not probed from outside, for they are UDP: *:161 (snmpd)",)
+    assert _udp(False, UDP.format("127.0.0.1", 323, "chronyd")).notes == ()
+
+
+def test_the_client_of_dhcp_is_let_in_by_the_policy_itself() -> None:
+    view = _udp(False, UDP.format("0.0.0.0", 68, "dhclient"), UDP.format("[fe80::1]%eth0", 546, "networkd"))
+    assert _wrong(view) == []
+
+
+@given(st.lists(st.text(alphabet='UNCON 0[]:*%.fe80:users(("\n1٣²', max_size=60)), st.sampled_from([True, False, None]))
+def test_whatever_a_node_says_of_udp_is_taken(lines: list[str], in_force: bool | None) -> None:
+    _udp(in_force, *lines)

@@ -206,7 +206,7 @@ def test_a_time_that_is_none_hurts_nobody(seconds: str) -> None:
 
 def test_facts_that_are_no_numbers_are_left_out() -> None:
     found = facts.digest({"uptime_seconds": "9" * 5000, "ssh_port": "\u0662\u0662", "last_operation": '{"at":NaN}'})
-    assert found == {"last_operation": None}
+    assert found == {"reachable": True, "last_operation": None}
     deep = f'{{"operation":{"[" * 400}{"]" * 400},"by":"me","at":7,"more":1}}'
     assert facts.digest({"last_operation": deep})["last_operation"] == {"by": "me", "at": 7}
     assert facts.digest({"listeners": f"LISTEN 0 1 *:{'9' * 5000} *:*"})["listeners"][0]["port"] is None

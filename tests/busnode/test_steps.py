@@ -651,7 +651,8 @@ def test_pending_updates_are_told_apart_and_no_list_is_fetched(run: Run, program
 
 
 def test_status_reads_this_machine(run: Run, program: Program) -> None:
-    program("ss", f"cat <<'END'\n{SOCKETS}END")
+    datagrams = 'UNCONN 0 0 0.0.0.0:161 0.0.0.0:* users:(("snmpd",pid=7,fd=3))'
+    program("ss", f"[ $2 = -tlnp ] || {{ echo '{datagrams}'; exit; }}\ncat <<'END'\n{SOCKETS}END")
     program("systemctl", SYSTEMCTL.format("/nonexistent"))
     steps = facts.steps(Target("a", "h", "bus"))
     report = run(*steps, parts=("services", "listeners"))
@@ -659,5 +660,6 @@ def test_status_reads_this_machine(run: Run, program: Program) -> None:
     assert found["ssh_port"] == 22
     assert found["kernel"] == os.uname().release
     assert found["uptime_seconds"] > 0
-    assert {"address": "*", "port": 80, "process": "nginx"} in found["listeners"]
-    assert {"address": "::1", "port": 631, "process": None} in found["listeners"]
+    assert {"protocol": "tcp", "address": "*", "port": 80, "process": "nginx"} in found["listeners"]
+    assert {"protocol": "tcp", "address": "::1", "port": 631, "process": None} in found["listeners"]
+    assert found["listeners"][-1] == {"protocol": "udp", "address": "0.0.0.0", "port": 161, "process": "snmpd"}

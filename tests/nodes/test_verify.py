@@ -162,3 +162,19 @@ def test_more_log_ins_at_once_than_sshd_takes(node: Deployment) -> None:
     (node.folder / "deploy/nodes.json").write_text(json.dumps(inventory))
     answer = node.run("bus", "operator", "node", "status", "--all")
     assert answer.code == 0, [found["diagnostics"] for found in answer.document["nodes"] if not found["ok"]]
+
+
+def test_a_udp_listener_is_shown_and_closed_by_the_rules_in_force(node: Deployment) -> None:
+    """Nobody can tell an open UDP port from a closed one from here: the rules on the node can."""
+    node.node.run("systemd-run", "--quiet", "systemd-socket-activate", "--datagram", "-l", "0.0.0.0:1161", "cat")
+    name = "UDP listener 0.0.0.0:1161 (systemd-socket-) closed by the firewall"
+    assert node.operate("harden", "--confirm").code == 0
+    closed = node.operate("verify")
+    assert closed.code == 0, closed
+    assert {"name": name, "ok": True, "diagnostic": ""} in closed.document["checks"]
+    assert "not probed from outside, for they are UDP: 0.0.0.0:1161 (systemd-socket-)" in closed.document["diagnostics"]
+    assert ("udp", 1161) in [(found["protocol"], found["port"]) for found in closed.document["facts"]["listeners"]]
+    node.node.run("nft", "insert", "rule", "inet", "busnode", "input", "udp", "dport", "1161", "accept")
+    opened = node.operate("verify")
+    assert opened.code == 1, opened
+    assert [check["ok"] for check in opened.document["checks"] if check["name"] == name] == [False]
