@@ -22,9 +22,13 @@ if TYPE_CHECKING:
     from bee.machine import Run
     from bee.recording import Recording
 
+# What a FRU's maker added of his own, often the number of this one part.
+_OWN_FIELD = "(?:chassis|board|product)[ _-]extra"
+_EXTRA = re.compile(_OWN_FIELD, re.IGNORECASE)
 _IDENTITY = (
     r"serial|(?<![a-z])s/?n(?![a-z])|asset[ _-]?tag|service[ _-]?tag|uuid|guid|wwn|wwid|eui64|nqn"
-    r"|(?<![a-z])mac(?![a-z])|host[ _-]?name"
+    r"|(?<![a-z])macs?(?![a-z])|host[ _-]?name|sas[ _-]?address|logical[ _-]?id|inquiry[ _-]?data"
+    rf"|{_OWN_FIELD}"
 )
 _IDENTITY_NAME = re.compile(_IDENTITY, re.IGNORECASE)
 # `Serial Port A: Enabled` is no serial number.
@@ -39,23 +43,44 @@ _LABELLED = re.compile(
 _HEX = "[0-9a-f]"
 _START, _END = r"(?<![0-9a-z])", r"(?![0-9a-z])"
 _UUID = rf"{_START}{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}{_END}"
-# Six octets of Ethernet, eight of InfiniBand and of a WWN.
+# Six octets of Ethernet, eight of InfiniBand and of a WWN, twenty of IP over InfiniBand.
 _NEXT = rf"(?P=separator){_HEX}{{2}}"
-_MAC = rf"(?<![0-9a-z:-]){_HEX}{{2}}(?P<separator>[:-]){_HEX}{{2}}(?:{_NEXT}){{4}}(?:(?:{_NEXT}){{2}})?(?![0-9a-z:-])"
+_MORE = rf"(?:(?:{_NEXT}){{2}}(?:(?:{_NEXT}){{12}})?)?"
+_MAC = rf"(?<![0-9a-z:-]){_HEX}{{2}}(?P<separator>[:-]){_HEX}{{2}}(?:{_NEXT}){{4}}{_MORE}(?![0-9a-z:-])"
+# An interface that systemd named by its MAC (systemd.net-naming-scheme(7)).
+_INTERFACE = rf"{_START}(?:en|ib|sl|wl|ww)x{_HEX}{{12}}{_END}"
 # NAA types 2, 3, 5 and 6, of 64 or 128 bits. Without a prefix it is one by its letters: a counter has none.
 _WWN = (
     rf"{_START}(?:0x|naa\.|(?=[0-9]*[a-f]))[2356]{_HEX}{{15}}{_END}"
     rf"|{_START}(?:0x|naa\.|(?=[0-9]*[a-f]))6{_HEX}{{31}}{_END}"
+    # As sas2ircu and sas3ircu print the address of a drive, and of an enclosure.
+    rf"|(?<![0-9a-z-])[2356]{_HEX}{{6}}-{_HEX}-{_HEX}{{4}}-{_HEX}{{4}}(?![0-9a-z-])"
+    rf"|(?<![0-9a-z:])(?=[0-9:]*[a-f])[2356]{_HEX}{{7}}:{_HEX}{{8}}(?![0-9a-z:])"
 )
 # What NVMe namespaces have instead.
 _EUI = rf"(?<=eui\.){_HEX}{{16}}(?:{_HEX}{{16}})?{_END}"
 _NVME_ID = rf"(?<=nvme\.){_HEX}{{4}}-{_HEX}+-{_HEX}+-{_HEX}{{8}}{_END}"
-_FORM = f"(?P<uuid>{_UUID})|(?P<mac>{_MAC})|(?P<wwn>{_WWN})|(?P<eui>{_EUI})|(?P<nvme>{_NVME_ID})"
+_FORM = "|".join(
+    f"(?P<{name}>{form})"
+    for name, form in (
+        ("uuid", _UUID),
+        ("mac", _MAC),
+        ("interface", _INTERFACE),
+        ("wwn", _WWN),
+        ("eui", _EUI),
+        ("nvme", _NVME_ID),
+    )
+)
 _FORMS = re.compile(_FORM, re.IGNORECASE)
 # smartctl prints a WWN as three numbers, and an EUI-64 as two.
 _WWN_NUMBERS = re.compile(r'"wwn"\s*:\s*\{[^{}]{0,200}\}')
 _EUI_NUMBERS = re.compile(r'"eui64"\s*:\s*\{[^{}]{0,200}\}')
 _MEMBER = re.compile(r'("(naa|oui|id|ext_id)"\s*:\s*)(\d{1,13})(?!\d)')
+# A MAC, a GUID or a WWN without anything between its octets.
+_BARE = re.compile(rf"{_HEX}{{12}}|{_HEX}{{16}}", re.IGNORECASE)
+_SEPARATOR = re.compile("[:-]")
+# What a pseudonym begins with; it is never looked for, since some have their serial numbers replaced by it already.
+_MARK = "redacted"
 # A shorter value is replaced in its own field alone: "7" is everywhere, and "2400" is a speed.
 _MIN_WORD = 4
 _MIN_NUMBER = 8
@@ -68,6 +93,8 @@ class Redactor:
     def __init__(self) -> None:
         self._key = os.urandom(32)
         self._words: set[str] = set()
+        # Those of the words that are MACs: twelve digits.
+        self._macs: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
 
     def document(self, document: object) -> object:
@@ -83,6 +110,8 @@ class Redactor:
             return [self._document(item, name) for item in value]
         if not isinstance(value, str):
             return value
+        if name == "args":
+            return self._path(value)
         if name == "notes" and is_identity(subject(value)):
             # What a note of an identity quotes is one, however short.
             return requoted(value, self.text, self.pseudonym)
@@ -104,7 +133,7 @@ class Redactor:
             recording,
             machine=replace(
                 machine,
-                runs={args: self._run(run) for args, run in machine.runs.items()},
+                runs={tuple(map(self._path, args)): self._run(run) for args, run in machine.runs.items()},
                 files={self._path(path): self._file(path, text) for path, text in machine.files.items()},
                 links={self._path(path): to and self._path(to) for path, to in machine.links.items()},
                 folders={self._path(path): tuple(map(self._path, names)) for path, names in machine.folders.items()},
@@ -114,23 +143,31 @@ class Redactor:
 
     def _run(self, run: Run) -> Run:
         stdout, stderr = (_encode(self._output(_decode(output))) for output in (run.stdout, run.stderr))
-        return replace(run, stdout=stdout, stderr=stderr)
+        return replace(run, args=tuple(map(self._path, run.args)), stdout=stdout, stderr=stderr)
 
     def _file(self, path: str, text: str) -> str:
         return self.pseudonym(text) if is_identity(path.rsplit("/", 1)[-1]) else self._output(text)
 
     def learn(self, value: str) -> None:
-        """From now on `value` is replaced wherever it stands, as a whole word."""
-        word = value.strip()
-        if _is_word(word) and not is_placeholder(word) and not _FORMS.search(word):
-            self._words.add(word.lower())
-            self._pattern = None
+        """From now on `value` is replaced wherever it stands, as a whole word; a MAC also without its colons."""
+        for word in _words(value):
+            form = _FORMS.search(word)
+            if form is not None and form["mac"] and not is_placeholder(form[0]):
+                bare = _SEPARATOR.sub("", form[0].lower())
+                self._macs.add(bare)
+                self._words.add(bare)
+            elif form is None and _is_word(word) and not is_placeholder(word) and word.lower() != _MARK:
+                self._words.add(word.lower())
+        self._pattern = None
 
     def _learn_from(self, text: str) -> None:
         for match in _LABELLED.finditer(text):
-            _, value = _labelled(match)
-            if value:
+            label, value = _labelled(match)
+            if value and _is_everywhere(label, value):
                 self.learn(value)
+        for match in _FORMS.finditer(text):
+            if match["mac"]:
+                self.learn(match[0])
 
     def pseudonym(self, value: str) -> str:
         """What stands for the identity `value`, spaces around it kept; a placeholder says nothing and stays."""
@@ -139,10 +176,14 @@ class Redactor:
             return value
         if _FORMS.search(word):
             return self.text(value)
+        if word.lower() in self._macs and not _is_number(word):
+            octets = ":".join(word[i : i + 2] for i in range(0, len(word), 2))
+            new = _SEPARATOR.sub("", self._mac(octets, ":"))
+            return value.replace(word, new.upper() if word.isupper() else new)
         if _is_number(word):
             # A tool may print it as a number of JSON, which must stay one.
             return value.replace(word, "9" + str(int(self._hash(word), 16)).zfill(len(word))[1 - len(word) :])
-        return value.replace(word, f"redacted-{self._hash(word)[:12]}")
+        return value.replace(word, f"{_MARK}-{self._hash(word)[:12]}")
 
     def text(self, text: str) -> str:
         """`text` with each identity in it replaced, in one pass: what has been replaced must not be so again."""
@@ -162,9 +203,10 @@ class Redactor:
         return self.text(text)
 
     def _label(self, match: re.Match[str]) -> str:
-        """Replace a value that is too short to be replaced everywhere; the others have their turn."""
+        """Replace a value that is not replaced everywhere; the others have their turn."""
         label, value = _labelled(match)
-        return match[0] if not value or _is_word(value.strip()) else f"{label}{self.pseudonym(value)}"
+        learned = any(word.lower() in self._words or _FORMS.search(word) for word in _words(value))
+        return match[0] if not value or learned else f"{label}{self.pseudonym(value)}"
 
     def _path(self, path: str) -> str:
         """A path of the kernel's: a host may be named as a folder is, and UEFI's variables have well-known UUIDs."""
@@ -178,10 +220,10 @@ class Redactor:
         if is_placeholder(value):
             return value
         if match["mac"]:
-            separator = match["separator"]
-            digits = self._hash(value.replace(separator, ":"))[: value.count(separator) * 2]
-            # Locally administered: no maker's.
-            return separator.join(["02", *(digits[i : i + 2] for i in range(0, len(digits), 2))])
+            return self._mac(value, match["separator"])
+        if match["interface"]:
+            octets = ":".join(value[i : i + 2] for i in range(3, len(value), 2))
+            return value[:3] + _SEPARATOR.sub("", self._mac(octets, ":"))
         if match["uuid"]:
             digits = self._hash(value)
             new = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:32]}"
@@ -189,8 +231,17 @@ class Redactor:
             new = f"{value[:4]}-{self._hash(value)}-00-00000001"
         else:
             prefix = re.match(r"(?:0x|naa\.)?", value, re.IGNORECASE)
-            new = self._hexadecimal(value, len(prefix[0]) if prefix else 0)
+            made = iter(self._hexadecimal(_SEPARATOR.sub("", value), len(prefix[0]) if prefix else 0))
+            new = "".join(c if _SEPARATOR.match(c) else next(made) for c in value)
         return new.upper() if value.isupper() and not value.islower() else new
+
+    def _mac(self, value: str, separator: str) -> str:
+        """As many octets, with the same between them, of which the first says: locally administered, no maker's."""
+        same = value.replace(separator, ":")
+        octets = value.count(separator)
+        # A hash has 16.
+        digits = (self._hash(same) + self._hash(f"{same} and on"))[: octets * 2]
+        return separator.join(["02", *(digits[i : i + 2] for i in range(0, len(digits), 2))])
 
     def _hexadecimal(self, value: str, start: int) -> str:
         """As many digits, the first of which says of which kind they are."""
@@ -235,6 +286,18 @@ def _with_members(record: str, numbers: dict[str, int]) -> str:
     return _MEMBER.sub(lambda match: f"{match[1]}{numbers.get(match[2], match[3])}", record)
 
 
+def _words(value: str) -> list[str]:
+    """What is to be looked for of a value: mstflint has several GUIDs or MACs in one, and how many there are."""
+    words = value.split()
+    bare = [word for word in words if _BARE.fullmatch(word)]
+    return bare if bare and all(word in bare or len(word) < _MIN_WORD for word in words) else [value.strip()]
+
+
+def _is_everywhere(label: str, value: str) -> bool:
+    """Whether what this label names is an identity elsewhere, too: a maker's own field may also hold a mere word."""
+    return _EXTRA.search(label) is None or (len(value.strip()) >= _MIN_NUMBER and any(map(str.isdigit, value)))
+
+
 def _is_number(word: str) -> bool:
     return len(word) >= _MIN_NUMBER and word.isascii() and word.isdigit()
 
@@ -264,7 +327,8 @@ def _identities(value: object, name: str = "") -> Iterator[str]:
         for item in value:
             yield from _identities(item, name)
     elif isinstance(value, str) and is_identity(name):
-        yield value
+        if _is_everywhere(name, value):
+            yield value
     elif isinstance(value, str) and name == "notes" and is_identity(subject(value)):
         # `serial is 'A' by smartctl, 'B' by lsblk`: no field has the second.
         yield from quotes(value)

@@ -98,6 +98,11 @@ def test_what_is_no_identity_stays() -> None:
         ("mask 0x0000000000000001", r"mask 0x0000000000000001"),
         ("bytes 5000123412341234", r"bytes 5000123412341234"),
         ("00000000-0000-0000-0000-000000000000", r"00000000-0000-0000-0000-000000000000"),
+        ("80:00:02:08:fe:80" + ":00" * 6 + ":e4:1d:2d:03:00:b3:cd:61", r"02(:[0-9a-f]{2}){19}"),
+        ("enx3cecef123456: up", r"enx02[0-9a-f]{10}: up"),
+        ("SAS 5000c50-0-8d3e-1ae5", r"SAS 5[0-9a-f]{6}-[0-9a-f]-[0-9a-f]{4}-[0-9a-f]{4}"),
+        ("ID 500605b0:0a1b2c3d", r"ID 5[0-9a-f]{7}:[0-9a-f]{8}"),
+        ("at 20240101:12345678", r"at 20240101:12345678"),
         ("PSU-0815 and xPSU-0815", r"redacted-[0-9a-f]{12} and xPSU-0815"),
         ("path_psu-0815.log", r"path_redacted-[0-9a-f]{12}\.log"),
     ],
@@ -109,6 +114,78 @@ def test_forms_are_known_wherever_they_stand(text: str, pattern: str) -> None:
     assert re.fullmatch(pattern, after), after
     # What looks as before is what is to stay.
     assert (after == text) == (re.escape(text) == pattern or "0x0" in text or text[0] in "f0b" or text.startswith("at"))
+
+
+def test_a_mac_has_one_pseudonym_however_it_is_written() -> None:
+    redactor = Redactor()
+    redactor.learn("3c:ec:ef:12:34:56")
+    mac = redactor.text("3c:ec:ef:12:34:56")
+    assert redactor.text("3CECEF123456") == mac.replace(":", "").upper()
+    assert redactor.text("enx3cecef123456") == f"enx{mac.replace(':', '')}"
+    assert redactor.text("3C-EC-EF-12-34-56") == mac.replace(":", "-")
+
+
+def test_a_wwn_has_one_pseudonym_however_it_is_written() -> None:
+    redactor = Redactor()
+    wwn = redactor.text("0x5000c5008d3e1ae5").removeprefix("0x")
+    assert re.sub("-", "", redactor.text("5000c50-0-8d3e-1ae5")) == wwn != "5000c5008d3e1ae5"
+    assert re.sub(":", "", redactor.text("5000c500:8d3e1ae5")) == wwn
+
+
+# What tools print of identities beside the fields of the audit: the command, a piece of its output, what must go.
+ELSEWHERE = [
+    (("sas3ircu", "0", "DISPLAY"), "  SAS Address      : 5000c50-0-8d3e-1ae5\n", ["5000c50-0-8d3e-1ae5"]),
+    (("sas3ircu", "0", "DISPLAY"), "  Logical ID       : 500605b0:0a1b2c3d\n", ["500605b0:0a1b2c3d"]),
+    (
+        ("mstflint", "-d", "0000:5e:00.0", "query"),
+        "MACs:                                     e41d2db3cd61     e41d2db3cd62\n",
+        ["e41d2db3cd61", "e41d2db3cd62"],
+    ),
+    (
+        ("mstflint", "-d", "0000:5e:00.0", "query"),
+        "Base MAC:              506b4b4cd9ee            4\n",
+        ["506b4b4cd9ee"],
+    ),
+    (("storcli64", "/call/eall/sall", "show", "all", "J"), '"SAS address":"5003048012345678"', ["5003048012345678"]),
+    (
+        ("storcli64", "/call/eall/sall", "show", "all", "J"),
+        '"Inquiry Data" : "00 00 06 12 5a 34 44 30 41 42 43 44"',
+        ["5a 34 44 30"],
+    ),
+    (("ipmitool", "fru"), " Product Extra         : 080020FFFFFFFFFFFFFF00144FE79268\n", ["00144FE79268"]),
+    (("ipmitool", "fru"), " Board Extra           : site 4\n", ["site 4"]),
+]
+
+
+@pytest.mark.parametrize(("args", "printed", "secrets"), ELSEWHERE)
+def test_what_the_tools_print_beside_the_fields_of_the_audit_goes(
+    args: tuple[str, ...], printed: str, secrets: list[str]
+) -> None:
+    assert all(secret in printed for secret in secrets)
+    machine = Recorded({args: exited(args, printed.encode(), stderr=secrets[0].encode())})
+    after = Redactor().recording(Recording(machine=machine), {}).machine.runs[args]
+    assert not [secret for secret in secrets if secret in after.stdout.decode()]
+    # A mere word of a FRU's maker is one in its own field alone.
+    assert (secrets[0] in after.stderr.decode()) == (secrets[0] in {"site 4", "00144FE79268", "5a 34 44 30"})
+
+
+def test_an_interface_named_by_its_mac_is_one_in_audit_and_recording_alike() -> None:
+    files, links = dict(SYS_FILES), dict(LINKS)
+    hardware = "80:00:02:08:fe:80" + ":00" * 6 + ":e4:1d:2d:03:00:b3:cd:61"
+    for name, address in (("enx7ed30a5f0102", "7e:d3:0a:5f:01:02"), ("ib0", hardware)):
+        files[f"/sys/class/net/{name}/address"] = f"{address}\n"
+        links[f"/sys/class/net/{name}/device"] = LINKS["/sys/class/net/enp94s0/device"]
+    args = ("ethtool", "-i", "enx7ed30a5f0102")
+    found, known = seen(Recorded({**runs(), args: exited(args, b"driver: cdc_ether\n")}, files, links))
+    redactor = Redactor()
+    redacted = unpack(io.BytesIO(pack(redactor.recording(known, json.loads(serialise(found))))))
+    content = redaction.audit(serialise(found), redactor)
+    assert serialise(again(redacted)) == content
+    assert b"7ed30a5f0102" in serialise(found)
+    for secret in (b"7ed30a5f0102", b"00:b3:cd:61"):
+        assert secret not in content + decompress(pack(redacted))
+    [card] = [device for device in json.loads(content)["pcie"]["devices"] if device["interfaces"]]
+    assert [bool(interface["mac"]) for interface in card["interfaces"]] == [True, True, True]
 
 
 @pytest.mark.parametrize(
