@@ -17,6 +17,19 @@ _LIFE_LEFT = (
     "Wear_Leveling_Count",
 )
 _DATA_UNIT_BYTES = 512_000
+# What smartctl's database of drives calls the attributes read here. With some drives the id counts something else, such
+# as 199 `Host_Writes_GiB`, or is known to lie, such as 197 `Bogus_Current_Pend_Sect`.
+_MEANT = {
+    5: ("Reallo", "Retired", "Retried", "Bad_Bl"),
+    12: ("Power_Cycle",),
+    187: ("Uncorrect", "Reported_U"),
+    197: ("Pending",),
+    198: ("Uncorrect",),
+    199: ("CRC",),
+}
+# The results of a self-test that found a defect. NVMe Base Specification, Device Self-test log: a fatal error, a failed
+# segment; 1 to 4 are what aborted it, such as a format. SPC-5, Self-Test Results log page: from 3, an unknown error.
+_FAILED_NVME, _FAILED_SCSI = range(5, 8), range(3, 8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +181,10 @@ def _speed(current: dict[str, object]) -> float | None:
 
 
 def _ata_attributes(report: dict[str, object]) -> dict[int, int]:
-    """Raw values of the ATA SMART attributes by id; `raw.string` leaves out what vendors pack into the upper bytes."""
+    """Raw values of the ATA SMART attributes by id, those of _MEANT alone where their name says that they are meant.
+
+    `raw.string` leaves out what vendors pack into the upper bytes.
+    """
     found: dict[int, int] = {}
     for entry in array(mapping(report.get("ata_smart_attributes")).get("table")):
         attribute = mapping(entry)
@@ -178,7 +194,9 @@ def _ata_attributes(report: dict[str, object]) -> dict[int, int]:
         value = count(text.split(" ")[0]) if text else None
         if value is None:
             value = count(raw.get("value"))
-        if number is not None and value is not None:
+        name = string(attribute.get("name"))
+        meant = not name or any(word in name for word in _MEANT.get(number or 0, ()))
+        if number is not None and value is not None and meant:
             found.setdefault(number, value)
     return found
 
@@ -215,9 +233,9 @@ def _self_tests(report: dict[str, object]) -> tuple[SelfTest, ...]:
     rows = array(mapping(ata.get("extended")).get("table")) or array(mapping(ata.get("standard")).get("table"))
     tests = [_ata_self_test(mapping(row)) for row in rows]
     nvme = array(mapping(report.get("nvme_self_test_log")).get("table"))
-    tests += [_coded_self_test(mapping(row), "self_test_code", "self_test_result") for row in nvme]
+    tests += [_coded_self_test(mapping(row), "self_test_code", "self_test_result", _FAILED_NVME) for row in nvme]
     scsi = (report.get(f"scsi_self_test_{number}") for number in range(20))
-    tests += [_coded_self_test(row, "code", "result") for row in map(mapping, scsi) if row]
+    tests += [_coded_self_test(row, "code", "result", _FAILED_SCSI) for row in map(mapping, scsi) if row]
     return tuple(tests)
 
 
@@ -231,14 +249,14 @@ def _ata_self_test(row: dict[str, object]) -> SelfTest:
     )
 
 
-def _coded_self_test(row: dict[str, object], kind: str, result: str) -> SelfTest:
-    """NVMe's and SCSI's results are codes: 0 is passed, 3 to 7 failed, the others were not finished."""
+def _coded_self_test(row: dict[str, object], kind: str, result: str, failed: range) -> SelfTest:
+    """NVMe's and SCSI's results are codes: 0 is passed, those in `failed` failed, the others were not finished."""
     code = count(mapping(row.get(result)).get("value"))
     hours = mapping(row.get("power_on_time")).get("hours", row.get("power_on_hours"))
     return SelfTest(
         kind=string(mapping(row.get(kind)).get("string")),
         status=string(mapping(row.get(result)).get("string")),
-        passed=True if code == 0 else False if code in range(3, 8) else None,
+        passed=True if code == 0 else False if code in failed else None,
         power_on_hours=count(hours),
     )
 

@@ -108,3 +108,63 @@ def test_smartctl_wwn_is_the_number_that_lsblk_shows(naa: int, oui: int, number:
 def test_ipmitool_dates_of_every_version(printed: str, when: str | None) -> None:
     (event,) = ipmitool.parse_events(f" 1 | {printed} | Fan FAN3 | Lower Critical going low | Asserted".encode()).events
     assert event.when == when
+
+
+@pytest.mark.parametrize(
+    ("log", "result", "passed"),
+    [
+        ("nvme", 0, True),
+        ("nvme", 3, None),
+        ("nvme", 4, None),
+        ("nvme", 5, False),
+        ("nvme", 7, False),
+        ("nvme", 9, None),
+        ("scsi", 0, True),
+        ("scsi", 1, None),
+        ("scsi", 3, False),
+        ("scsi", 4, False),
+        ("scsi", 15, None),
+    ],
+)
+def test_a_self_test_that_was_aborted_has_not_failed(log: str, result: int, passed: bool | None) -> None:
+    rows = {
+        "nvme": {"nvme_self_test_log": {"table": [{"self_test_result": {"value": result}}]}},
+        "scsi": {"scsi_self_test_0": {"result": {"value": result}}},
+    }
+    [test] = smartctl.parse(json.dumps(rows[log]).encode()).self_tests
+    assert test.passed is passed
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "read"),
+    [
+        (5, "Reallocated_Sector_Ct", True),
+        (5, "Retired_Block_Count", True),
+        (5, "Reallocate_NAND_Blk_Cnt", True),
+        (5, "Later_Bad_Block", True),
+        (187, "Reported_UE_Counts", True),
+        (187, "Uncorrectable_Error_Cnt", True),
+        (187, "Total_Unc_NAND_Reads", False),
+        (197, "Current_Pending_ECC_Cnt", True),
+        (197, "Bogus_Current_Pend_Sect", False),
+        (197, "Total_Unc_Read_Failures", False),
+        (198, "Offline_Uncorrectable", True),
+        (198, "Host_Reads_GiB", False),
+        (199, "UDMA_CRC_Error_Count", True),
+        (199, "SATA_CRC_Error", True),
+        (199, "Host_Writes_GiB", False),
+        (199, "Write_Sectors_Tot_Ct", False),
+        (199, None, True),
+    ],
+)
+def test_smartctl_attributes_are_what_its_database_calls_them(number: int, name: str | None, read: bool) -> None:
+    attribute = {"id": number, "raw": {"value": 10240, "string": "10240"}} | ({"name": name} if name else {})
+    smart = smartctl.parse(json.dumps({"ata_smart_attributes": {"table": [attribute]}}).encode())
+    fields = {
+        5: smart.reallocated_sectors,
+        187: smart.uncorrected_errors,
+        197: smart.pending_sectors,
+        198: smart.offline_uncorrectable_sectors,
+        199: smart.crc_errors,
+    }
+    assert fields[number] == (10240 if read else None)
