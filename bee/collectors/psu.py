@@ -25,14 +25,17 @@ SEL_ENTRIES = 500
 _POWER_ENTITIES = ("10.", "19.", "20.", "21.")
 # What ipmitool calls a sensor that is fine, or that cannot be read.
 _QUIET_STATUS = ("ok", "ns", "na", "")
-# An event that means a defect, in the words of IPMI 2.0, tables 42-2 and 42-3.
+# An event that means a defect, in the words of ipmitool for IPMI 2.0, tables 42-2 and 42-3, and of makers.
 _CRITICAL_EVENT = re.compile(
     r"(?<!non-)critical (?:going|from)|to critical|non-recoverable|uncorrectable|failure detected|predictive failure"
-    r"|power supply ac lost|AC lost|drive fault|in critical array|in failed array|IERR|thermal trip|machine check"
-    r"|CATERR|bus fatal|fatal error|critical overtemperature|CPU.*(?:error|FRB)|processor.*disabled|redundancy lost"
-    r"|configuration error|power unit failure|soft power control failure",
+    r"|power supply ac lost|AC lost|drive fault|in critical array|in failed array|IERR|thermal trip|FRB[0-9]"
+    r"|(?<!\bcorrectable )machine check|CATERR|bus fatal|fatal error|fatal NMI|PCI [PS]ERR|critical overtemperature"
+    r"|CPU.*error|processor.*disabled|memory device disabled|redundancy lost|configuration error|power unit failure"
+    r"|soft power control failure",
     re.IGNORECASE,
 )
+# Mere words that mean one of this sensor alone: a processor is disabled by a defect, a watchdog by whoever set it.
+_CRITICAL_OF_SENSOR = re.compile(r"Processor\b[^|]*\|Disabled", re.IGNORECASE)
 
 # `PS1`, `PSU1 FRU`, `PS 2`, `Pwr Supply 1 FRU`, `Power Supply 1`; Dell's board product `PWR SPLY,495W,RDNT,DELTA`.
 _SUPPLY_NAME = re.compile(r"\bPSU?[ _-]?[0-9]*\b|\bPSU|P(?:o?we?r)[ _-]*(?:Supply|SPLY)|power_?supply", re.IGNORECASE)
@@ -63,7 +66,7 @@ def collect(step: Step) -> Psu | None:
         frus=frus,
         sensors=sensors,
         sel_entries=len(events) if inventory else None,
-        sel_critical=tuple(event for event in events if event.asserted and _CRITICAL_EVENT.search(event.event)),
+        sel_critical=tuple(filter(_is_defect, events)),
         notes=bounded([*notes, *supplies.apart(merged), *(inventory.notes if inventory else ())]),
     )
 
@@ -114,6 +117,11 @@ def _events(step: Step) -> tuple[SelEvent, ...]:
     return tuple(
         SelEvent(id=e.id, occurred_at=e.when, sensor=e.sensor, event=e.event, asserted=e.asserted) for e in seen.events
     )
+
+
+def _is_defect(event: SelEvent) -> bool:
+    found = _CRITICAL_EVENT.search(event.event) or _CRITICAL_OF_SENSOR.match(f"{event.sensor}|{event.event}")
+    return event.asserted and found is not None
 
 
 def _fru(fru: ipmitool.Fru) -> Fru:

@@ -354,6 +354,17 @@ def test_sensors_and_events_that_matter_are_kept(seen: Audit) -> None:
         ("Power Supply AC lost", True),
         ("Predictive failure", True),
         ("IERR", True),
+        ("FRB2/Hang in POST failure", True),
+        ("FRB1/BIST failure", True),
+        ("PCI PERR", True),
+        ("PCI SERR", True),
+        ("Fatal NMI", True),
+        ("Memory Device Disabled", True),
+        ("Uncorrectable machine check exception", True),
+        ("Machine Check Exception", True),
+        ("Correctable machine check error", False),
+        ("Bus Correctable error", False),
+        ("Disabled", False),
         ("Upper Non-critical going high", False),
         ("Transition to Non-Critical from OK", False),
         ("Correctable ECC", False),
@@ -367,6 +378,17 @@ def test_events_that_mean_a_defect_are_told_from_the_others(event: str, is_defec
     found = audit(with_run(args, f"   1 | 04/05/2020 | 12:34:56 | Any X | {event} | Asserted\n".encode()))
     assert found.psu is not None
     assert [e.event for e in found.psu.sel_critical] == ([event.strip()] if is_defect else [])
+
+
+@pytest.mark.parametrize(
+    ("sensor", "is_defect"),
+    [("Processor CPU2 Status", True), ("Processor #0x94", True), ("Watchdog 2", False)],
+)
+def test_a_processor_that_the_bmc_disabled_is_a_defect_and_a_timer_is_none(sensor: str, is_defect: bool) -> None:
+    args = ("ipmitool", "sel", "elist", "last", "500")
+    found = audit(with_run(args, f"   1 | 04/05/2020 | 12:34:56 | {sensor} | Disabled | Asserted\n".encode()))
+    assert found.psu is not None
+    assert len(found.psu.sel_critical) == is_defect
 
 
 def test_a_bmc_without_sensors_and_log_is_no_trouble() -> None:
