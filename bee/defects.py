@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from bee.gpus import with_cards
 from bee.quantities import size
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ _CHANNEL = re.compile(r".*?channel[ _-]?[a-z0-9]+", re.IGNORECASE)
 # `P1-DIMMA2`, `DIMM_B1`, `CPU1_DIMM_C1`: a letter is a channel where no letter has more slots than a channel holds.
 _LETTERED = re.compile(r"(.*?DIMM[ _-]?[A-Z])([0-9])", re.IGNORECASE)
 _SLOTS_A_CHANNEL = 3
-_BRIDGE_CLASS, _GPU_CLASSES = "0604", ("03", "12")
+# What modules of one channel have in common.
+_ALIKE = ("size_bytes", "type", "speed_mts", "ranks")
+_BRIDGE_CLASS = "0604"
 _SUPPLY_ENTITY = "10."
 _SUPPLY_FAULT = re.compile(
     r"failure detected|predictive failure|AC lost|input lost|out-of-range|config(?:uration)? error", re.IGNORECASE
@@ -68,6 +71,16 @@ def counter(name: str) -> Callable[[Audit], Iterator[Found]]:
                 yield component, f"{name} is {value}"
 
     return check
+
+
+def media_errors(audit: Audit) -> Iterator[Found]:
+    """By the disks' own count, and by a RAID controller's of its drives, which smartctl may not reach."""
+    yield from counter("media_errors")(audit)
+    for controller in audit.storage.raid_controllers if audit.storage else ():
+        for drive in controller.drives:
+            if drive.media_errors:
+                component = f"drive {drive.enclosure}:{drive.slot} of {_raid(controller)}"
+                yield component, f"its controller counts {drive.media_errors} media errors"
 
 
 def _health(disk: Disk | RaidMember, name: str) -> int | None:
@@ -142,22 +155,31 @@ def spare(audit: Audit) -> Iterator[Found]:
 
 
 def _modules(audit: Audit) -> list[Slot]:
-    """The modules of DRAM: persistent ones (Optane) stand beside others by design, and are no part of MemTotal."""
+    """The modules of DRAM: persistent ones (Optane) stand beside others by design, and are no part of MemTotal.
+
+    Nor need a processor's own high-bandwidth memory be: the BIOS may make it a cache.
+    """
     slots = audit.memory.slots if audit.memory else ()
-    return [slot for slot in slots if slot.populated and "Non-Volatile" not in (slot.type_detail or "")]
+    return [
+        slot
+        for slot in slots
+        if slot.populated and "Non-Volatile" not in (slot.type_detail or "") and not (slot.type or "").startswith("HBM")
+    ]
 
 
 def mixed_channel(audit: Audit) -> Iterator[Found]:
     modules = _modules(audit)
     for channel, members in channels(audit).items():
         slots = [slot for slot in members if slot in modules]
-        if len({(s.size_bytes, s.type, s.speed_mts, s.ranks) for s in slots}) > 1:
-            yield (
-                f"memory channel {channel}",
-                "; ".join(
-                    f"{s.locator}: {size(s.size_bytes)} {s.type} {s.speed_mts} MT/s, {s.ranks} ranks" for s in slots
-                ),
-            )
+        if any(len({getattr(s, name) for s in slots} - {None}) > 1 for name in _ALIKE):
+            yield f"memory channel {channel}", "; ".join(f"{s.locator}: {_module(s)}" for s in slots)
+
+
+def _module(slot: Slot) -> str:
+    """What is known of it."""
+    said = [size(slot.size_bytes), slot.type, f"{slot.speed_mts} MT/s" if slot.speed_mts is not None else None]
+    ranks = f", {slot.ranks} ranks" if slot.ranks is not None else ""
+    return " ".join(word for word in said if word) + ranks
 
 
 def channels(audit: Audit) -> dict[str, list[Slot]]:
@@ -238,9 +260,10 @@ def narrow_link(audit: Audit) -> Iterator[Found]:
 
 
 def slow_link(audit: Audit) -> Iterator[Found]:
+    # An idle GPU lowers its speed by itself.
+    idle = with_cards(audit.pcie.devices if audit.pcie else ())
     for device, port in _links(audit):
-        # An idle GPU lowers its speed by itself.
-        if device.link is None or port.link is None or (device.class_id or "").startswith(_GPU_CLASSES):
+        if device.link is None or port.link is None or device.address in idle:
             continue
         now, ends = device.link.speed_gts, (device.link.max_speed_gts, port.link.max_speed_gts)
         if now is not None and ends[0] is not None and ends[1] is not None and now < min(ends[0], ends[1]):

@@ -105,9 +105,9 @@ RULES = (
     Rule(
         "disk-media-errors",
         "warning",
-        "a disk has given back data that it could not correct",
+        "a disk, or a RAID controller's drive, could not read or correct data",
         "Replace it when the number grows.",
-        defects.counter("media_errors"),
+        defects.media_errors,
     ),
     Rule(
         "disk-uncorrected-errors",
@@ -147,7 +147,7 @@ RULES = (
     Rule(
         "memory-missing",
         "critical",
-        "the kernel can use less memory than the modules hold, by a module or more",
+        "the kernel can use less memory than the modules hold, by a module or more; high-bandwidth memory is left out",
         "Reseat the modules; look in the BIOS for one that is disabled or mapped out.",
         defects.missing_memory,
     ),
@@ -161,7 +161,7 @@ RULES = (
     Rule(
         "memory-mixed-channel",
         "warning",
-        "modules of DRAM of different size, type, speed or ranks share a channel",
+        "modules of DRAM known to differ in size, type, speed or ranks share a channel",
         "Sort the modules, so that each channel holds equal ones.",
         defects.mixed_channel,
     ),
@@ -196,7 +196,7 @@ RULES = (
     Rule(
         "pcie-link-slow",
         "warning",
-        "a PCI Express link runs slower than both its ends can; GPUs, which slow down when idle, are left out",
+        "a PCI Express link runs slower than both its ends can; GPUs' cards, which slow down when idle, are left out",
         "Reseat the card or riser; look for a link speed set in the BIOS.",
         defects.slow_link,
     ),

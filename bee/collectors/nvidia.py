@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bee.collectors import nvlink
 from bee.collectors.step import Step, bounded
+from bee.gpus import is_gpu
 from bee.model import (
     Gpu,
     GpuEcc,
@@ -32,8 +33,6 @@ NVIDIA_SMI_SECONDS = 120.0
 VENDOR_ID = "10de"
 QUERY = ("nvidia-smi", "-q", "-x")
 _YES_NO = {"Yes": True, "No": False}
-# Display controllers and processing accelerators; the sound function of a graphics card is none.
-_GPU_CLASSES = ("03", "12")
 
 
 def collect(step: Step, find_pcie: Callable[[], Pcie | None]) -> Nvidia | None:
@@ -97,7 +96,7 @@ def _say_without_driver(step: Step, gpus: dict[str, PciDevice], *, has_driver: b
 def _gpus(pcie: Pcie | None) -> dict[str, PciDevice]:
     """The NVIDIA GPUs on the bus, by address."""
     devices = pcie.devices if pcie else ()
-    return {d.address: d for d in devices if d.vendor_id == VENDOR_ID and (d.class_id or "").startswith(_GPU_CLASSES)}
+    return {d.address: d for d in devices if d.vendor_id == VENDOR_ID and is_gpu(d)}
 
 
 def _gpu(element: nvidia_smi.Element, addresses: frozenset[str], states: Report, errors: Report) -> Gpu:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bee import model
+from bee import gpus, model
 from bee.comparison.roles import Role, roles
 from bee.model import PciDevice
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from bee.model import Audit
 
-_NVME_CLASS, _GPU_CLASSES = "0108", ("03", "12")
+_NVME_CLASS = "0108"
 _HOST = re.compile(r"\d+:(?=\d+:\d+:\d+)")
 
 
@@ -106,7 +106,7 @@ class Surroundings:
         self._by_address: dict[str, set[str]] = {}
         for address, keys in _on_the_bus(audit):
             self._by_address.setdefault(address, set()).update(keys)
-        self.with_gpu = _lead_to_gpus(devices)
+        self.with_gpu = gpus.with_ports(devices)
 
     def place(self, part: object) -> tuple[str | None, ...]:
         """Where a part is, by what stays when a card elsewhere moves the numbers of all buses.
@@ -163,18 +163,6 @@ def pci_paths(devices: Iterable[PciDevice]) -> Mapping[str, str]:
             way.append(str(port))
         paths[address] = "/".join([way[-1], *(step.rpartition(":")[2] for step in reversed(way[:-1]))])
     return paths
-
-
-def _lead_to_gpus(devices: Iterable[PciDevice]) -> frozenset[str]:
-    """The addresses of all GPUs and of the ports above them: their links slow down when the GPU is idle."""
-    ports = {device.address: device.upstream_port for device in devices}
-    found: set[str] = set()
-    for device in devices:
-        here: str | None = device.address if (device.class_id or "").startswith(_GPU_CLASSES) else None
-        while here is not None and here not in found:
-            found.add(here)
-            here = ports.get(here)
-    return frozenset(found)
 
 
 def renumbered(pairs: Iterable[tuple[model.Disk, model.Disk]]) -> bool:

@@ -234,6 +234,17 @@ def test_each_rule_finds_its_own_defect_and_no_other_does(rule: Rule) -> None:
             },
             id="persistent memory beside DRAM",
         ),
+        pytest.param({"memory.slots.1.ranks": None}, id="ranks that the firmware does not say"),
+        pytest.param({"memory.slots.1.ranks": None, "memory.slots.1.speed_mts": None}, id="nor the speed"),
+        pytest.param(
+            {
+                "memory.slots.1.type": "HBM2",
+                "memory.slots.1.bank": "HBM",
+                "memory.slots.1.locator": "CPU0_HBM_0",
+                "host.memory_bytes": 31 * 2**30,
+            },
+            id="high-bandwidth memory as a cache",
+        ),
         pytest.param(
             {"storage": None, "memory": None, "psu": None, "nvidia": None, "pcie": None, "cpu": None}, id="nothing"
         ),
@@ -241,6 +252,35 @@ def test_each_rule_finds_its_own_defect_and_no_other_does(rule: Rule) -> None:
 )
 def test_what_is_no_defect_is_no_finding(changes: dict[str, object]) -> None:
     assert found(changed(SOUND, changes)) == []
+
+
+def switched(vendor: str, *, gpu: bool = True) -> Audit:
+    """The sound machine with a card of two bridges and a function, whose link to the slot has slowed down."""
+    assert SOUND.pcie is not None
+    [port, device] = (next(d for d in SOUND.pcie.devices if d.address == address) for address in (PORT, GPU))
+    ways = ((PORT, "0000:41:00.0"), ("0000:41:00.0", "0000:42:00.0"), ("0000:42:00.0", "0000:43:00.0"))
+    bridges = [
+        replace(port, address=address, vendor_id=vendor, upstream_port=upstream, link=link(16, 16, speed))
+        for (upstream, address), speed in zip(ways[:2], (2.5, 16.0), strict=True)
+    ]
+    end = replace(
+        device, address=ways[2][1], upstream_port=ways[2][0], vendor_id="1002", class_id="0380" if gpu else "0200"
+    )
+    devices = (*(d for d in SOUND.pcie.devices if d.address != GPU), *bridges, end)
+    return replace(SOUND, pcie=replace(SOUND.pcie, devices=devices))
+
+
+def test_the_switch_of_an_idle_gpus_card_is_no_finding_and_any_other_switch_is() -> None:
+    assert found(switched("1002")) == []
+    assert [f.rule for f in found(switched("1002", gpu=False))] == ["pcie-link-slow"]
+    [finding] = found(switched("10b5"))
+    assert (finding.rule, finding.component[:16]) == ("pcie-link-slow", "PCI 0000:41:00.0")
+
+
+def test_a_raid_drives_media_errors_are_found_where_the_controller_alone_knows_them() -> None:
+    [finding] = found(changed(SOUND, {"storage.raid_controllers.0.drives.0.media_errors": 412}))
+    assert (finding.rule, finding.component) == ("disk-media-errors", f"drive 252:4 of {RAID}")
+    assert finding.evidence == "its controller counts 412 media errors"
 
 
 @pytest.mark.parametrize(
