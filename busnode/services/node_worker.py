@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
+import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from busnode import hardening, operations
-from busnode.contract import BadRequestError, BusnodeError, Operation, Response
+from busnode.contract import BadRequestError, BusnodeError, ConflictError, Operation, Response
 from busnode.events.bus import MAX_ATTEMPTS
 from busnode.events.envelope import (
     NODE_OPERATIONS,
@@ -36,18 +38,31 @@ if TYPE_CHECKING:
 
 SERVICE = "bus-integration-node"
 SLOTS = 16
+# So long a request waits for a node that another operation holds: an operator's, or another worker's where a bus keeps
+# no order between them. It asks again after a second at first, and then less and less often.
+PATIENCE_SECONDS, _MAX_PAUSE_SECONDS = 300.0, 10.0
 _CHANGES = frozenset({Operation.BOOTSTRAP, Operation.HARDEN})
 
 
 @dataclass(frozen=True)
 class NodeWork:
-    """What answers node requests; `layout` is where things lie on the nodes, `history` keeps what was done to them."""
+    """What answers node requests.
+
+    Args:
+        inventory: the nodes.
+        ask: sends a script request and waits for its answer, for so many seconds.
+        by: whom a node is told that it is held by.
+        layout: where things lie on the nodes.
+        history: keeps what was done to them.
+        stopping: set where nothing is to be waited for any more.
+    """
 
     inventory: Inventory
     ask: Callable[[Envelope, float], Envelope]
     by: str = field(default_factory=lambda: f"{SERVICE} of {whoami()}")
     layout: Layout = DEBIAN
     history: History | None = None
+    stopping: threading.Event = field(default_factory=threading.Event)
 
     def handle(self, text: bytes) -> Envelope:
         """The answer to what came on the bus, whatever it is."""
@@ -85,7 +100,23 @@ class NodeWork:
         return made.response
 
     def _run(self, request: NodeRequest) -> Response:
-        node = self._node(request)
+        """Once the node is free; the same way to it numbers its scripts on, so that each is one of its own."""
+        node, pause = self._node(request), 1.0
+        until = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self._operate(node, request)
+            except ConflictError as error:
+                if time.monotonic() > until:
+                    raise
+                if pause == 1.0:
+                    about = {"correlation_id": request.correlation_id, "node_id": request.node_id}
+                    log.say(SERVICE, "waiting", **about, why=str(error))
+                if self.stopping.wait(pause):
+                    raise
+            pause = min(2 * pause, _MAX_PAUSE_SECONDS)
+
+    def _operate(self, node: Node, request: NodeRequest) -> Response:
         dry_run = not request.apply
         kinds = request.checks or operations.KINDS
         match request.operation:
@@ -128,7 +159,8 @@ def worker(bus: Bus, inventory: Inventory, slots: int = SLOTS) -> Worker:
     work = NodeWork(
         inventory, lambda request, time_limit: bus.ask(request, time_limit=time_limit), by=by, history=record
     )
-    return Worker(SERVICE, bus.inbox(NODE_REQUESTS, group=SERVICE), work.handle, work.set_aside, slots)
+    inbox = bus.inbox(NODE_REQUESTS, group=SERVICE)
+    return Worker(SERVICE, inbox, work.handle, work.set_aside, slots, stopping=work.stopping)
 
 
 def _stays_with_the_runner() -> str:

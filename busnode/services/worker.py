@@ -31,6 +31,7 @@ class Worker:
         set_aside: makes the answer to a request that ended its workers MAX_ATTEMPTS times.
         slots: how many requests are worked on at once.
         say: told of each answer.
+        stopping: set as soon as it is to stop.
     """
 
     service: str
@@ -39,9 +40,9 @@ class Worker:
     set_aside: Callable[[bytes], Envelope]
     slots: int
     say: Callable[..., None] = log.say
+    stopping: threading.Event = field(default_factory=threading.Event)
     failure: UnauthorizedError | None = None
     """Why it takes no more requests, where the bus refuses it for good."""
-    _stopping: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
@@ -54,7 +55,7 @@ class Worker:
 
     def stop(self, time_limit: float) -> bool:
         """Take nothing more and finish what is under way; False where that took more than `time_limit` seconds."""
-        self._stopping.set()
+        self.stopping.set()
         self.inbox.close()
         deadline = time.monotonic() + time_limit
         for thread in self._threads:
@@ -64,14 +65,14 @@ class Worker:
     def _tell_who_waits(self) -> None:
         """A line whenever other requests of a node begin to wait for the one that is under way, or are done waiting."""
         told: dict[str, int] = {}
-        while not self._stopping.wait(_WAIT_SECONDS):
+        while not self.stopping.wait(_WAIT_SECONDS):
             waiting = self.inbox.waiting()
             if waiting != told:
                 self.say(self.service, "waiting", requests=sum(waiting.values()), nodes=waiting)
             told = waiting
 
     def _work(self) -> None:
-        while not self._stopping.is_set():
+        while not self.stopping.is_set():
             try:
                 delivery = self.inbox.take(_WAIT_SECONDS)
                 if delivery is not None:
@@ -81,11 +82,11 @@ class Worker:
                 return
             except UnreachableError as error:
                 self.say(self.service, "bus-lost", why=str(error))
-                self._stopping.wait(_WAIT_SECONDS)
+                self.stopping.wait(_WAIT_SECONDS)
             except Exception as error:
                 # A thread that ends here is a slot that nobody misses until none is left.
                 self.say(self.service, "mistake", why=f"{type(error).__name__}: {error}")
-                self._stopping.wait(_WAIT_SECONDS)
+                self.stopping.wait(_WAIT_SECONDS)
 
     def _answer(self, delivery: Delivery) -> None:
         begin = time.monotonic()

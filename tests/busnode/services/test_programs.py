@@ -6,11 +6,15 @@ import contextlib
 import json
 import os
 import subprocess
+import time
 import urllib.error
 from typing import TYPE_CHECKING
 
 import pytest
 
+from busnode.events.envelope import NODE_REQUESTS, SCRIPT_REQUEST
+from busnode.events.memory import Memory
+from busnode.services import self_test
 from tests.busnode.services.site import READ, TOKEN, Site, free_port, post, resident_megabytes, stopped
 from tests.house.tree import BIN
 
@@ -132,3 +136,55 @@ def test_the_events_and_the_self_test_need_no_credentials(tmp_path: Path) -> Non
     assert "bus.node.harden.request" in names
     assert json.loads(says("--events", "--format", "json"))["events"] == names
     assert says("--self-test") == "OK bus-integration-node self-test\n"
+
+
+def test_the_self_test_takes_all_four_requests_through_the_bus(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    send = Memory.send
+
+    def noted(bus: Memory, name: str, text: bytes | str) -> None:
+        sent.append(name)
+        send(bus, name, text)
+
+    monkeypatch.setattr(Memory, "send", noted)
+    self_test.run()
+    assert [name for name in sent if name in NODE_REQUESTS] == list(NODE_REQUESTS)
+    assert sent.count(SCRIPT_REQUEST) >= len(NODE_REQUESTS)
+
+
+def test_the_self_test_takes_less_than_a_second(tmp_path: Path) -> None:
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(tmp_path)}
+
+    def seconds() -> float:
+        begin = time.monotonic()
+        subprocess.run([str(BIN / "bus-integration-node"), "--self-test"], env=environment, check=True)
+        return time.monotonic() - begin
+
+    # On a machine with much else to do the best of a few counts.
+    assert min(seconds() for _ in range(5)) < 1.0
+
+
+def test_the_runners_key_may_be_a_secret_of_the_deployment(site: Site, redis_url: str) -> None:
+    folder = site.folder / "secrets"
+    folder.mkdir(mode=0o700)
+    (site.folder / "id").rename(folder / "ssh-key")
+    site.settings |= {"BUS_NODE_SECRETS_DIR": str(folder)}
+    site.settings["BUS_SSH_PRIVATE_KEY_SECRET"] = "secret://deployment/ssh-key"
+    site.ssh("runner")
+    runner = site.start("runner", "bus-integration-ssh-runner", "--events-url", redis_url)
+    site.start("node", "bus-integration-node", "--events-url", redis_url)
+    api_port = free_port()
+    site.start("api", "bus-api-provider-node", "--events-url", redis_url, "--addr", f"127.0.0.1:{api_port}")
+    post(api_port, "status", {})
+    assert (site.folder / "opened").read_text().split() == [str(site.folder / "runner/ssh")]
+    assert stopped(runner)[-1]["event"] == "stopped"
+
+
+@pytest.mark.parametrize("value", ["-----BEGIN OPENSSH PRIVATE KEY-----", "secret://deployment/../id"])
+def test_a_key_that_is_no_reference_is_refused(site: Site, value: str) -> None:
+    site.settings |= {"BUS_NODE_SECRETS_DIR": str(site.folder), "BUS_SSH_PRIVATE_KEY_SECRET": value}
+    argv = [str(BIN / "bus-integration-ssh-runner"), "--events-url", "redis://127.0.0.1:1"]
+    environment = site.environment("runner")
+    done = subprocess.run(argv, capture_output=True, text=True, env=environment, cwd=site.folder, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert "BEGIN" not in done.stderr
