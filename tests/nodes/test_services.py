@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from busnode.inventory import profile
-from tests.busnode.services.documented_acl import aclfile
+from tests.busnode.services.documented import aclfile, scopes
 from tests.busnode.tls import Authority
 from tests.house.tree import ROOT
 from tests.nodes import process
 from tests.nodes.services import PAYLOADS
-from tests.nodes.services_host import API, CONFIGURED, PLACED, PROGRAMS, RUNNER, WORKER, Site, private, services_host
+from tests.nodes.services_host import CONFIGURED, PLACED, PROGRAMS, RUNNER, WORKER, Site, private, services_host
 from tests.nodes.tree import SUITES, USER
 from tests.secrets_found import found_in
 
@@ -54,8 +54,6 @@ appendonly yes
 appendfsync always
 save ""
 """
-# What the documentation says that each service's token needs.
-SCOPES = {API: ("node:admin", "node:read"), WORKER: ("node:admin", "node:read", "ssh:run"), RUNNER: ("ssh:run",)}
 # Where a secret may be: where it was put, and where systemd hands it to whom it is for.
 BELONGS = (f"{CONFIGURED}/", "/etc/site/", "/run/credentials/", PLACED)
 SEARCHED = ("etc", "run", "tmp", "var/lib/bus*", "var/lib/private", "var/lib/site-redis", "var/log", "var/tmp")
@@ -200,7 +198,7 @@ def _events_api(site: Site, authority: Authority, tokens: dict[str, str]) -> Ite
     try:
         assert server.stdin is not None
         assert server.stdout is not None
-        server.stdin.write(json.dumps({token: SCOPES[program] for program, token in tokens.items()}).encode())
+        server.stdin.write(json.dumps({token: [*scopes()[program]] for program, token in tokens.items()}).encode())
         server.stdin.close()
         assert server.stdout.readline() == b"ready\n"
         yield

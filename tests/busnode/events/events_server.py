@@ -28,6 +28,11 @@ _SCOPES = (("bus.node.bootstrap.", "node:admin"), ("bus.node.harden.", "node:adm
 ALL_SCOPES = frozenset({"node:admin", "node:read", "ssh:run"})
 
 
+def scope_of(name: str) -> str:
+    """The scope that a token needs to send events of a name, or to hear them."""
+    return next((scope for prefix, scope in _SCOPES if name.startswith(prefix)), "node:read")
+
+
 @dataclass(eq=False)
 class _Subscriber:
     name: str
@@ -225,7 +230,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         header = self.headers.get("Authorization", "")
         self.api.authorizations.add(header)
         scopes = self.api.tokens.get(header.removeprefix("Bearer "))
-        wanted = next((scope for prefix, scope in _SCOPES if name.startswith(prefix)), "node:read")
+        wanted = scope_of(name)
         if scopes is None:
             self._say(401, {"error": "invalid_auth"})
         elif wanted not in scopes:

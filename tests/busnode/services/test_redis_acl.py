@@ -11,7 +11,7 @@ import redis
 
 from busnode.contract import UnreachableError
 from busnode.events import engine
-from tests.busnode.services.documented_acl import aclfile
+from tests.busnode.services.documented import aclfile
 from tests.busnode.services.site import Site, await_port, free_port, post, stopped
 from tests.busnode.tls import Authority
 
