@@ -24,7 +24,8 @@ from busnode.records import dataclass, field
 from busnode.report import Listener, Report, parse_report
 from busnode.script import DEBIAN, Layout, Plan, compile_script, is_check
 from busnode.secrets import require_private
-from busnode.transport.openssh import OpenSsh, public_key
+from busnode.transport.keys import public_key
+from busnode.transport.openssh import OpenSsh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

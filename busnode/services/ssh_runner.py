@@ -19,7 +19,8 @@ from busnode.job import Parcel, Vault
 from busnode.secrets import require_private
 from busnode.services import log, netplan
 from busnode.services.worker import Worker
-from busnode.transport.openssh import OpenSsh, public_key
+from busnode.transport.keys import public_key
+from busnode.transport.openssh import OpenSsh
 
 if TYPE_CHECKING:
     from pathlib import Path

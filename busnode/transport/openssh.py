@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import errno
-import hashlib
-import os
 import random
 import re
 import shlex
@@ -28,6 +25,7 @@ from busnode.contract import (
 from busnode.records import dataclass, replace
 from busnode.script import loader
 from busnode.transport import Answer, Family
+from busnode.transport.keys import fingerprint
 from busnode.transport.process import MAX_OUTPUT, Completed, Greeting, exchange
 
 if TYPE_CHECKING:
@@ -448,25 +446,3 @@ def known_hosts_line(pinned: str, known_as: str) -> str:
     if len(words) > 2 and _KEY_TYPE.fullmatch(words[1]) and _KEY_BLOB.match(words[2]):
         words = words[1:]
     return " ".join([known_as, *words[:2]])
-
-
-def fingerprint(key: str) -> str:
-    """The SHA256 fingerprint of a base64 public key, as ssh-keygen -l prints it."""
-    digest = hashlib.sha256(base64.b64decode(key)).digest()
-    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
-
-
-def public_key(private_key: Path) -> str:
-    """The public half of a private key file, `type base64 comment`.
-
-    Raises BadRequestError where ssh-keygen cannot read it without asking.
-    """
-    try:
-        done = exchange(["ssh-keygen", "-y", "-P", "", "-f", os.fspath(private_key.absolute())], time_limit=10)
-    except FileNotFoundError:
-        raise BadRequestError("ssh-keygen: not installed here; run: apt-get install openssh-client") from None
-    if done.exit_code != 0:
-        why = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no answer"]
-        message = f"{private_key}: {why[0]}; give an OpenSSH private key without a passphrase"
-        raise BadRequestError(message)
-    return done.stdout.decode().strip()

@@ -11,6 +11,7 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -28,8 +29,10 @@ from busnode.operations import status
 from busnode.script import pack
 from busnode.secrets import Secret
 from busnode.transport import Answer, Family, openssh
-from busnode.transport.openssh import OpenSsh, public_key
 from tests.busnode.sshd import NEEDS_SSHD, Server, keygen
+
+if TYPE_CHECKING:
+    from busnode.transport.openssh import OpenSsh
 
 pytestmark = NEEDS_SSHD
 
@@ -381,10 +384,6 @@ def test_an_agent_with_many_keys_locks_nobody_out(server: Server, known: Path, t
 
 def test_a_name_that_is_none_of_the_dns_is_unknown(server: Server, known: Path) -> None:
     assert server.ssh(known, host="a..b").probe(80, time_limit=1) is Answer.UNKNOWN
-
-
-def test_the_public_half_of_a_key(server: Server, tmp_path: Path) -> None:
-    assert public_key(server.key).split()[:2] == server.key.with_suffix(".pub").read_text().split()[:2]
 
 
 def test_nothing_of_the_users_environment_or_agent_is_lent(
