@@ -221,6 +221,7 @@ def ingredients(ssh: OpenSsh) -> Iterator[str]:
     """Everything that decides whether a log-in is let in, and where it leads: files as digests of their content."""
     yield _network()
     yield str(os.geteuid())
+    yield os.environ.get("SSH_AUTH_SOCK", "")
     for path in (ssh.private_key, ssh.private_key.with_name(f"{ssh.private_key.name}-cert.pub")):
         yield _digest(path)
     for way in ssh.ways:

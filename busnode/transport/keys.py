@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 _ARMOUR = re.compile(rb"-----BEGIN OPENSSH PRIVATE KEY-----\n([A-Za-z0-9+/=\n]+)-----END OPENSSH PRIVATE KEY-----\s*")
 _MAGIC = b"openssh-key-v1\0"
-# How many fields the private half of each type has, its type among them; it begins with the public half's own, and the
-# comment follows.
+# How many fields each half of a type has, its type among them; the private one begins with those of the public one, and
+# the comment follows.
+_PUBLIC_FIELDS = {"ssh-ed25519": 2, "ssh-rsa": 3, **{f"ecdsa-sha2-nistp{bits}": 3 for bits in (256, 384, 521)}}
 _FIELDS = {"ssh-ed25519": 3, **{f"ecdsa-sha2-nistp{bits}": 4 for bits in (256, 384, 521)}}
 _MAX_BYTES = 100_000
 
@@ -29,9 +30,9 @@ def fingerprint(key: str) -> str:
 
 
 def public_key(private_key: Path) -> str:
-    """The public half of a private key file, `type base64 comment`.
+    """The public half of a private key file, `type base64 comment`; without a comment where the key has a passphrase.
 
-    Raises BadRequestError where ssh-keygen cannot read it without asking.
+    Raises BadRequestError where ssh-keygen cannot read it without asking, which is so of old formats with a passphrase.
     """
     return _read(private_key) or _asked(private_key)
 
@@ -47,15 +48,31 @@ def _read(private_key: Path) -> str | None:
         public, rest = _field(rest[4:])
         private, rest = _field(rest)
         kind, key = _field(public)[0].decode("ascii"), private[8:]
-        if not raw.startswith(_MAGIC) or cipher != b"none" or rest or not key.startswith(public):
+        if not raw.startswith(_MAGIC) or rest:
             return None
-        for _ in range(_FIELDS[kind]):
-            _, key = _field(key)
-        comment = _field(key)[0].decode("ascii")
+        if cipher == b"none":
+            comment = _comment(kind, public, key)
+        else:
+            # It is the agent that opens it, for ssh; the public half is not locked.
+            comment = "" if _after(public, _PUBLIC_FIELDS[kind]) == b"" else None
+        if comment is None:
+            return None
     except (OSError, ValueError, KeyError):
         return None
     said = f"{kind} {base64.b64encode(public).decode()} {comment}".strip()
     return said if said.isprintable() else None
+
+
+def _comment(kind: str, public: bytes, private: bytes) -> str | None:
+    if not private.startswith(public):
+        return None
+    return _field(_after(private, _FIELDS[kind]))[0].decode("ascii")
+
+
+def _after(data: bytes, fields: int) -> bytes:
+    for _ in range(fields):
+        _, data = _field(data)
+    return data
 
 
 def _field(data: bytes) -> tuple[bytes, bytes]:
@@ -73,6 +90,6 @@ def _asked(private_key: Path) -> str:
         raise BadRequestError("ssh-keygen: not installed here; run: apt-get install openssh-client") from None
     if done.exit_code != 0:
         why = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no answer"]
-        message = f"{private_key}: {why[0]}; give an OpenSSH private key without a passphrase"
-        raise BadRequestError(message)
+        remedy = "give an OpenSSH private key, without a passphrase or with one that your agent knows"
+        raise BadRequestError(f"{private_key}: {why[0]}; {remedy}")
     return done.stdout.decode().strip()

@@ -311,7 +311,8 @@ class OpenSsh(_Remembering):
             where = self._refused_by(stderr)
             return AuthFailedError(
                 f"{_name(where)}: the node does not accept {self.private_key}; put its public half into "
-                f"authorized_keys of {where.user}, or set BUS_SSH_PRIVATE_KEY_FILE to the right key ({said})"
+                f"authorized_keys of {where.user}, or set BUS_SSH_PRIVATE_KEY_FILE to the right key; "
+                f"give one with a passphrase to your agent ({said})"
             )
         last = stderr.strip().splitlines()[-1:] or ["the connection was closed"]
         remedy = "see that the node is up, and that host and port are right"

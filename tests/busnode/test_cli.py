@@ -378,3 +378,30 @@ def test_where_no_connection_can_be_kept_is_said_on_request(station: Workstation
 @pytest.mark.parametrize("seconds", ["-1", "3601", "1.5", "x", ""])
 def test_how_long_a_connection_is_kept_is_whole_seconds(station: Workstation, seconds: str) -> None:
     station.refuses("bootstrap", "--id", "proxy", f"--keep-connection={seconds}")
+
+
+def test_on_a_terminal_a_fleet_is_followed_in_one_line_that_is_written_over(station: Workstation) -> None:
+    (station.folder / "nodes.json").write_text(FLEET)
+    leader, terminal = os.openpty()
+    try:
+        command = [sys.executable, "-m", "busnode", "status", "--all", "--parallel", "1"]
+        done = subprocess.run(
+            command,
+            cwd=station.folder,
+            env={**station.environment, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=terminal,
+            timeout=60,
+            check=False,
+        )
+        os.close(terminal)
+        said = os.read(leader, 65536).decode()
+    finally:
+        os.close(leader)
+    assert [node["node_id"] for node in json.loads(done.stdout)["nodes"]] == ["a", "b", "c"]
+    live = [line for line in said.split("\r\x1b[K") if "under way" in line]
+    assert live[0] == "0 of 3 done; under way: a"
+    assert "2 of 3 done, 2 failed; under way: c" in live
+    # Each end is a line that stays.
+    assert said.count("unreachable") == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -391,3 +392,25 @@ def test_nothing_of_the_users_environment_or_agent_is_lent(
 ) -> None:
     monkeypatch.setenv("SSH_AUTH_SOCK", "/nonexistent")
     assert _says(server.ssh(known)) == b"\0any\xff"
+
+
+def test_a_key_with_a_passphrase_is_used_through_the_agent(server: Server, known: Path, tmp_path: Path) -> None:
+    """Nobody is asked for it: the agent has it open, or the log-in is refused."""
+    key, agent = tmp_path / "key", tmp_path / "agent"
+    shutil.copy(server.key, key)
+    change = ["ssh-keygen", "-q", "-p", "-P", "", "-N", "secret words", "-f", str(key)]
+    subprocess.run(change, check=True)
+    environment = {**os.environ, "SSH_AUTH_SOCK": str(agent)}
+    with subprocess.Popen(["ssh-agent", "-D", "-a", str(agent)], stdout=subprocess.DEVNULL) as running:
+        try:
+            while not agent.exists():
+                time.sleep(0.05)
+            lent = replace(
+                server.ssh(known), private_key=key, program=_wrapped(tmp_path, f'SSH_AUTH_SOCK={agent} exec ssh "$@"')
+            )
+            with pytest.raises(AuthFailedError, match="give one with a passphrase to your agent"):
+                _says(lent)
+            subprocess.run(["ssh-add", "-q", str(server.key)], env=environment, check=True)
+            assert _says(lent) == b"\0any\xff"
+        finally:
+            running.terminate()

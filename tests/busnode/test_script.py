@@ -165,6 +165,18 @@ def test_of_two_operations_one_is_told_who_is_at_it(run: Run, tmp_path: Path) ->
     assert report.steps == ()
 
 
+def test_the_lock_of_an_operation_that_was_killed_is_nobodys(run: Run, tmp_path: Path) -> None:
+    """It is of an open file, and dies with whoever held it; what is written of the holder locks nobody."""
+    (tmp_path / "run/holder").write_text("harden of ann@desk since 2026-01-01 00:00:00 UTC\n")
+    with subprocess.Popen(["flock", "--no-fork", str(tmp_path / "run/lock"), "sleep", "20"]) as holder:
+        while subprocess.run(["flock", "-n", str(tmp_path / "run/lock"), "true"], check=False).returncode == 0:
+            pass
+        holder.kill()
+    report = run(Step("x", "mine", "packages", ("ok",)), exclusive=True)
+    assert (report.error, report.ended) == (None, "ok")
+    assert "bootstrap of tester@here" in (tmp_path / "run/holder").read_text()
+
+
 def test_what_an_operation_did_is_noted_for_status(run: Run, tmp_path: Path) -> None:
     run(Step("x", "one", "packages", ("ok",)), exclusive=True)
     note = json.loads((tmp_path / "state/last-operation").read_text())

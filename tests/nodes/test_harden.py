@@ -362,3 +362,14 @@ def test_the_rules_outlive_whatever_is_done_to_nftables_service(node: Deployment
     for change in ("start", "restart", "reload", "stop"):
         node.node.shell(f"systemctl {change} nftables.service")
         assert node.operate("verify").code == 0, change
+
+
+def test_without_nft_it_is_refused_before_anything_is_touched(node: Deployment) -> None:
+    """Packages are bootstrap's."""
+    node.node.shell("mv /usr/sbin/nft /usr/sbin/nft.away")
+    before = node.node.state()
+    answer = node.operate("harden")
+    assert answer.code == 1, answer
+    assert "nft is not installed; run bootstrap first" in " ".join(answer.document["diagnostics"])
+    assert not answer.changed
+    assert node.node.differences(before) == {}

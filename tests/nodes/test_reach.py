@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import pytest
 
 from tests.nodes import process
 from tests.nodes.deployment import NODE_ID
-from tests.nodes.node import ADDRESS
+from tests.nodes.node import ADDRESS, ADDRESS_6
 
 if TYPE_CHECKING:
     from tests.nodes.conftest import Deploy
@@ -136,3 +137,18 @@ def test_an_id_is_a_word_whatever_it_spells(node: Deployment, identity: str) -> 
     assert answer.code == 2, answer
     assert not (node.folder / "x").exists()
     assert node.node.run("find", "/home", "/root", "-name", "x").stdout == ""
+
+
+def test_a_node_is_operated_over_ipv6(node: Deployment) -> None:
+    """Its address alone, behind a jump host by the same, and looked at from outside over it."""
+    node.listen(8080)
+    node.write_target(host=ADDRESS_6)
+    for operation in ("bootstrap", "harden", "verify"):
+        answer = node.operate(operation)
+        assert answer.code == 0, answer
+    assert any(check["name"].endswith("from outside over IPv6") for check in answer.document["checks"])
+    inventory = {"direct": node.target, "behind": {**node.target, "via": "direct"}}
+    (node.folder / "deploy/nodes.json").write_text(json.dumps(inventory))
+    answer = node.run("bus", "operator", "node", "status", "--id", "behind")
+    assert answer.code == 0, answer
+    assert f"through direct ({ADDRESS_6})" in answer.document["diagnostics"]
