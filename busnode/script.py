@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MAGIC = "busnode1"
 # What may be sent before a bundle, and what the loader says to it.
 HELLO, READY = f"{MAGIC} hello\n".encode(), f"{MAGIC} ready\n".encode()
+# The last line of a bundle, without which the loader runs nothing of it.
+END = f"{MAGIC} end\n".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,5 +223,5 @@ def pack(script: str, *, time_limit: float, password: Secret | None = None, blob
     content = [script.encode(), b"" if password is None else password.reveal().rstrip(b"\r\n") + b"\n"]
     content += [blob.reveal() for blob in blobs]
     lengths = " ".join(str(len(part)) for part in content)
-    first, last = f"{MAGIC} {max(1, round(time_limit))} {lengths}\n", f"{MAGIC} end\n"
-    return b"".join((first.encode(), *content, last.encode()))
+    first = f"{MAGIC} {max(1, round(time_limit))} {lengths}\n"
+    return b"".join((first.encode(), *content, END))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, SupportsBytes
 
 from busnode.contract import BusnodeError, OperationTimeoutError, UnreachableError
 from busnode.records import replace
-from busnode.script import HELLO, READY
+from busnode.script import END, HELLO, READY
 from busnode.transport.openssh import OpenSsh, Socket, was_dropped
 from busnode.transport.process import Greeting, exchange
 
@@ -70,7 +70,8 @@ class KeptSsh:
     def run(self, bundle: SupportsBytes, *, time_limit: float) -> Completed:
         """Over the kept connection where there is one that lives, else over one that is kept from then on.
 
-        Nothing is sent before the node has answered, so that what a dead connection swallowed can be sent again.
+        The line without which nothing runs is held back until the node has answered, so that what a dead connection
+        swallowed can be sent again.
         """
         sent, begin = bytes(bundle), time.monotonic()
         socket = self._socket()
@@ -79,7 +80,9 @@ class KeptSsh:
         way = replace(self._ssh, socket=socket)
         if os.path.lexists(socket.path):
             seconds = way.connect_seconds / _SHARE
-            completed = way.attempt(sent, time_limit, Greeting(HELLO, READY, seconds))
+            all_but_the_end = sent.removesuffix(END)
+            greeting = Greeting(HELLO + all_but_the_end, READY, seconds)
+            completed = way.attempt(sent[len(all_but_the_end) :], time_limit, greeting)
             if completed.answered or _is_definite(completed):
                 return self._judged(way, completed, time_limit)
             _forget(self._ssh, socket.path)

@@ -138,7 +138,7 @@ class OpenSsh(_Remembering):
         return self.judged(completed, time_limit)
 
     def attempt(self, sent: bytes, time_limit: float, greeting: Greeting | None = None) -> Completed:
-        """One run of ssh, however it ends; with a `greeting` nothing is sent before the node has answered that."""
+        """One run of ssh, however it ends; with a `greeting` `sent` goes only once the node has answered that."""
         with self._way() as options:
             argv = [*self._argv(options), f"exec sh -c {shlex.quote(loader())}"]
             hear = None if self.listener is None else self.listener()
