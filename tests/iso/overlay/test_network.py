@@ -10,16 +10,22 @@ if TYPE_CHECKING:
     from tests.iso.overlay.world import World
 
 ETHERNET, INFINIBAND = "1", "32"
+LATER = "-pf /run/dhclient-late.pid -lf /var/lib/dhcp/dhclient-late.leases"
 
 
 @pytest.fixture
 def world(world: World) -> World:
     world.file("proc/cmdline", "boot=live quiet\n")
+    (world.root / "run").mkdir()
     return world
 
 
-def _interface(world: World, name: str, kind: str = ETHERNET, *, physical: bool = True) -> None:
+def _interface(world: World, name: str, kind: str = ETHERNET, *, physical: bool = True, index: int = 0) -> None:
+    """An interface; with an index, one that udev is done with."""
     world.file(f"sys/class/net/{name}/type", kind)
+    world.file(f"sys/class/net/{name}/ifindex", f"{index or 99}\n")
+    if index:
+        world.file(f"run/udev/data/n{index}")
     if physical:
         world.file(f"sys/class/net/{name}/device/vendor")
 
@@ -92,3 +98,45 @@ def test_a_mistake_is_one_line_in_the_journal_and_on_each_console_and_dhcp_is_as
     assert done.stderr == f"{line}\n"
     assert [console.read_text().split("\n") for console in consoles] == [["", f"bee: {line}", ""]] * 2
     assert world.calls == ["dhclient -nw -cf /etc/bee/dhclient.conf eno1"]
+
+
+def test_what_udev_has_named_need_not_wait_and_the_rest_is_asked_on_later_by_a_client_of_its_own(world: World) -> None:
+    world.tool("dhclient")
+    _interface(world, "eno1", index=2)
+    _interface(world, "eth0")  # not named yet
+    _interface(world, "ib0", INFINIBAND, index=3)
+    early = world.run("network", "early")
+    assert (early.returncode, early.stdout) == (0, "asking for addresses on eno1\n")
+    _interface(world, "enp65s0f1", index=4)
+    later = world.run("network")
+    assert later.stdout == ("ib0 is not Ethernet: left alone\nasking for addresses on enp65s0f1 eth0\n")
+    assert world.calls == [
+        "dhclient -nw -cf /etc/bee/dhclient.conf eno1",
+        f"dhclient -nw -cf /etc/bee/dhclient.conf {LATER} enp65s0f1 eth0",
+    ]
+
+
+def test_once_all_are_asked_on_nothing_more_is_started(world: World) -> None:
+    world.tool("dhclient")
+    _interface(world, "eno1", index=2)
+    world.run("network", "early")
+    later = world.run("network")
+    assert (later.returncode, later.stdout, later.stderr) == (0, "", "")
+    assert len(world.calls) == 1
+
+
+def test_where_the_early_client_failed_the_later_one_asks(world: World) -> None:
+    world.tool("dhclient", "exit 1")
+    _interface(world, "eno1", index=2)
+    assert world.run("network", "early").returncode == 1
+    world.tool("dhclient")
+    assert world.run("network").returncode == 0
+    assert world.calls == ["dhclient -nw -cf /etc/bee/dhclient.conf eno1"] * 2
+
+
+def test_nothing_is_early_where_the_command_line_gives_addresses(world: World) -> None:
+    world.tool("dhclient")
+    _interface(world, "eno1", index=2)
+    world.file("proc/cmdline", "boot=live bee.net=eno2:192.0.2.7/24\n")
+    assert world.run("network", "early").returncode == 0
+    assert world.calls == []

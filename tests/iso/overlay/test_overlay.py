@@ -72,10 +72,10 @@ def test_systemd_takes_the_unit(name: str, tmp_path: Path) -> None:
     assert (judged.returncode, judged.stderr) == (0, "")
 
 
-def test_sshd_follows_the_set_up_which_follows_live_config() -> None:
+def test_sshd_follows_the_set_up_which_waits_for_nothing_but_file_systems() -> None:
     assert "ssh.service" in _words("bee-sshsetup", "Before")
-    # live-config's component switches passwords off in sshd_config, so ours comes later
-    assert "live-config.service" in _words("bee-sshsetup", "After")
+    assert _words("bee-sshsetup", "After") == {"local-fs.target"}
+    assert _settings("bee-sshsetup")["DefaultDependencies"] == ["no"]
     # A listening ssh.socket would start sshd at the first knock, before the set-up.
     assert (UNITS / "ssh.socket").readlink() == Path("/dev/null")
 

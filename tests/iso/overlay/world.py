@@ -41,10 +41,10 @@ class World:
         """PATH, the fake tools first."""
         return f"{self._bin}:/usr/bin:/bin"
 
-    def run(self, script: str, *, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    def run(self, script: str, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run a script of the overlay under dash, as the live system's /bin/sh is."""
         return subprocess.run(
-            ["dash", str(SCRIPTS / script)],
+            ["dash", str(SCRIPTS / script), *words],
             env={"PATH": self.path, "BEE_ROOT": str(self.root), "LC_ALL": "C"},
             input=stdin,
             capture_output=True,
