@@ -20,6 +20,10 @@ _NO_DISK = re.compile(
     r"(?:zram|ram|loop|nbd|rbd|drbd|fd|md|dm-|zd|nullb|pmem|mtdblock)[0-9].*|mmcblk[0-9]+(?:rpmb|boot[0-9])", re.ASCII
 )
 _NVME = re.compile(r"(nvme[0-9]+)(?:c[0-9]+)?n[0-9]+", re.ASCII)
+# A namespace that several controllers may share is named by its subsystem, and its path through each by that and the
+# controller: `nvme0n1`, `nvme0c1n1` (drivers/nvme/host/multipath.c).
+_SHARED = re.compile(r"nvme([0-9]+)n([0-9]+)", re.ASCII)
+_PATH = re.compile(r"nvme([0-9]+)c([0-9]+)n([0-9]+)", re.ASCII)
 # In /sys/block and not in lsblk: the paths of a multipath NVMe namespace; as no disk: CD drives.
 _UNLISTED = re.compile(r"nvme[0-9]+c[0-9]+n[0-9]+|sr[0-9]+", re.ASCII)
 _DEVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9!._-]{0,63}", re.ASCII)
@@ -66,8 +70,8 @@ def _ask_ahead(step: Step, names: list[str]) -> None:
     """Begin what will be asked of these disks: each may take a second, and all are asked at once."""
     for name in filter(_DEVICE_NAME.fullmatch, names):
         step.ahead(*drive_health.command(f"/dev/{name}"), limit=drive_health.SMARTCTL_SECONDS)
-        if match := _NVME.fullmatch(name):
-            for command in _nvme(match[1]):
+        if controller := _controller_name(step, name):
+            for command in _nvme(controller):
                 step.ahead(*command, limit=NVME_SECONDS)
 
 
@@ -144,12 +148,29 @@ def _differences(device: lsblk.BlockDevice, smart: smartctl.Smart, controller: N
 
 def _controller(step: Step, name: str, known_controllers: dict[str, Nvme | None]) -> Nvme | None:
     """The NVMe controller of the namespace `name`, asked once however many namespaces it has."""
-    match = _NVME.fullmatch(name)
-    if match is None:
+    controller = _controller_name(step, name)
+    if controller is None:
         return None
-    if match[1] not in known_controllers:
-        known_controllers[match[1]] = _ask_controller(step, match[1])
-    return known_controllers[match[1]]
+    if controller not in known_controllers:
+        known_controllers[controller] = _ask_controller(step, controller)
+    return known_controllers[controller]
+
+
+def _controller_name(step: Step, name: str) -> str | None:
+    """The controller of the namespace `name`, the first of several that share it; None for what is no NVMe."""
+    if paths := _nvme_paths(step, name):
+        return f"nvme{paths[0][0]}"
+    match = _NVME.fullmatch(name)
+    return match[1] if match else None
+
+
+def _nvme_paths(step: Step, name: str) -> list[tuple[int, str]]:
+    """Of a namespace that several controllers may share: the number of each, and its path's name in /sys/block."""
+    shared = _SHARED.fullmatch(name)
+    if shared is None:
+        return []
+    paths = filter(None, map(_PATH.fullmatch, step.machine.names("/sys/block")))
+    return sorted((int(path[2]), path[0]) for path in paths if (path[1], path[3]) == shared.groups())
 
 
 def _ask_controller(step: Step, name: str) -> Nvme | None:
@@ -199,7 +220,11 @@ def _slot(step: Step, name: str) -> str | None:
 
 
 def _pci_address(step: Step, name: str) -> str | None:
-    """The PCI function nearest to the disk on its path below /sys/devices."""
-    path = step.machine.resolve(f"/sys/block/{name.replace('/', '!')}")
-    addresses = _PCI_IN_PATH.findall(path or "")
-    return normalise(addresses[-1]) if addresses else None
+    """The PCI function nearest to the disk on its path below /sys/devices, or on that of its NVMe controller."""
+    controller = _controller_name(step, name)
+    places = [f"/sys/block/{name.replace('/', '!')}", *(f"/sys/block/{path}" for _, path in _nvme_paths(step, name))]
+    for place in [*places, f"/sys/class/nvme/{controller}"] if controller else places:
+        addresses = _PCI_IN_PATH.findall(step.machine.resolve(place) or "")
+        if addresses:
+            return normalise(addresses[-1])
+    return None

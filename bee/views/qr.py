@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bee.views.columns import WIDTH
 from bee.views.document import integer, part, rows, size, text
 from bee.views.text import summary
+from bee.views.totals import drives
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,10 +72,8 @@ def _counts(document: dict[str, object]) -> str:
     if memory := part(document, "memory"):
         words.append(f"{size(integer(memory, 'total_bytes'))}/{text(memory, 'populated')}m".replace(" ", ""))
     if storage := part(document, "storage"):
-        disks = rows(storage, "disks")
-        words.append(
-            f"{size(sum(integer(d, 'size_bytes') or 0 for d in disks), decimal=True)}/{len(disks)}d".replace(" ", "")
-        )
+        count, space = drives(storage)
+        words.append(f"{size(space, decimal=True)}/{count}d".replace(" ", ""))
     if nvidia := part(document, "nvidia"):
         words.append(f"{len(rows(nvidia, 'gpus'))}g")
     if psu := part(document, "psu"):

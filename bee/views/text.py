@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bee.views.columns import WIDTH, columns, wrap
 from bee.views.document import integer, part, rows, size, strings, text
+from bee.views.totals import drives
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,8 +84,8 @@ def _counts(document: dict[str, object]) -> Iterator[str]:
     if memory:
         yield f"Memory  {_fill(memory)}"
     if storage:
-        disks = rows(storage, "disks")
-        yield f"Disks   {len(disks)}, {size(sum(integer(d, 'size_bytes') or 0 for d in disks), decimal=True)}"
+        count, space = drives(storage)
+        yield f"Disks   {count}, {size(space, decimal=True)}"
     pcie, psu, nvidia = part(document, "pcie"), part(document, "psu"), part(document, "nvidia")
     if pcie:
         yield f"PCI     {len(rows(pcie, 'devices'))} functions"

@@ -267,6 +267,46 @@ def test_pcie_names_ids_driver_link_and_place(seen: Audit) -> None:
     assert (sata.numa_node, sata.link, sata.driver, sata.subsystem_name) == (None, None, "ahci", None)
 
 
+MULTIPATH = {
+    "/sys/block/nvme0n1": "/sys/devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1",
+    "/sys/block/nvme0n2": "/sys/devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n2",
+    "/sys/class/nvme/nvme0": "/sys/devices/pci0000:00/0000:00:03.0/0000:02:00.0/nvme/nvme0",
+}
+
+
+@pytest.mark.parametrize(
+    ("paths", "controller", "address"),
+    [
+        ({}, "nvme0", "0000:02:00.0"),
+        ({"nvme0c0n1": "0000:02:00.0", "nvme0c0n2": "0000:02:00.0"}, "nvme0", "0000:02:00.0"),
+        # Of two controllers the first; that of another subsystem is none of them.
+        (
+            {"nvme0c4n1": "0000:06:00.0", "nvme0c3n1": "0000:05:00.0", "nvme1c0n1": "0000:07:00.0"},
+            "nvme3",
+            "0000:05:00.0",
+        ),
+    ],
+)
+def test_a_namespace_that_controllers_share_is_where_its_paths_lead(
+    paths: dict[str, str], controller: str, address: str
+) -> None:
+    below = {
+        f"/sys/block/{name}": f"/sys/devices/pci0000:00/0000:00:03.0/{at}/nvme/nvme{name[5]}/{name}"
+        for name, at in paths.items()
+    }
+    made = {
+        tuple(word.replace("/dev/nvme0", f"/dev/{controller}") if args[0] == "nvme" else word for word in args): run
+        for args, run in runs().items()
+    }
+    slots = {"/sys/bus/pci/slots/31/address": "0000:05:00\n"}
+    found = audit(Recorded(made, {**SYS_FILES, **slots}, {**LINKS, **MULTIPATH, **below}))
+    assert found.storage is not None
+    disk = next(d for d in found.storage.disks if d.name == "nvme0n1")
+    assert (disk.pci_address, disk.slot) == (address, "24" if address == "0000:02:00.0" else "31")
+    assert disk.nvme is not None
+    assert (disk.nvme.controller, disk.nvme.serial) == (controller, "S64HNE0R000001")
+
+
 def test_a_function_that_lspci_did_not_print_is_taken_from_sys(seen: Audit) -> None:
     assert seen.pcie is not None
     hidden = next(d for d in seen.pcie.devices if d.address == "0000:00:1f.5")

@@ -51,7 +51,7 @@ def test_the_text_is_what_the_documentation_says() -> None:
         "S SYS-4711",
         "A 994659de87f727dd",
         "F 18/8",
-        "N 2c 48GiB/2m 4.32TB/3d 1g 2p",
+        "N 2c 48GiB/2m 4.32TB/2d 1g 2p",
         "M ES-2100",
         "B BRD-0815",
         "C CHS-1234",

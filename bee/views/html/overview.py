@@ -9,6 +9,7 @@ from bee.views.html.drawing import icon
 from bee.views.html.marks import severity_of
 from bee.views.html.markup import Content, Markup, element, join
 from bee.views.html.parts import NOT_KNOWN, facts, mono, notes, words
+from bee.views.totals import drives
 
 # How the names of components begin, and the section of each.
 _SECTIONS = (
@@ -82,13 +83,13 @@ def _tiles(document: dict[str, object]) -> Iterator[tuple[str, str, Content, str
         _count(memory, size(integer(memory, "total_bytes"), missing="?")),
         f"in {text(memory, 'populated', '?')} of {len(slots)} slots" if memory else "not seen",
     )
-    disks = rows(storage, "disks")
-    space = size(sum(integer(d, "size_bytes") or 0 for d in disks), decimal=True)
+    disks, held = drives(storage)
+    space = size(held, decimal=True)
     behind = sum(len(rows(c, "drives")) for c in rows(storage, "raid_controllers"))
     yield (
         "storage",
         "Disks",
-        _count(storage, str(len(disks))),
+        _count(storage, str(disks)),
         (space + (f", {behind} drives behind RAID" if behind else "")) if storage else "not seen",
     )
     nvidia, psu = part(document, "nvidia"), part(document, "psu")

@@ -8,6 +8,7 @@ from bee.views.document import integer, part, rows, size, strings, text
 from bee.views.html.drawing import bar, icon
 from bee.views.html.markup import Content, Markup, element, join
 from bee.views.html.parts import Row, card, facts, folded, known, mono, notes, number, section, table, words
+from bee.views.totals import drives
 
 if TYPE_CHECKING:
     from bee.views.html.marks import Marks
@@ -31,7 +32,7 @@ def storage(document: dict[str, object], marks: Marks) -> Markup:
     remarks = [f"{text(d, 'name')}: {note}" for d in disks for note in strings(d, "notes")]
     remarks += [f"{text(m, 'type')}: {note}" for m in members for note in strings(m, "notes")]
     controllers = rows(here, "raid_controllers")
-    space = size(sum(integer(d, "size_bytes") or 0 for d in disks), decimal=True)
+    count, space = drives(here)
     return section(
         document,
         "storage",
@@ -46,7 +47,7 @@ def storage(document: dict[str, object], marks: Marks) -> Markup:
         else None,
         [_controller(c, marks) for c in controllers],
         notes(remarks),
-        summary=f"{len(disks)}, {space}" if disks else "",
+        summary=f"{count}, {size(space, decimal=True)}" if disks else "",
     )
 
 
