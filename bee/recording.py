@@ -213,11 +213,12 @@ def _members(stream: _Bounded) -> Iterator[tuple[str, bytes]]:
     """Each member's name below the folder, with its content."""
     seen: set[str] = set()
     with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|") as archive:
-        for member in archive:
+        for count, member in enumerate(archive):
             name = member.name.removeprefix("./")
-            if member.isdir() and not _leads_out(name):
+            reason = "is one too many" if count >= MAX_MEMBERS else None
+            if reason is None and member.isdir() and not _leads_out(name):
                 continue
-            reason = _refusal(member, name, seen)
+            reason = reason or _refusal(member, name, seen)
             if reason is not None:
                 raise RecordingError(f"its member {printable(member.name)!r} {reason}")
             seen.add(name)
@@ -244,7 +245,7 @@ def _refusal(member: tarfile.TarInfo, name: str, seen: set[str]) -> str | None:
         return "is there twice"
     if not 0 <= member.size <= MAX_OUTPUT_BYTES:
         return f"says that it has {member.size} bytes"
-    return "is one too many" if len(seen) >= MAX_MEMBERS else None
+    return None
 
 
 def _recording(members: dict[str, bytes]) -> Recording:

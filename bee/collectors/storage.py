@@ -113,7 +113,7 @@ def _disk(step: Step, device: lsblk.BlockDevice, controllers: dict[str, Nvme | N
         removable=device.removable,
         transport=device.transport or None,
         hctl=device.hctl or None,
-        slot=known("slot", _slot(step, device.name), notes),
+        slot=_bay_name(_slot(step, device.name), notes),
         pci_address=_pci_address(step, device.name),
         smart=drive_health.health(smart),
         nvme=controller,
@@ -205,6 +205,11 @@ def _ask_controller(step: Step, name: str) -> Nvme | None:
         read_bytes=log.read_bytes,
         written_bytes=log.written_bytes,
     )
+
+
+def _bay_name(slot: str | None, notes: list[str]) -> str | None:
+    """A bay called `000` is the first, however much that looks like a field left empty."""
+    return slot if slot and slot.isdecimal() else known("slot", slot, notes)
 
 
 def _slot(step: Step, name: str) -> str | None:

@@ -5,6 +5,7 @@ What one of both audits could not see is said to be unseen: it is neither remove
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ _FIRST = ("supplies", "raid_controllers", "raid_members")
 _WHOLE = "all of it"
 _CUT_BY_LSBLK = ("model", "serial", "firmware")
 _NEVER = (Role.PLACE, Role.LABEL, Role.MEASURED, Role.REPEATED, Role.REMARK)
+# Only Areca's drives are asked by their slot; others by a number that their controller once gave them.
+_SLOT_TYPE = re.compile(r"(?:sat\+)?areca,")
 # What RAID controllers, firmware and their parts call well, without case, as the beginning of what they say.
 _WELL = ("ok", "opt", "onln", "ugood", "jbod", "ready", "hot spare", "ghs", "dhs", "cac", "present, ok")
 
@@ -366,6 +369,7 @@ def _moved(matched: Matched[object]) -> Iterable[tuple[Candidate[object], Candid
     same = {controller for controller, pairs in behind.items() if renumbered(pairs)}
     for before, after in matched.pairs:
         alike = isinstance(before.part, model.Disk) and before.part.pci_address in same
+        alike = alike or (isinstance(before.part, model.RaidMember) and not _SLOT_TYPE.match(before.part.type))
         if not alike and _elsewhere(before, after):
             yield before, after
 

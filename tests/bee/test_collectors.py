@@ -267,6 +267,17 @@ def test_pcie_names_ids_driver_link_and_place(seen: Audit) -> None:
     assert (sata.numa_node, sata.link, sata.driver, sata.subsystem_name) == (None, None, "ahci", None)
 
 
+@pytest.mark.parametrize(
+    ("bay", "slot"), [("000", "000"), ("00", "00"), ("Slot 03", "Slot 03"), ("N/A", None), ("--", None)]
+)
+def test_a_bay_is_called_as_its_enclosure_calls_it(bay: str, slot: str | None) -> None:
+    links = {path: to for path, to in LINKS.items() if "enclosure_device" not in path}
+    folders = {"/sys/block/sda/device": (f"enclosure_device:{bay}",)}
+    found = audit(Recorded(runs(), SYS_FILES, links, folders=folders))
+    assert found.storage is not None
+    assert [disk.slot for disk in found.storage.disks if disk.name == "sda"] == [slot]
+
+
 MULTIPATH = {
     "/sys/block/nvme0n1": "/sys/devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1",
     "/sys/block/nvme0n2": "/sys/devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n2",

@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 
 from bee import model
 from bee.audit import serialise
+from bee.comparison import expectation
+from bee.comparison.deviations import deviations
 from bee.comparison.differences import CHANGES, Difference, differences
 from bee.comparison.parts import KINDS, place_fields
 from bee.comparison.roles import Role, hints, roles
@@ -442,6 +444,26 @@ def test_a_disk_behind_two_tools_is_told_once() -> None:
     assert lines[0].startswith("removed RAID controller")
     assert ", drive 252 4: " in lines[0]
     assert drive.serial in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lines"),
+    [
+        ("megaraid,4", "megaraid,9", 0),
+        ("sat+megaraid,4", "sat+megaraid,9", 0),
+        ("cciss,0", "cciss,1", 0),
+        ("areca,3/2", "areca,4/2", 1),
+    ],
+)
+def test_a_drive_that_its_controller_numbered_anew_has_not_moved_unless_the_number_is_a_slot(
+    old: str, new: str, lines: int
+) -> None:
+    before, after = (
+        changed(storage=replace(STORAGE, raid_members=(replace(STORAGE.raid_members[0], type=kind),)))
+        for kind in (old, new)
+    )
+    assert len(said(before, after)) == lines
+    assert deviations(expectation.read(expectation.made_from(before)), after) == ()
 
 
 @pytest.fixture

@@ -208,6 +208,13 @@ def test_a_bomb_is_refused_before_it_unfolds(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_no_more_members_than_a_recording_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recording, "MAX_MEMBERS", 3)
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as archive:
+        for number in range(4):
+            folder = tarfile.TarInfo(f"bee-recording/{number}")
+            folder.type = tarfile.DIRTYPE
+            archive.addfile(folder)
+    assert refusal(made.getvalue()) == "its member 'bee-recording/3' is one too many"
     assert refusal(PACKED).endswith("is one too many")
 
 
