@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from bee.collectors import drive_health
+from bee.collectors import drive_health, unscanned
 from bee.collectors.step import bounded
 from bee.model import RaidController, RaidMember
 from bee.parsers import sas_ircu, smartctl, storcli
 
 if TYPE_CHECKING:
     from bee.collectors.step import Step
+    from bee.model import Disk
 
 STORCLI_SECONDS = 60.0
 SAS_IRCU_SECONDS = 60.0
@@ -32,10 +33,14 @@ def ask_ahead(step: Step) -> None:
     step.ahead(*_SCAN, limit=drive_health.SMARTCTL_SECONDS)
     for command in _STORCLI:
         step.ahead(*command, limit=STORCLI_SECONDS)
+    unscanned.ask_ahead(step)
 
 
-def members(step: Step) -> tuple[RaidMember, ...]:
-    """The drives behind RAID controllers that `smartctl --scan` finds, in its order."""
+def members(step: Step, disks: tuple[Disk, ...], notes: list[str]) -> tuple[RaidMember, ...]:
+    """The drives behind RAID controllers that `smartctl --scan` finds, in its order, then those that it does not list.
+
+    A controller that also shows the kernel its drives does not have them twice: those among `disks` are left out.
+    """
     # Without smartctl the disks have said so, or there are none.
     if not step.machine.has_tool("smartctl"):
         return ()
@@ -50,12 +55,19 @@ def members(step: Step) -> tuple[RaidMember, ...]:
     ][:_MAX_MEMBERS]
     for name, kind in found:
         step.ahead(*drive_health.command(name, kind), limit=drive_health.SMARTCTL_SECONDS)
-    return tuple(_member(step, name, kind) for name, kind in dict.fromkeys(found))
+    scanned = [_member(step, name, kind) for name, kind in dict.fromkeys(found)]
+    shown = {serial for disk in disks for serial in (disk.serial, disk.nvme.serial if disk.nvme else None) if serial}
+    behind = [_record(*answer) for answer in unscanned.answers(step, notes)]
+    return (*scanned, *(member for member in behind if member.serial not in shown))
 
 
 def _member(step: Step, device: str, kind: str) -> RaidMember:
     notes: list[str] = []
     smart = drive_health.ask(step, drive_health.command(device, kind), notes)
+    return _record(device, kind, smart, notes)
+
+
+def _record(device: str, kind: str, smart: smartctl.Smart, notes: list[str]) -> RaidMember:
     return RaidMember(
         device=device,
         type=kind,

@@ -52,11 +52,12 @@ def collect(step: Step) -> Storage | None:
     disks = tuple(_disk(step, devices[name], controllers) for name in sorted(devices))
     if disks and not step.machine.is_root():
         step.trouble("reading the health of disks needs root")
+    notes = [*found.notes]
     return Storage(
         disks=disks,
-        raid_members=raid.members(step),
+        raid_members=raid.members(step, disks, notes),
         raid_controllers=raid.controllers(step),
-        notes=bounded(found.notes),
+        notes=bounded(notes),
     )
 
 

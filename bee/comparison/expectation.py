@@ -29,8 +29,8 @@ STEPS = ("host", "board", "cpu", "memory", "storage", "pcie", "psu", "nvidia")
 Constraints = dict[str, object]
 
 _EXPECTED = (Role.PLACE, Role.FACT, Role.FIRMWARE, Role.LESS_IS_WORSE, Role.ROUGH)
-# The kernel numbers SCSI hosts as drivers load, SAS targets as they answer, a RAID controller its drives as it first saw
-# them: equal machines differ. The other fields of a FRU are for people.
+# The kernel numbers SCSI hosts as drivers load, SAS targets as they answer, a RAID controller its drives likewise:
+# equal machines differ. The other fields of a FRU are for people.
 _LEFT_OUT = {(model.Disk, "hctl"), (model.RaidMember, "type"), (model.Fru, "other")}
 # Records that are no parts: all that can be expected of them is that there are none, and why.
 _FOUND = "findings tell what counts in it; allowed_findings says which may be"
