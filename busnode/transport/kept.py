@@ -125,7 +125,8 @@ def is_keepable(ssh: OpenSsh) -> bool:
 def forget(ssh: OpenSsh) -> None:
     """Close what is kept of this host and port, by whatever key and way it was opened; what runs over it goes on."""
     for folder in _folders(os.environ):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, NoPlaceError):
+            _require_own(folder)
             for path in folder.glob(f"{_host_part(ssh)}-*"):
                 _forget(ssh, path)
 

@@ -308,6 +308,14 @@ def test_what_is_forgotten_is_logged_in_to_anew_and_what_runs_goes_on(
 # The folder
 
 
+def test_nothing_is_taken_away_in_a_folder_of_others(server: Server, known: Path, folder: Path) -> None:
+    _elsewhere(folder)
+    theirs = folder / name(server.ssh(known))
+    theirs.touch()
+    kept.forget(server.ssh(known))
+    assert theirs.exists()
+
+
 def _open_to_others(folder: Path) -> None:
     folder.mkdir(mode=0o700)
     folder.chmod(0o750)
