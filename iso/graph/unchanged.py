@@ -20,13 +20,15 @@ from iso.paths import PRODUCT
 
 # Beside the stamps, and like them gone with dist/.
 _FILE = "dist/unchanged.json"
-# Nothing that a stage depends on; of .git what its answers come from.
+# Nothing that a stage depends on; of .git what its answers come from. Deeper down such a name is like any other.
 _LEFT_OUT = {
-    *(".git", ".venv", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"),
+    *(".git", ".venv", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache"),
     *(_FILE, f"{_FILE}.partial", "dist/.lock", "dist/logs"),
     # Where apt downloads what is not there yet: nobody else may look into it.
     "/var/lib/apt/lists/partial",
 }
+# What no stage looks at wherever it is (iso/tree.py).
+_COMPILED = "__pycache__"
 _GIT = (
     *(".git/HEAD", ".git/config", ".git/config.worktree", ".git/index", ".git/info", ".git/packed-refs", ".git/refs"),
     ".git/reftable",
@@ -140,8 +142,8 @@ def _look(path: str, found: list[object], seen: set[tuple[int, int]]) -> int:
     with os.scandir(path or ".") as entries:
         names = sorted(entry.name for entry in entries)
     prefix = f"{path}/" if path else ""
-    inside = [f"{prefix}{name}" for name in names if name not in _LEFT_OUT and f"{prefix}{name}" not in _LEFT_OUT]
-    return max((_look(each, found, seen) for each in inside), default=0)
+    inside = [f"{prefix}{name}" for name in names if name != _COMPILED]
+    return max((_look(each, found, seen) for each in inside if each not in _LEFT_OUT), default=0)
 
 
 def _add(path: str, status: os.stat_result, found: list[object]) -> int:

@@ -178,6 +178,26 @@ def test_a_linked_worktree_is_judged_by_its_stages(tmp_path: Path, monkeypatch: 
     assert unchanged.state(()) == ""
 
 
+@pytest.mark.parametrize(
+    "name", [".git", ".venv", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "dist/logs"]
+)
+def test_a_folder_of_the_overlay_counts_whatever_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """What tools leave at the top of a checkout is left out there alone."""
+    monkeypatch.chdir(tmp_path)
+    files = [tmp_path / place / name / "lib/file" for place in (".", "iso/overlay/opt/tool")]
+    for file in files:
+        file.parent.mkdir(parents=True)
+        file.write_text("before")
+    settle()
+    before = unchanged.state(())
+    for file, counts in zip(files, (False, True), strict=True):
+        file.write_text("after")
+        settle()
+        assert (unchanged.state(()) != before) == counts
+
+
 LINKS = {
     "to the checkout itself": (".", "checkout/self"),
     "to its parent": ("..", "checkout/parent"),
