@@ -5,13 +5,23 @@
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
-for word in "$@"; do
-    case $word in
-    -* | =*) ;;
-    *=*) continue ;;
-    esac
+usage() {
     echo "usage: iso/builder/build-nvidia-module.sh [SETTING=VALUE]..." >&2
     exit 2
+}
+
+for word in "$@"; do
+    shift
+    case $word in
+    -* | =*) usage ;;
+    # Named from where this is called, as files are anywhere; the build runs in the checkout.
+    authorized_keys=?* | sign_key=?* | sign_cert=?* | release_key=?*)
+        word=${word%%=*}=$(realpath -m -- "${word#*=}")
+        ;;
+    *=*) ;;
+    *) usage ;;
+    esac
+    set -- "$@" "$word"
 done
 
 cd "$root"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from iso import cache_entries
 from iso.paths import Paths
 
 ROOT = Path(__file__).parents[2]
@@ -70,6 +75,16 @@ def test_build_makes_a_setting_of_the_document_s_option_wherever_it_was_called(c
     for arguments in (["--authorized-keys", "my keys"], ["--authorized-keys=my keys"]):
         done = run(checkout, BUILD, "nvidia=none", *arguments, "suite=bookworm")
         assert done.stdout.endswith(f"doit [iso] [nvidia=none] [authorized_keys={keys}] [suite=bookworm]\n")
+
+
+@pytest.mark.parametrize("front", [BUILD, DRIVER])
+@pytest.mark.parametrize("setting", ["authorized_keys", "sign_key", "sign_cert", "release_key"])
+def test_a_setting_s_file_is_named_from_where_the_front_is_called(checkout: Path, front: str, setting: str) -> None:
+    for name in ("my file", "no/such"):
+        last = run(checkout, front, "nvidia=none", f"{setting}={name}", "suite=bookworm").stdout.splitlines()[-1]
+        assert last.endswith(f"[nvidia=none] [{setting}={checkout.parent}/{name}] [suite=bookworm]")
+    # What is wrong with one that is empty, doit says.
+    assert run(checkout, front, f"{setting}=").stdout.endswith(f" [{setting}=]\n")
 
 
 @pytest.mark.parametrize("front", [BUILD, DRIVER])
@@ -146,11 +161,69 @@ def test_a_signing_key_is_shown_to_the_container_where_it_may_lie_anywhere(check
     assert last.endswith(f"[iso/build.sh] {given}")
 
 
+def test_a_container_build_reads_versions_as_the_build_does_and_has_the_given_date(checkout: Path) -> None:
+    path = f"{checkout / 'bin'}:{os.environ['PATH']}"
+    (checkout / "iso/builder/VERSIONS").write_text("  SUITE=bookworm \t\n")
+    done = run(checkout, CONTAINER, BEE_CONTAINER_ENGINE="engine", PATH=path, SOURCE_DATE_EPOCH="1700000000")
+    last = done.stdout.splitlines()[-1]
+    assert "[localhost/bee-builder:bookworm-" in last
+    assert "[-e] [SOURCE_DATE_EPOCH=1700000000]" in last
+
+
+# An engine that has a builder image or none; what it runs says its process, and goes on until it is told to end.
+ENGINE = """#!/bin/sh
+case "$1 $2" in
+'image inspect') [ -z "$NO_IMAGE" ] || [ "$3" = "${3%-base:*}-base:trixie" ] ;;
+'run '*) echo $$ >"$HOME/$1.partial"; mv "$HOME/$1.partial" "$HOME/$1"; exec sleep 60 ;;
+*) echo "$*" >>"$HOME/asked" ;;
+esac
+"""
+
+
+@contextlib.contextmanager
+def in_container(checkout: Path, **extra: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The front, when its engine runs something."""
+    (checkout / "bin/engine").write_text(ENGINE)
+    home = checkout / "home"
+    home.mkdir()
+    folders = {"HOME": str(home), "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": "", "BEE_CONTAINER_ENGINE": "engine"}
+    path = f"{checkout / 'bin'}:{os.environ['PATH']}"
+    with subprocess.Popen([checkout / CONTAINER], env=os.environ | folders | {"PATH": path} | extra) as build:
+        while not (home / "run").exists():
+            assert build.poll() is None
+            time.sleep(0.05)
+        yield build
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize("no_image", ["", "yes"], ids=["building", "setting up"])
+def test_a_container_ends_with_its_build(checkout: Path, number: signal.Signals, no_image: str) -> None:
+    with in_container(checkout, NO_IMAGE=no_image) as build:
+        build.send_signal(number)
+        assert build.wait(timeout=30) in {-number, 128 + number}
+    assert not Path(f"/proc/{(checkout / 'home/run').read_text().strip()}").exists()
+    asked = checkout / "home/asked"
+    assert (asked.exists() and asked.read_text().startswith("rm -f bee-builder-")) == bool(no_image)
+
+
+def test_a_prune_spares_what_a_container_build_has(checkout: Path) -> None:
+    cache = checkout / "home/.cache/bee-busnode/iso"
+    with in_container(checkout, NO_IMAGE="") as build:
+        (cache / "venv-trixie/doit").write_text("x" * 5000)
+        assert [entry.path.name for entry in cache_entries.prune(cache, 0).spared] == ["venv-trixie"]
+        build.terminate()
+    assert [entry.path.name for entry in cache_entries.prune(cache, 0).removed] == ["venv-trixie"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--authorized-keys"], "wants a file"),
         (["--authorized-keys=/nonexistent"], "/nonexistent: no such file"),
+        (["--authorized-keys="], "authorized_keys=: no such file"),
+        (["--authorized-keys", ""], "authorized_keys=: no such file"),
+        (["authorized_keys="], "authorized_keys=: no such file"),
+        (["release_key="], "release_key=: no such file"),
         (["sign_key=/nonexistent"], "/nonexistent: no such file"),
         (["--privileged"], "no such option"),
         (["bash"], "not a setting"),
