@@ -8,6 +8,7 @@ needs, else 2.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -144,6 +145,8 @@ def _run(command: Sequence[str]) -> tuple[int, str]:
     try:
         done = subprocess.run(
             command,
+            # What is read of the answers is English.
+            env=os.environ | {"LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -284,13 +287,24 @@ def _space(machine: Machine, needed: int) -> Iterable[Lack]:
         if not os.access(existing, os.W_OK):
             yield Lack(f"{existing} cannot be written", f"chown -R $(id -u) {existing}")
             continue
-        free = shutil.disk_usage(existing).free
-        if free < size:
+        free, held = shutil.disk_usage(existing).free, _held(folder)
+        if free + held < size:
             move = "; or XDG_CACHE_HOME=… make … keeps it elsewhere" if folder == machine.paths.cache else ""
+            beside = f" beside the {held / 1e9:.1f} GB that it holds" if held >= 1e8 else ""
             yield Lack(
-                f"{folder} has {free / 1e9:.1f} GB free, {size / 1e9:.1f} GB are needed",
-                f"free {(size - free) / 1e9:.1f} GB there{move}",
+                f"{folder} has {free / 1e9:.1f} GB free{beside}, {size / 1e9:.1f} GB are needed",
+                f"free {(size - held - free) / 1e9:.1f} GB there{move}",
             )
+
+
+def _held(folder: Path) -> int:
+    """Bytes on disk of what earlier builds left in a folder: the next one replaces it or uses it again."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(f"{place}/{name}").st_blocks * 512
+    return total
 
 
 def _memory(machine: Machine, needed: int) -> Iterable[Lack]:

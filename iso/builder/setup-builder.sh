@@ -48,6 +48,23 @@ digest() { sha256sum | cut -d ' ' -f 1; }
 # Another release of Python, and another place of the checkout, need another .venv: its scripts and links name both.
 place=$($python -c 'import sys; print(sys.implementation.cache_tag, end=" ")' && echo "$root")
 dependencies=$({ echo "$place"; cat "$root/requirements.lock"; } | digest)
+
+# Whether the .venv lacks something; what it has of each is kept in a file in it.
+outdated() {
+    [ "$(cat "$root/.venv/.locked" 2>/dev/null || true)" = "$dependencies" ] || return 0
+    for task in "$@"; do
+        lock=$root/requirements-$task.lock
+        [ ! -f "$lock" ] || [ "$(cat "$root/.venv/.locked-$task" 2>/dev/null || true)" = "$(digest <"$lock")" ] || return 0
+    done
+    [ "$(cat "$root/.venv/.project" 2>/dev/null || true)" != "$project" ]
+}
+
+project=$({ echo "$dependencies"; cat "$root/pyproject.toml"; } | digest)
+outdated "$@" || exit 0
+# Builds hold the folder (flock(2)) as long as they use it, and another set-up while it changes it.
+mkdir -p "$root/.venv"
+exec 9<"$root/.venv"
+flock -n 9 || { echo "waiting for a build or another set-up, which has $root/.venv"; flock 9; }
 if [ "$(cat "$root/.venv/.locked" 2>/dev/null || true)" != "$dependencies" ]; then
     echo "setting up .venv"
     $python -m venv --clear "$root/.venv"
@@ -63,7 +80,6 @@ for task in "$@"; do
         echo "$also" >"$root/.venv/.locked-$task"
     fi
 done
-project=$({ echo "$dependencies"; cat "$root/pyproject.toml"; } | digest)
 if [ "$(cat "$root/.venv/.project" 2>/dev/null || true)" != "$project" ]; then
     $pip install --no-deps --no-build-isolation -e "$root"
     echo "$project" >"$root/.venv/.project"

@@ -59,6 +59,9 @@ class Run(DoitRun):  # type: ignore[misc]  # doit has no types
         from iso.errors import BadInputError, explained  # noqa: PLC0415
 
         build = self.loader.namespace["build"]
+        if params["num_process"]:
+            print(f"-n {params['num_process']}: each stage waits for the one before it: leave it out", file=sys.stderr)
+            return 2
         if container.SETTING in build.settings:
             try:
                 container.hand_over(build.paths, build.settings, self.sel_tasks, self._options)

@@ -130,6 +130,9 @@ class Build:
         """Have the checkout for this build alone until it ends; say who has it and end where that is another."""
         if self._lock is None:
             reader.ends_no_build()
+            if sys.prefix != sys.base_prefix:
+                # The .venv: setup-builder.sh waits with a change of it, and a prune of the cache spares a container's.
+                lock.use(Path(sys.prefix))
             try:
                 self._lock = lock.hold(self.paths.lock)
             except (BuildError, OSError) as error:

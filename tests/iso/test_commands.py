@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from iso import lock
 from tests.house.tree import files
-from tests.iso.test_graph import ROOT, doit, project, runs
+from tests.iso.test_graph import DOIT, ROOT, doit, project, runs, wait_for_stage
 
 __all__ = ["project"]
 PLUGINS = "[tool.doit.plugins.command]\n" + "".join(
@@ -95,6 +96,24 @@ def test_an_unknown_task_and_a_bad_setting_are_one_line_each(asked: Path) -> Non
     assert (unknown.returncode, unknown.stderr) == (3, "ERROR: 'nothing' is not a task: doit list names them\n")
     bad = doit(asked, "explain", "nvidia=maybe")
     assert (bad.returncode, len(bad.stderr.splitlines())) == (2, 1)
+
+
+@pytest.mark.parametrize("options", [["-n", "2"], ["-n", "1", "-P", "thread"]])
+def test_stages_side_by_side_are_refused_in_one_line(asked: Path, options: list[str]) -> None:
+    done = doit(asked, *options, "iso")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"-n {options[1]}: each stage waits for the one before it: leave it out\n"
+    assert runs(asked) == []
+
+
+def test_a_build_holds_the_python_environment_that_it_runs_in(asked: Path) -> None:
+    (asked / "input").write_text("slow")
+    with subprocess.Popen(DOIT, cwd=asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as build:
+        wait_for_stage(asked, "check")
+        held = Path(f"/proc/{build.pid}/fd")
+        assert Path(sys.prefix) in [descriptor.resolve() for descriptor in held.iterdir()]
+        assert lock.is_held(Path(sys.prefix))
+        build.terminate()
 
 
 @pytest.mark.parametrize("command", ["explain", "plan"])

@@ -189,10 +189,13 @@ def in_container(checkout: Path, **extra: str) -> Iterator[subprocess.Popen[byte
     folders = {"HOME": str(home), "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": "", "BEE_CONTAINER_ENGINE": "engine"}
     path = f"{checkout / 'bin'}:{os.environ['PATH']}"
     with subprocess.Popen([checkout / CONTAINER], env=os.environ | folders | {"PATH": path} | extra) as build:
-        while not (home / "run").exists():
-            assert build.poll() is None
-            time.sleep(0.05)
-        yield build
+        try:
+            while not (home / "run").exists():
+                assert build.poll() is None
+                time.sleep(0.05)
+            yield build
+        finally:
+            build.terminate()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
@@ -208,10 +211,9 @@ def test_a_container_ends_with_its_build(checkout: Path, number: signal.Signals,
 
 def test_a_prune_spares_what_a_container_build_has(checkout: Path) -> None:
     cache = checkout / "home/.cache/bee-busnode/iso"
-    with in_container(checkout, NO_IMAGE="") as build:
+    with in_container(checkout, NO_IMAGE=""):
         (cache / "venv-trixie/doit").write_text("x" * 5000)
         assert [entry.path.name for entry in cache_entries.prune(cache, 0).spared] == ["venv-trixie"]
-        build.terminate()
     assert [entry.path.name for entry in cache_entries.prune(cache, 0).removed] == ["venv-trixie"]
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -235,3 +236,22 @@ def test_a_file_system_really_mounted_so_is_one_line(option: str) -> None:
     done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=True)
     (line,) = done.stdout.splitlines()
     assert f"/srv is on /srv, which is mounted {option}: the build runs programs there" in line
+
+
+def test_answers_are_asked_for_in_english_whatever_the_user_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"LC_ALL": "de_DE.UTF-8", "LANG": "de_DE.UTF-8", "LANGUAGE": "de"}.items():
+        monkeypatch.setenv(name, value)
+    assert preflight._run(["sh", "-c", "echo $LC_ALL"]) == (0, "C\n")
+    # What a message catalogue would be looked for by: none of the language that LANGUAGE names (gettext(3)).
+    assert "Candidate:" in preflight._run(["apt-cache", "policy", "dpkg"])[1]
+
+
+def test_what_earlier_builds_left_counts_as_space(fit: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = SimpleNamespace(free=1 << 20)
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _path: free)
+    monkeypatch.setattr(preflight, "DIST_BYTES", 5 << 20)
+    (line,) = said(fit)
+    assert line.startswith(f"{fit.paths.dist} has 0.0 GB free, 0.0 GB are needed")
+    (fit.paths.dist / "live-build").mkdir()
+    (fit.paths.dist / "live-build/packages").write_bytes(bytes(5 << 20))
+    assert said(fit) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -37,15 +38,21 @@ def checkout(tmp_path: Path) -> Path:
     return root
 
 
+def start(root: Path, tag: str = "cpython-311") -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [root / "iso/builder/setup-builder.sh", "iso"],
+        env=os.environ | {"CALLS": str(root.parent / "calls"), "TAG": tag},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
 def set_up(root: Path, tag: str = "cpython-311") -> list[str]:
     calls = root.parent / "calls"
     calls.unlink(missing_ok=True)
-    subprocess.run(
-        [root / "iso/builder/setup-builder.sh", "iso"],
-        env=os.environ | {"CALLS": str(calls), "TAG": tag},
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    with start(root, tag) as running:
+        running.communicate()
+    assert running.returncode == 0
     return calls.read_text().splitlines() if calls.exists() else []
 
 
@@ -72,3 +79,25 @@ def test_a_moved_checkout_gets_another(checkout: Path) -> None:
     set_up(checkout)
     moved = checkout.rename(checkout.with_name("moved"))
     assert set_up(moved) == ["venv", "pip requirements.lock", "pip moved"]
+
+
+@pytest.mark.parametrize("change", ["requirements.lock", "pyproject.toml"])
+def test_a_venv_that_a_build_uses_is_changed_after_it(checkout: Path, change: str) -> None:
+    set_up(checkout)
+    (checkout.parent / "calls").unlink()
+    build = os.open(checkout / ".venv", os.O_RDONLY)
+    try:
+        fcntl.flock(build, fcntl.LOCK_SH)
+        # Nothing to do is nothing to wait for.
+        assert set_up(checkout) == []
+        (checkout / change).write_text("other\n")
+        with start(checkout) as running:
+            assert running.stdout
+            assert running.stdout.readline() == f"waiting for a build or another set-up, which has {checkout}/.venv\n"
+            assert not (checkout.parent / "calls").exists()
+            fcntl.flock(build, fcntl.LOCK_UN)
+            running.communicate()
+        assert running.returncode == 0
+        assert (checkout.parent / "calls").read_text().splitlines()[-1] == "pip checkout"
+    finally:
+        os.close(build)

@@ -97,6 +97,7 @@ def test_any_other_value_is_refused_in_one_line_or_names_a_host_that_can_be(valu
         ("eno1:ff02::1/16", "cannot be an interface's address"),
         ("eno1:192.0.2.7/24,", "the gateway '' is no address"),
         ("eno1:192.0.2.7/24,192.0.3.1", "is not reached from 192.0.2.7/24"),
+        ("eno1:192.0.2.7/24,169.254.1.1", "is not reached from 192.0.2.7/24"),
         ("eno1:192.0.2.7/24,192.0.2.7", "is not reached from 192.0.2.7/24"),
         ("eno1:192.0.2.7/24,2001:db8::1", "is not reached from 192.0.2.7/24"),
         ("eno1:192.0.2.7/24,192.0.2.1,192.0.2.2", "the gateway '192.0.2.1,192.0.2.2' is no address"),
@@ -148,6 +149,21 @@ def test_bytes_that_are_no_text_spoil_their_own_word_alone(world: World) -> None
         assert said.endswith(
             b":192.0.2.8/24 on the kernel's command line is ignored: it is not <mac|name>:address/length[,gateway]"
         )
+
+
+def test_an_interface_whose_gateway_is_refused_has_its_address_and_is_named(world: World) -> None:
+    """So that nobody asks for another one there by DHCP."""
+    world.tool("ip", 'case " $* " in *" route "*) echo "Error: Nexthop has invalid gateway." >&2; exit 2 ;; esac')
+    world.file("sys/class/net/eno1/address", "52:54:00:be:e0:01\n")
+    word = "bee.net=eno1:192.0.2.7/24,192.0.2.1"
+    world.file("proc/cmdline", f"{word}\n")
+    environment = {"PATH": world.path, "BEE_ROOT": str(world.root)}
+    done = subprocess.run([SCRIPT], env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (1, "eno1\n")
+    assert done.stderr == (
+        f"{word} on the kernel's command line holds without its gateway: ip -4 route replace default via 192.0.2.1 "
+        "dev eno1 metric 100: Error: Nexthop has invalid gateway.\n"
+    )
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a namespace")

@@ -81,7 +81,9 @@ def _gateway(text: str, address: Interface) -> Address:
         gateway = ipaddress.ip_address(text)
     except ValueError:
         raise ValueError(f"the gateway {text!r} is no address") from None
-    linked = gateway.version == address.version and (gateway in address.network or gateway.is_link_local)
+    # Of IPv6 every interface has a link-local network beside its own (RFC 4291, 2.1).
+    beside = gateway.version == 6 and gateway.is_link_local
+    linked = gateway.version == address.version and (gateway in address.network or beside)
     if not linked or gateway == address.ip:
         raise ValueError(f"the gateway {gateway} is not reached from {address}")
     return gateway
@@ -118,32 +120,50 @@ def interfaces(root: str) -> dict[str, str]:
     return found
 
 
-def commands(setting: Setting, interface: str, metric: int) -> list[list[str]]:
-    """What ip(8) is to do. Each may be done again: a restarted unit changes nothing."""
-    family = f"-{setting.address.version}"
-    wanted = [
+def address_commands(setting: Setting, interface: str) -> list[list[str]]:
+    """What ip(8) is to do for the address. Each may be done again: a restarted unit changes nothing."""
+    return [
         ["ip", "link", "set", "dev", interface, "up"],
-        ["ip", family, "address", "replace", str(setting.address), "dev", interface],
+        ["ip", f"-{setting.address.version}", "address", "replace", str(setting.address), "dev", interface],
     ]
-    if setting.gateway is not None:
-        route = ["via", str(setting.gateway), "dev", interface, "metric", str(metric)]
-        wanted.append(["ip", family, "route", "replace", "default", *route])
-    return wanted
 
 
-def apply(word: str, macs: Mapping[str, str], metric: int) -> str:
-    """Do what one word of the command line says; returns the interface.
+def route_commands(setting: Setting, interface: str, metric: int) -> list[list[str]]:
+    """The same for the gateway; nothing without one."""
+    if setting.gateway is None:
+        return []
+    route = ["via", str(setting.gateway), "dev", interface, "metric", str(metric)]
+    return [["ip", f"-{setting.address.version}", "route", "replace", "default", *route]]
+
+
+def run(commands: list[list[str]]) -> None:
+    """Run commands, one after the other.
 
     Raises:
-        ValueError: it cannot be done; the text says why.
+        ValueError: one failed; the text says which and why.
     """
-    setting = parse(word.removeprefix(KEY))
-    interface = interface_named(setting.interface, macs)
-    for command in commands(setting, interface, metric):
+    for command in commands:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TOOL_SECONDS, check=False)
         if done.returncode:
             raise ValueError(f"{' '.join(command)}: {done.stderr.strip()}")
-    return interface
+
+
+def apply(word: str, macs: Mapping[str, str], metric: int) -> None:
+    """Do what one word of the command line says, and print the interface as soon as it has its address.
+
+    Raises:
+        ValueError: it cannot be done; the text says what of it, and why.
+    """
+    ignored = "is ignored"
+    try:
+        setting = parse(word.removeprefix(KEY))
+        interface = interface_named(setting.interface, macs)
+        run(address_commands(setting, interface))
+        print(interface, flush=True)
+        ignored = "holds without its gateway"
+        run(route_commands(setting, interface, metric))
+    except (ValueError, OSError, subprocess.SubprocessError) as error:
+        raise ValueError(f"{word} on the kernel's command line {ignored}: {error}") from None
 
 
 def main() -> int:
@@ -156,9 +176,9 @@ def main() -> int:
     code = 0
     for number, word in enumerate(words):
         try:
-            print(apply(word, macs, METRIC + number), flush=True)
-        except (ValueError, OSError, subprocess.SubprocessError) as error:
-            print(f"{word} on the kernel's command line is ignored: {error}", file=sys.stderr, flush=True)
+            apply(word, macs, METRIC + number)
+        except ValueError as error:
+            print(error, file=sys.stderr, flush=True)
             code = 1
     return code
 
