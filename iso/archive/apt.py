@@ -22,8 +22,8 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 COMPONENTS = "main contrib non-free non-free-firmware"
 # Of a Release file, always in English and UTC.
 _DATE = "%a, %d %b %Y %H:%M:%S UTC"
-# Of this machine's apt only how it reaches an archive.
-_CARRIED = ("Acquire::http::Proxy ", "Acquire::https::Proxy ", "Acquire::http::Timeout ")
+# Of this machine's apt only how it reaches an archive: proxies, those of single hosts among them, certificates, times.
+_CARRIED = ("acquire::http::", "acquire::https::")
 UPDATE = ["apt-get", "-q", "update", "--error-on=any"]
 # Where packages are downloaded: apt leaves what broke off under its final name, and resumes it there.
 _PARTIAL = ".partial"
@@ -88,7 +88,9 @@ class Archive:
         shell.run(UPDATE, self.log, self._environment)
 
     def _configuration(self) -> str:
-        carried = [line for line in shell.capture(["apt-config", "dump"]).splitlines() if line.startswith(_CARRIED)]
+        here = shell.capture(["apt-config", "dump"]).splitlines()
+        # Names are the same in whatever case they are written.
+        carried = [line for line in here if line.lower().startswith(_CARRIED)]
         lines = [
             f'Dir "{self.folder}/";',
             f'Dir::State "{self.folder}/";',

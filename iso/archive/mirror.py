@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,9 @@ from iso.errors import BuildError
 
 if TYPE_CHECKING:
     from iso.versions import Config
+
+# A line of apt's configuration that names a proxy: for a scheme, for one host of it, or none ("DIRECT").
+_PROXY = re.compile(r'^Acquire::(https?)::Proxy(?:::([^\s";]+))? "(.*)";$', re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +64,28 @@ def find(config: Config) -> Mirror:
 
 
 def proxy_environment() -> dict[str, str]:
-    """The proxy of this machine's apt, for tools that bring an apt of their own."""
-    return parse_proxy(shell.capture(["apt-config", "shell", "PROXY", "Acquire::http::Proxy"]))
+    """The proxies of this machine's apt, for tools that bring an apt of their own."""
+    found = parse_proxies(shell.capture(["apt-config", "dump"]))
+    spared = [hosts for hosts in (os.environ.get("no_proxy"), found.get("no_proxy")) if hosts]
+    return found | ({"no_proxy": ",".join(spared)} if spared else {})
 
 
-def parse_proxy(answer: str) -> dict[str, str]:
-    """The environment variable for a proxy; none where apt has none.
+def parse_proxies(dump: str) -> dict[str, str]:
+    """The environment variables for apt's proxies, and the hosts that it reaches without one (apt-transport-http(1)).
+
+    Of a proxy for a single host nothing is said: there is no variable for it.
 
     Args:
-        answer: a line PROXY='…', or nothing, as apt-config prints it.
+        dump: what `apt-config dump` prints.
     """
-    proxy = "".join(shlex.split(answer)).partition("=")[2]
-    return {"http_proxy": proxy} if proxy and proxy != "DIRECT" else {}
+    found: dict[str, str] = {}
+    direct = set[str]()
+    for scheme, host, proxy in _PROXY.findall(dump):
+        if host and proxy.upper() == "DIRECT":
+            direct.add(host)
+        elif not host and proxy and proxy.upper() != "DIRECT":
+            found[f"{scheme.lower()}_proxy"] = proxy
+    return found | ({"no_proxy": ",".join(sorted(direct))} if direct and found else {})
 
 
 def _security_beside(archive: str) -> str | None:

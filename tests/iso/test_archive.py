@@ -87,16 +87,69 @@ def test_a_named_archive_without_a_security_archive_is_asked_for_one() -> None:
         mirror.find(config(mirror="http://x.invalid/archive", security_mirror=None))
 
 
+PROXY, OTHER = "http://proxy.invalid:3128", "http://other.invalid:1"
+PROXIES: dict[str, tuple[list[str], dict[str, str]]] = {
+    "none": ([], {}),
+    "direct": (["Acquire::http::Proxy=DIRECT"], {}),
+    "http": ([f"Acquire::http::Proxy={PROXY}"], {"http_proxy": PROXY}),
+    "https": ([f"acquire::HTTPS::proxy={PROXY}"], {"https_proxy": PROXY}),
+    "both, but for two hosts": (
+        [
+            f"Acquire::http::Proxy={PROXY}",
+            f"Acquire::https::Proxy={OTHER}",
+            "Acquire::http::Proxy::b.invalid=DIRECT",
+            "Acquire::https::Proxy::a.invalid=direct",
+        ],
+        {"http_proxy": PROXY, "https_proxy": OTHER, "no_proxy": "a.invalid,b.invalid"},
+    ),
+    "of one host": ([f"Acquire::http::Proxy::b.invalid={OTHER}"], {}),
+}
+
+
+def configured(monkeypatch: pytest.MonkeyPatch, options: list[str]) -> None:
+    """This machine's apt, told so."""
+    real = shell.capture
+    said = [word for option in options for word in ("-o", option)]
+    monkeypatch.setattr(shell, "capture", lambda command, extra=None: real([command[0], *said, *command[1:]], extra))
+
+
+def without_this_machine_s(dump: str) -> str:
+    return "".join(line for line in dump.splitlines(keepends=True) if ".invalid" in line or "DIRECT" in line.upper())
+
+
+@pytest.mark.parametrize("case", PROXIES)
+def test_the_proxies_of_this_machine_s_apt_are_carried_on(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    options, environment = PROXIES[case]
+    configured(monkeypatch, options)
+    assert mirror.parse_proxies(without_this_machine_s(shell.capture(["apt-config", "dump"]))) == environment
+
+
+def test_hosts_that_are_reached_without_a_proxy_stay_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    configured(monkeypatch, PROXIES["both, but for two hosts"][0])
+    monkeypatch.setenv("no_proxy", "mine.invalid")
+    assert mirror.proxy_environment()["no_proxy"].startswith("mine.invalid,a.invalid,b.invalid")
+
+
 @pytest.mark.parametrize(
-    ("answer", "environment"),
+    "option",
     [
-        ("", {}),
-        ("PROXY='DIRECT'\n", {}),
-        ("PROXY='http://proxy.invalid:3128'\n", {"http_proxy": "http://proxy.invalid:3128"}),
+        f'Acquire::http::Proxy "{PROXY}"',
+        'Acquire::http::Proxy::mirror.invalid "DIRECT"',
+        f'Acquire::https::Proxy::other.invalid "{OTHER}"',
+        'Acquire::https::CaInfo "/etc/site.pem"',
+        'Acquire::http::Proxy-Auto-Detect "/usr/bin/detect"',
+        'acquire::http::timeout "7"',
     ],
 )
-def test_the_proxy_of_this_machine_s_apt_is_carried_on(answer: str, environment: dict[str, str]) -> None:
-    assert mirror.parse_proxy(answer) == environment
+def test_however_this_machine_s_apt_reaches_an_archive_the_build_s_does(
+    tmp_path: Path, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, _, value = option.partition(" ")
+    configured(monkeypatch, [f"{name}={value.strip(chr(34))}"])
+    archive = Archive(
+        "trixie", Mirror("http://mirror.invalid/d", "http://mirror.invalid/s"), tmp_path, tmp_path / "log"
+    )
+    assert f"{option};".lower() in archive._configuration().lower().splitlines()
 
 
 def test_only_plain_kernels_count_and_the_newest_is_last() -> None:
