@@ -42,6 +42,8 @@ _REDIS_EVERY = 8
 _PAUSED_EVERY = 5
 _PAUSED_SECONDS = delivery_site.CLAIM_SECONDS + 1.0
 _PAUSE_SECONDS = (0.4, 1.6)
+# Where the disk is slow, a burst ends sooner: else there would be little to disturb between bursts.
+_BURST_SECONDS = 2.0
 _RESPONSES = "bus:bus.node.response"
 _TOPICS = ("bus:bus.node.request", "bus:bus.ssh.request")
 _ATTEMPTS_SECONDS = 120.0
@@ -169,11 +171,14 @@ def _send(site: Site, envelopes: list[Envelope], choices: Random, limit: float) 
     waiting, until = list(envelopes), time.monotonic() + limit
     while time.monotonic() < until and (waiting or _count(site) < len(envelopes)):
         burst = choices.randrange(1, max(2, len(envelopes) // 3))
+        burst_ends = time.monotonic() + _BURST_SECONDS
         with contextlib.suppress(BusnodeError):
             for _ in range(min(burst, len(waiting))):
                 # Sent again where it is not known whether it came through.
                 bus.publish(waiting[0])
                 waiting.pop(0)
+                if time.monotonic() > burst_ends:
+                    break
         time.sleep(choices.uniform(*_PAUSE_SECONDS))
         site.go_on()
         busy = site.at_work()
