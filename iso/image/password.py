@@ -11,8 +11,8 @@ from pathlib import Path
 
 from iso.errors import BuildError
 
-# 16 of 32 letters and digits without those that look alike: 80 bits.
-_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789ACE"[:32]
+# 18 of 32 letters and digits without those that look alike: 90 bits.
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789A"
 _LENGTH = 18
 _SALT_ALPHABET = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,8 @@ def programs(folder: Path) -> list[Path]:
     Args:
         folder: iso/vendor of a checkout.
     """
-    return [path for name in PROGRAMS if (path := folder / name).is_file()]
+    # A link that leads nowhere is one, too: `problems` says so.
+    return [path for name in PROGRAMS if os.path.lexists(path := folder / name)]
 
 
 def parse_sums(text: str) -> tuple[dict[str, str], list[int]]:

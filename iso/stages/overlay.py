@@ -119,9 +119,11 @@ def _write_release(job: Job) -> None:
 def _patch_motd(job: Job) -> None:
     # Of the source, not of the staged file: that one may be what a killed build left of it.
     try:
-        template = (job.paths.source_overlay / "etc/motd").read_text()
+        template = (job.paths.source_overlay / "etc/motd").read_text(encoding="utf-8")
     except OSError as error:
         raise BuildError(f"iso/overlay/etc/motd: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise BuildError(f"iso/overlay/etc/motd: not UTF-8, at byte {error.start}") from None
     (job.paths.overlay / "etc/motd").write_text(release.fill_in(template, _facts(job)))
 
 

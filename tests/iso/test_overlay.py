@@ -323,3 +323,10 @@ def test_the_work_folder_has_live_build_s_configuration_and_the_facts_of_this_bu
     facts = (paths.workdir / "VERSIONS").read_text()
     assert f"DEBIAN_KERNEL_ABI={ABI}\n" in facts
     assert "SECURITY_MIRROR=http://mirror.invalid/debian-security\n" in facts
+
+
+def test_a_motd_that_is_no_text_is_said_in_one_line(paths: Paths) -> None:
+    run(overlay.STAGE, paths, config())
+    (paths.source_overlay / "etc/motd").write_bytes(b"caf\xe9\n")
+    with pytest.raises(BuildError, match=r"^iso/overlay/etc/motd: not UTF-8, at byte 3$"):
+        run(overlay.PATCH_MOTD, paths, config())

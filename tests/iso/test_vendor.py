@@ -96,3 +96,9 @@ def test_settings_file_and_programs_are_refused_together(tmp_path: Path) -> None
     with pytest.raises(BadInputError) as caught:
         load(paths, {"nvida": "none", "suite": "potato"})
     assert len(caught.value.complaints) == 3
+
+
+def test_a_link_that_leads_nowhere_is_said(tmp_path: Path) -> None:
+    (tmp_path / "storcli64").symlink_to("gone")
+    (tmp_path / vendor.SUMS).touch()
+    assert vendor.problems(tmp_path) == [f"{tmp_path}/storcli64: No such file or directory"]
