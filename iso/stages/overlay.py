@@ -150,7 +150,7 @@ def _release_facts(job: Job) -> Inputs:
 PASSWORD = Stage(
     name="_password",
     run=_have_password,
-    inputs=lambda job: Inputs(settings={"authorized_keys": str(job.config.authorized_keys or "")}),
+    inputs=lambda job: Inputs(settings={"authorized_keys": "given" if job.config.authorized_keys else ""}),
     outputs=lambda job: [] if job.config.authorized_keys else [job.paths.fallback_password],
 )
 STAGE = _injection("overlay", _stage, _inputs)

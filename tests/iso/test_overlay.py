@@ -330,3 +330,14 @@ def test_a_motd_that_is_no_text_is_said_in_one_line(paths: Paths) -> None:
     (paths.source_overlay / "etc/motd").write_bytes(b"caf\xe9\n")
     with pytest.raises(BuildError, match=r"^iso/overlay/etc/motd: not UTF-8, at byte 3$"):
         run(overlay.PATCH_MOTD, paths, config())
+
+
+def test_the_same_keys_in_another_place_stage_nothing_again(paths: Paths, tmp_path: Path) -> None:
+    found = []
+    for name in ("one", "other"):
+        (tmp_path / name).write_text("ssh-ed25519 AAAA\n")
+        chosen = config(authorized_keys=tmp_path / name)
+        found.append(
+            [stage.inputs(stage.job(chosen, paths)) for stage in (overlay.PASSWORD, overlay.STAGE, overlay.AUTHORIZE)]
+        )
+    assert found[0] == found[1]
