@@ -85,7 +85,8 @@ class KeptSsh:
             completed = way.attempt(sent[len(all_but_the_end) :], time_limit, greeting)
             if completed.answered or _is_definite(completed):
                 return self._judged(way, completed, time_limit)
-            _forget(self._ssh, socket.path)
+            # A master that hangs cannot be told to stop, and one whose connection is dead ends by its keep-alives.
+            socket.path.unlink(missing_ok=True)
             left = max(1, round(way.connect_seconds - (time.monotonic() - begin)))
             way = replace(way, connect_seconds=left)
         try:
@@ -159,6 +160,7 @@ def place(environment: Mapping[str, str]) -> Path:
     for folder in _folders(environment):
         try:
             _require_usable(folder)
+            _require_safe(folder.parent)
             with contextlib.suppress(FileExistsError):
                 folder.mkdir(mode=0o700)
             _require_own(folder)
@@ -188,13 +190,19 @@ def _require_usable(folder: Path) -> None:
 
 def _require_own(folder: Path) -> None:
     """Raises NoPlaceError where anybody else could put something there."""
-    found, above = folder.lstat(), folder.parent.stat()
+    _require_safe(folder.parent)
+    found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise NoPlaceError("it is no folder of this user's")
     if stat.S_IMODE(found.st_mode) != 0o700:
         raise NoPlaceError(f"its mode is {stat.S_IMODE(found.st_mode):04o}; run: chmod 0700 {folder}")
-    is_shared = above.st_mode & 0o022 and not above.st_mode & stat.S_ISVTX
-    if is_shared or above.st_uid not in {0, os.geteuid()}:
+
+
+def _require_safe(above: Path) -> None:
+    """Raises NoPlaceError where others could rename what is in that folder."""
+    found = above.stat()
+    is_shared = found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX
+    if is_shared or found.st_uid not in {0, os.geteuid()}:
         raise NoPlaceError("others can rename it")
 
 

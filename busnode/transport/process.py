@@ -172,7 +172,8 @@ class _Exchange:
     def _answer(self) -> None:
         if self._greeting is None or self._greeting.answer not in self.stdout.kept():
             return
-        self._greeting, self._left = None, self._held
+        # An answer may come while the greeting is still on its way.
+        self._greeting, self._left = None, memoryview(b"".join((self._left, self._held)))
         if self._stdin.fileno() not in self._selector.get_map():
             self._selector.register(self._stdin.fileno(), selectors.EVENT_WRITE)
 

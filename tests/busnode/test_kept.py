@@ -23,8 +23,10 @@ from busnode.contract import AuthFailedError, HostKeyMismatchError, OperationTim
 from busnode.node import Node
 from busnode.operations import status, verify
 from busnode.script import pack
+from busnode.secrets import Secret
 from busnode.transport import kept
 from busnode.transport.kept import KeptSsh, NoPlaceError, ingredients, name, place
+from busnode.transport.process import Greeting, exchange
 from tests.busnode.sshd import NEEDS_SSHD, Server, keygen, running
 
 if TYPE_CHECKING:
@@ -89,6 +91,22 @@ def test_the_next_run_needs_no_log_in(server: Server, known: Path, folder: Path)
     # What logs in anew is let in anew.
     server.ssh(known).run(pack(': >"$1/begun"\n', time_limit=LIMIT), time_limit=LIMIT)
     assert server.logins == before + 2
+
+
+def test_a_bundle_of_many_megabytes_arrives_whole(server: Server, known: Path) -> None:
+    """Its greeting is answered long before the last of it is written."""
+    before = server.logins
+    for _ in range(2):
+        bundle = pack(': >"$1/begun"; echo said\n', time_limit=LIMIT, blobs=[Secret(b"x" * 5_000_000)])
+        done = KeptSsh(server.ssh(known), 30).run(bundle, time_limit=LIMIT)
+        assert (done.exit_code, done.stdout.removeprefix(b"busnode1 ready\n")) == (0, b"said\n")
+    assert server.logins == before + 1
+
+
+def test_an_answer_may_come_before_all_of_the_greeting_is_written() -> None:
+    command = ["sh", "-c", "read line; echo ready; sleep 0.2; wc -c"]
+    greeting = Greeting(b"hello\n" + b"x" * 500_000, b"ready\n", 5)
+    assert exchange(command, b"end\n", time_limit=LIMIT, greeting=greeting).stdout.split() == [b"ready", b"500004"]
 
 
 def test_whoever_has_another_key_or_pin_is_never_answered_by_it(server: Server, known: Path, tmp_path: Path) -> None:
@@ -178,7 +196,7 @@ def test_a_dead_connection_costs_a_log_in_and_nothing_runs_twice(
     begin = time.monotonic()
     try:
         way.run(_noted(ran), time_limit=LIMIT)
-        assert time.monotonic() - begin < 8, "a third of the time for a connect, and a log-in"
+        assert time.monotonic() - begin < 7, "a third of the time for a connect, and a log-in"
         assert server.logins == before + 1
         way.run(_noted(ran), time_limit=LIMIT)
         assert server.logins == before + 1, "the new one is kept"
@@ -355,6 +373,12 @@ def test_a_folder_that_others_have_a_hand_in_is_not_used(
         place(os.environ)
     assert _say(server.ssh(known)) == b"said\n", "then each run logs in"
     assert _masters(folder) == []
+
+
+def test_nothing_is_made_in_another_users_runtime_folder(folder: Path) -> None:
+    os.chown(folder.parent, 65534, 65534)
+    assert place(os.environ) != folder
+    assert not folder.exists()
 
 
 def test_the_second_folder_is_below_the_temporary_one(
