@@ -41,6 +41,11 @@ _OF_THE_MASTER = re.compile(rb"(mux_client_|ControlSocket |Control socket |muxcl
 _CONFIGURATION = ("/etc/ssh/ssh_config", "~/.ssh/config")
 _KNOWN_HOSTS = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 _FILES_CONFIGURED = ("userknownhostsfile", "globalknownhostsfile", "revokedhostkeys")
+_KEYS_CONFIGURED = ("identityfile", "certificatefile")
+# What ssh looks for beside a private key.
+_BESIDE = ("", ".pub", "-cert.pub")
+# Names of files that ssh makes of others: tokens, variables, other accounts' homes.
+_MADE = re.compile(r"[%$]|~[^/]")
 
 
 class NoPlaceError(Exception):
@@ -119,8 +124,10 @@ class KeptSsh:
 
 def is_keepable(ssh: OpenSsh) -> bool:
     """Not where ssh's configuration leads through another host, whose words would be lost, or has a program of its
-    own that tells host keys."""
-    return not ssh.configured_jump and ssh.configuration.get("knownhostscommand", "none") == "none"
+    own that tells host keys; nor where it names keys so that only ssh itself finds them."""
+    if ssh.configured_jump or ssh.configuration.get("knownhostscommand", "none") != "none":
+        return False
+    return not any(_MADE.search(each) for way in ssh.ways for each in _keys(way))
 
 
 def forget(ssh: OpenSsh) -> None:
@@ -230,12 +237,16 @@ def _network() -> str:
 
 
 def ingredients(ssh: OpenSsh) -> Iterator[str]:
-    """Everything that decides whether a log-in is let in, and where it leads: files as digests of their content."""
+    """What decides whether a log-in is let in, and where it leads: files as digests of their content.
+
+    What an agent holds is not among it. Raises OSError where the host's name leads to no address.
+    """
     yield _network()
     yield str(os.geteuid())
     yield os.environ.get("SSH_AUTH_SOCK", "")
-    for path in (ssh.private_key, ssh.private_key.with_name(f"{ssh.private_key.name}-cert.pub")):
-        yield _digest(path)
+    yield from ssh.addresses
+    for beside in _BESIDE:
+        yield _digest(Path(f"{ssh.private_key}{beside}"))
     for way in ssh.ways:
         yield from way.command
         yield str(way.target.host_key)
@@ -249,6 +260,7 @@ def _files(way: OpenSsh) -> Iterator[Path]:
     if way.configured:
         yield from _paths(*_CONFIGURATION)
         yield from sorted(Path("/etc/ssh/ssh_config.d").glob("*.conf"))
+        yield from _paths(*(f"{key}{beside}" for key in _keys(way) for beside in _BESIDE))
     if way.target.host_key is not None:
         return
     if way.known_hosts is not None:
@@ -257,6 +269,12 @@ def _files(way: OpenSsh) -> Iterator[Path]:
     yield from _paths(*_KNOWN_HOSTS)
     for key in _FILES_CONFIGURED:
         yield from _paths(*way.configuration.get(key, "").split())
+
+
+def _keys(way: OpenSsh) -> Iterator[str]:
+    """The configuration's own keys and certificates, which ssh offers beside the one that it is given."""
+    for key in _KEYS_CONFIGURED:
+        yield from way.configuration.get(key, "").splitlines()
 
 
 def _paths(*names: str) -> Iterator[Path]:

@@ -189,6 +189,17 @@ class OpenSsh(_Remembering):
         return _Addresses((self._host, *self.target.host_candidates))
 
     @property
+    def addresses(self) -> tuple[str, ...]:
+        """All that the name of the first host on the way leads to by now, in their order as text.
+
+        Raises OSError where there is none in 5 s.
+        """
+        found = _Addresses((self.ways[-1]._host,)).all()
+        if not found:
+            raise OSError(errno.EADDRNOTAVAIL, "no address is known")
+        return found
+
+    @property
     def configured_jump(self) -> str | None:
         """Where ssh's configuration leads through another host."""
         return self.configuration.get("proxyjump") or self.configuration.get("proxycommand")
@@ -229,14 +240,17 @@ class OpenSsh(_Remembering):
 
     @cached_property
     def configuration(self) -> dict[str, str]:
-        """What ssh -G says of this host, read only where somebody configured anything."""
+        """What ssh -G says of this host, read only where somebody configured anything; several words a line each."""
         if not self.configured or (
             not Path("~/.ssh/config").expanduser().exists() and not any(Path("/etc/ssh/ssh_config.d").glob("*.conf"))
         ):
             return {}
         argv = [self.program, "-G", "-p", str(self.target.port), "-l", self.target.user, "--", self.target.host]
         text = self._exchange(argv, b"", 10).stdout.decode("utf-8", "replace")
-        return dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
+        found: dict[str, str] = {}
+        for key, value in (line.split(" ", 1) for line in text.splitlines() if " " in line):
+            found[key] = f"{found[key]}\n{value}" if key in found else value
+        return found
 
     @contextmanager
     def _way(self) -> Iterator[list[str]]:
@@ -361,35 +375,46 @@ class OpenSsh(_Remembering):
 
 
 class _Addresses:
-    """The first address of each family that names lead to, asked for once; a DNS that never answers costs its limit."""
+    """The addresses that names lead to, asked for once; a DNS that never answers costs its limit.
+
+    No further name is asked for once there is one of each family.
+    """
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = tuple(names)
-        self._found: dict[Family, str] = {}
+        self._found: list[tuple[Family, str]] = []
         self._asked = False
         self._lock = threading.Lock()
 
     def of(self, family: Family) -> str | None:
-        """Its address, None where no name leads to one."""
+        """Its first address, None where no name leads to one."""
+        return next((address for kind, address in self._known() if kind is family), None)
+
+    def all(self) -> tuple[str, ...]:
+        """Every address, in their order as text."""
+        return tuple(sorted({address for _, address in self._known()}))
+
+    def _known(self) -> tuple[tuple[Family, str], ...]:
         with self._lock:
             if not self._asked:
                 self._asked = True
                 asking = threading.Thread(target=self._ask, daemon=True)
                 asking.start()
                 asking.join(_DNS_SECONDS)
-        return self._found.get(family)
+        return tuple(self._found)
 
     def _ask(self) -> None:
         for name in self._names:
-            if len(self._found) == len(_FAMILIES):
+            if len({family for family, _ in self._found}) == len(_FAMILIES):
                 return
             try:
-                known = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+                # Bytes, where they will do: Python loads its codec of international names for any text.
+                host = name.encode() if name.isascii() else name
+                known = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
             except (OSError, UnicodeError):
                 continue
-            for family, *_, address in known:
-                if family in _FAMILIES:
-                    self._found.setdefault(_FAMILIES[family], str(address[0]))
+            told = ((_FAMILIES[family], str(address[0])) for family, *_, address in known if family in _FAMILIES)
+            self._found.extend(told)
 
 
 def _answer(host: str, port: int, time_limit: float) -> Answer:

@@ -440,7 +440,7 @@ def test_everything_that_decides_about_a_log_in_makes_another_name(plain: OpenSs
     assert len(set(names.values())) == len(CHANGES) + 1, names
 
 
-@pytest.mark.parametrize("file", ["key", "key-cert.pub", "known"])
+@pytest.mark.parametrize("file", ["key", "key.pub", "key-cert.pub", "known"])
 def test_another_content_of_a_file_makes_another_name(plain: OpenSsh, tmp_path: Path, file: str) -> None:
     before = name(plain)
     (tmp_path / file).write_text("other")
@@ -454,6 +454,73 @@ def test_another_content_of_the_users_own_files_makes_another_name(plain: OpenSs
     (tmp_path / "home/.ssh").mkdir(parents=True)
     (tmp_path / "home/.ssh" / file).write_text("# other\n")
     assert name(replace(by_default)) != before
+
+
+@pytest.mark.parametrize(
+    ("keyword", "file"),
+    [
+        ("IdentityFile", "first"),
+        ("IdentityFile", "second"),
+        ("IdentityFile", "second.pub"),
+        ("IdentityFile", "second-cert.pub"),
+        ("CertificateFile", "first"),
+        ("CertificateFile", "second"),
+    ],
+)
+def test_another_content_of_a_configured_key_makes_another_name(
+    plain: OpenSsh, tmp_path: Path, keyword: str, file: str
+) -> None:
+    ssh = _configured(plain, tmp_path, f"{keyword} {tmp_path}/first", f"{keyword} {tmp_path}/second")
+    before = name(ssh)
+    (tmp_path / file).write_text("other")
+    assert name(replace(ssh)) != before
+
+
+def test_where_a_configured_key_is_not_known_by_its_name_nothing_is_kept(plain: OpenSsh, tmp_path: Path) -> None:
+    assert kept.is_keepable(_configured(plain, tmp_path, f"IdentityFile {tmp_path}/first"))
+    assert not kept.is_keepable(_configured(plain, tmp_path, "IdentityFile ~/.ssh/%h"))
+    assert not kept.is_keepable(_configured(plain, tmp_path, "CertificateFile ${HOME}/cert"))
+
+
+def _configured(plain: OpenSsh, tmp_path: Path, *lines: str) -> OpenSsh:
+    """A way whose ssh reads these lines as the user's own configuration."""
+    (tmp_path / "home/.ssh").mkdir(parents=True, exist_ok=True)
+    file, program = tmp_path / "home/.ssh/config", tmp_path / "ssh"
+    file.write_text("Host *\n" + "".join(f"    {line}\n" for line in lines))
+    program.write_text(f'#!/bin/sh\nexec ssh -F {file} "$@"\n')
+    program.chmod(0o755)
+    return replace(plain, program=str(program))
+
+
+@pytest.mark.parametrize("is_jump_host", [False, True])
+def test_a_host_whose_name_leads_elsewhere_makes_another_name(
+    plain: OpenSsh, monkeypatch: pytest.MonkeyPatch, is_jump_host: bool
+) -> None:
+    named = replace(plain.target, host="proxy.example")
+    ssh = replace(plain, via=(named,)) if is_jump_host else replace(plain, target=named)
+    leads_to = ["10.0.0.1", "10.0.0.2"]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [_found(each) for each in leads_to])
+    before = name(ssh)
+    leads_to.reverse()
+    assert name(ssh) == before, "a name that leads to several is told in any order"
+    leads_to[0] = "10.0.0.3"
+    assert name(ssh) != before
+
+
+def _found(address: str) -> tuple[object, ...]:
+    return socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)
+
+
+def test_of_a_host_whose_name_leads_nowhere_nothing_is_kept(
+    plain: OpenSsh, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(UnreachableError):
+        _say(replace(plain, target=replace(plain.target, host="nowhere.invalid")))
+    assert list(folder.glob("*")) == []
 
 
 @pytest.mark.parametrize("what", ["_network", "geteuid"])
