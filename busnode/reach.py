@@ -25,6 +25,8 @@ _MAX_PORT = 65535
 _THERE = (Answer.OPEN, Answer.REFUSED)
 _EVERYWHERE = {"*": tuple(Family), "0.0.0.0": (Family.IPV4,), "::": (Family.IPV6,)}  # noqa: S104 - what ss says
 _DHCP_CLIENTS = (68, 546)
+# What listens for a port that docker publishes: packets from outside seldom get to it, for DNAT leads them elsewhere.
+_DOCKER = "docker-proxy"
 _LOOPBACK = ("127.", "::ffff:127.")
 
 
@@ -87,19 +89,27 @@ def look_at_udp(target: Target, facts: Mapping[str, str], in_force: bool | None)
     outside = [socket for socket in told if not _is_loopback(socket["address"])]
     if not outside:
         return View(listeners=told)
-    shown = ", ".join(map(_shown, outside[:MAX_PORTS])) + (" and more" if len(outside) > MAX_PORTS else "")
-    notes = (f"not probed from outside, for they are UDP: {shown}",)
+    notes = [f"not probed from outside, for they are UDP: {_all_shown(outside)}"]
     policy = target.firewall_policy
     if policy is None or in_force is None or not policy.default_deny_inbound:
-        return View(notes=notes, listeners=told)
+        return View(notes=tuple(notes), listeners=told)
+    if sent_on := [socket for socket in outside if socket["process"] == _DOCKER]:
+        why = "docker sends on what comes there past the policy's rules"
+        notes.append(f"not judged, for {why}: {_all_shown(sent_on)}")
     checks = []
     for socket in outside:
+        if socket["process"] == _DOCKER:
+            continue
         name = f"UDP listener {_shown(socket)}"
         wrong = f"{name} is not kept from outside: the policy lets no UDP in, and its rules are not in force"
         # The answers that a DHCP client waits for are let in from its servers alone.
         is_closed = in_force or socket["port"] in _DHCP_CLIENTS
-        checks.append(Check(f"{name} closed by the firewall", is_closed, "" if is_closed else wrong))
-    return View(tuple(checks), notes, told)
+        checks.append(Check(f"{name} let in by no rule of the policy", is_closed, "" if is_closed else wrong))
+    return View(tuple(checks), tuple(notes), told)
+
+
+def _all_shown(sockets: list[dict[str, Any]]) -> str:
+    return ", ".join(map(_shown, sockets[:MAX_PORTS])) + (" and more" if len(sockets) > MAX_PORTS else "")
 
 
 def _is_loopback(address: str) -> bool:

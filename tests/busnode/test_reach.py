@@ -200,8 +200,8 @@ def test_udp_listeners_are_shown_and_judged_by_the_rules_in_force() -> None:
     for in_force in (True, False):
         view = _udp(in_force, *lines)
         assert [(check.name, check.ok) for check in view.checks] == [
-            ("UDP listener 0.0.0.0:161 (snmpd) closed by the firewall", in_force),
-            ("UDP listener [::]:5353 (avahi) closed by the firewall", in_force),
+            ("UDP listener 0.0.0.0:161 (snmpd) let in by no rule of the policy", in_force),
+            ("UDP listener [::]:5353 (avahi) let in by no rule of the policy", in_force),
         ]
         assert view.notes == ("not probed from outside, for they are UDP: 0.0.0.0:161 (snmpd), [::]:5353 (avahi)",)
         assert [(found["protocol"], found["port"]) for found in view.listeners] == [
@@ -221,6 +221,17 @@ def test_of_a_udp_listener_nothing_is_said_that_is_not_known() -> None:
         assert view.checks == ()
         assert view.notes == ("not probed from outside, for they are UDP: *:161 (snmpd)",)
     assert _udp(False, UDP.format("127.0.0.1", 323, "chronyd")).notes == ()
+
+
+@pytest.mark.parametrize("in_force", [True, False])
+def test_what_docker_publishes_is_judged_by_nobody(in_force: bool) -> None:
+    """Its packets are sent on to a container before the policy's rules see them: those decide nothing about it."""
+    view = _udp(in_force, UDP.format("0.0.0.0", 5300, "docker-proxy"))
+    assert view.checks == ()
+    assert view.notes == (
+        "not probed from outside, for they are UDP: 0.0.0.0:5300 (docker-proxy)",
+        "not judged, for docker sends on what comes there past the policy's rules: 0.0.0.0:5300 (docker-proxy)",
+    )
 
 
 def test_the_client_of_dhcp_is_let_in_by_the_policy_itself() -> None:
