@@ -157,7 +157,7 @@ def status_plan(target: Target, kinds: frozenset[str] = KINDS, *, updates: bool 
 def verify(node: Node, *, kinds: frozenset[str] = KINDS, time_limit: float = LOOK_SECONDS) -> Response:
     """Every listener and every service of the target, sshd's own and our firewall's always among them; and every TCP
     listener that the node has from this side too: reachable, or closed as the firewall policy says. UDP listeners are
-    judged by the rules in force alone.
+    judged by the rules in force alone, where these are among the checks (`systemd`).
 
     `kinds` are those of KINDS to look at, all unless told otherwise.
     Raises VerifyFailedError naming the first that is not as it should be.

@@ -91,7 +91,10 @@ def look_at_udp(target: Target, facts: Mapping[str, str], in_force: bool | None)
         return View(listeners=told)
     notes = [f"not probed from outside, for they are UDP: {_all_shown(outside)}"]
     policy = target.firewall_policy
-    if policy is None or in_force is None or not policy.default_deny_inbound:
+    if policy is None or not policy.default_deny_inbound:
+        return View(notes=tuple(notes), listeners=told)
+    if in_force is None:
+        notes.append("nor judged: whether the policy's rules are in force is not among these checks")
         return View(notes=tuple(notes), listeners=told)
     if sent_on := [socket for socket in outside if socket["process"] == _DOCKER]:
         why = "docker sends on what comes there past the policy's rules"

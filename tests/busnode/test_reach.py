@@ -217,7 +217,10 @@ def test_of_a_udp_listener_nothing_is_said_that_is_not_known() -> None:
     line = UDP.format("*", 161, "snmpd")
     bare = Target.from_document("proxy", {"host": "10.0.0.10", "user": "bus"})
     lax = _target(firewall_policy={"allowed_ports": [22], "default_deny_inbound": False}, allowed_ports=[22])
-    for view in (_udp(None, line), _udp(False, line, target=bare), _udp(False, line, target=lax)):
+    unasked = _udp(None, line)
+    assert unasked.checks == ()
+    assert unasked.notes[1] == "nor judged: whether the policy's rules are in force is not among these checks"
+    for view in (_udp(False, line, target=bare), _udp(False, line, target=lax), _udp(None, line, target=lax)):
         assert view.checks == ()
         assert view.notes == ("not probed from outside, for they are UDP: *:161 (snmpd)",)
     assert _udp(False, UDP.format("127.0.0.1", 323, "chronyd")).notes == ()
