@@ -52,6 +52,13 @@ _KEY_BLOB = re.compile(r"AAAA")
 _DNS_SECONDS = 5.0
 _FAMILIES: dict[int, Family] = {socket.AF_INET: Family.IPV4, socket.AF_INET6: Family.IPV6}
 
+SYSTEM_CONFIGURATION = Path("/etc/ssh/ssh_config")
+# What Debian's package sets there, and what leads nobody anywhere: ssh need not be asked what comes of it.
+_DEBIANS_OWN = re.compile(
+    r"\s*(#.*|Include\s+/etc/ssh/ssh_config\.d/\*\.conf|(Host|SendEnv|HashKnownHosts|GSSAPIAuthentication)[\s=].*)?",
+    re.IGNORECASE,
+)
+
 OPTIONS = (
     "BatchMode=yes",
     "IdentitiesOnly=yes",
@@ -241,9 +248,7 @@ class OpenSsh(_Remembering):
     @cached_property
     def configuration(self) -> dict[str, str]:
         """What ssh -G says of this host, read only where somebody configured anything; several words a line each."""
-        if not self.configured or (
-            not Path("~/.ssh/config").expanduser().exists() and not any(Path("/etc/ssh/ssh_config.d").glob("*.conf"))
-        ):
+        if not self.configured or not _is_configured():
             return {}
         argv = [self.program, "-G", "-p", str(self.target.port), "-l", self.target.user, "--", self.target.host]
         text = self._exchange(argv, b"", 10).stdout.decode("utf-8", "replace")
@@ -372,6 +377,18 @@ class OpenSsh(_Remembering):
         if len(words) < 3:
             return None
         return " ".join(words[:3]), words[1], fingerprint(words[2])
+
+
+def _is_configured() -> bool:
+    """Whether anybody but Debian's package configured ssh's client."""
+    if Path("~/.ssh/config").expanduser().exists() or any(Path("/etc/ssh/ssh_config.d").glob("*.conf")):
+        return True
+    try:
+        lines = SYSTEM_CONFIGURATION.read_text(errors="replace").splitlines()
+    except OSError:
+        # ssh goes on without it, too.
+        return False
+    return not all(map(_DEBIANS_OWN.fullmatch, lines))
 
 
 class _Addresses:

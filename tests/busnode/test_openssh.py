@@ -30,9 +30,12 @@ from busnode.operations import status
 from busnode.script import pack
 from busnode.secrets import Secret
 from busnode.transport import Answer, Family, openssh
+from busnode.transport.kept import is_keepable
 from tests.busnode.sshd import NEEDS_SSHD, Server, keygen
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from busnode.transport.openssh import OpenSsh
 
 pytestmark = NEEDS_SSHD
@@ -354,6 +357,67 @@ def test_a_users_own_jump_host_is_used_and_said(
     assert (tmp_path / "used").exists()
     assert way.notes == (f"through {tmp_path}/hop [%h]:%p, as ssh's configuration says",)
     assert way.probe(80, time_limit=1) is Answer.UNKNOWN
+
+
+DEBIANS_OWN = """\
+# This is the ssh client system-wide configuration file.
+Include /etc/ssh/ssh_config.d/*.conf
+
+Host *
+#   ProxyCommand ssh -q -W %h:%p gateway.example.com
+    SendEnv LANG LC_*
+    HashKnownHosts yes
+    GSSAPIAuthentication yes
+"""
+
+
+@pytest.fixture
+def system_wide(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], OpenSsh]:
+    """A way whose ssh reads what it is given in the place of /etc/ssh/ssh_config, and nothing of the user's."""
+    monkeypatch.setenv("HOME", str(tmp_path / "none"))
+    file = tmp_path / "ssh_config"
+    monkeypatch.setattr(openssh, "SYSTEM_CONFIGURATION", file)
+
+    def way(text: str) -> OpenSsh:
+        file.write_text(text)
+        return server.ssh(None, program=_wrapped(tmp_path, f': >{tmp_path}/asked; exec ssh -F {file} "$@"'))
+
+    return way
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ProxyCommand /opt/hop %h",
+        "proxyjump=gateway",
+        "Match all\n ProxyJump gateway",
+        "Include {folder}/more",
+        '"ProxyJump" gateway',
+        "\tProxyJump\tgateway",
+    ],
+)
+def test_a_jump_host_of_the_system_wide_configuration_is_said(
+    system_wide: Callable[[str], OpenSsh], tmp_path: Path, line: str
+) -> None:
+    (tmp_path / "more").write_text("ProxyJump gateway\n")
+    way = system_wide(DEBIANS_OWN + line.format(folder=tmp_path) + "\n")
+    assert way.configured_jump in {"gateway", "/opt/hop %h"}
+    assert not is_keepable(way)
+
+
+def test_a_program_that_tells_host_keys_system_wide_is_seen(system_wide: Callable[[str], OpenSsh]) -> None:
+    assert not is_keepable(system_wide(f"{DEBIANS_OWN}KnownHostsCommand /opt/keys\n"))
+
+
+@pytest.mark.parametrize("text", [DEBIANS_OWN, DEBIANS_OWN.replace(" yes", "=no"), "", "# nothing\n\n"])
+def test_of_debians_own_configuration_ssh_is_not_asked(
+    system_wide: Callable[[str], OpenSsh], tmp_path: Path, text: str
+) -> None:
+    """Each question costs a process; what Debian sets decides nothing that is asked here."""
+    way = system_wide(text)
+    assert way.configuration == {}
+    assert not (tmp_path / "asked").exists()
+    assert is_keepable(way)
 
 
 def test_an_agent_with_many_keys_locks_nobody_out(server: Server, known: Path, tmp_path: Path) -> None:
