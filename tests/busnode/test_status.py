@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from busnode import schema
-from busnode.contract import BusnodeError, OperationTimeoutError, UnreachableError
+from busnode.contract import (
+    ApplyFailedError,
+    BusnodeError,
+    OperationTimeoutError,
+    SudoRequiredError,
+    UnreachableError,
+)
 from busnode.node import Node
 from busnode.operations import status
 from busnode.transport.local import Local
@@ -55,6 +62,24 @@ def test_a_node_that_says_nothing_is_not_reachable(target: Target, layout: Layou
     silent.chmod(0o755)
     with pytest.raises(UnreachableError) as caught:
         status(Node(target, Local(shell=(str(silent),)), layout=layout), time_limit=2)
+    assert caught.value.response is not None
+    assert caught.value.response.facts == {"reachable": False}
+    assert not any("not read" in line for line in caught.value.response.diagnostics)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [(SudoRequiredError, "sudo asks for a password"), (ApplyFailedError, "no folder for temporary files")],
+)
+def test_a_log_in_that_came_to_no_step_is_not_reachable(
+    target: Target, layout: Layout, tmp_path: Path, kind: type[BusnodeError], why: str
+) -> None:
+    refusing = tmp_path / "refusing"
+    said = json.dumps({"error": kind.error_class, "detail": why})
+    refusing.write_text(f"#!/bin/sh\ncat >/dev/null\necho '{said}'\nexit 1\n")
+    refusing.chmod(0o755)
+    with pytest.raises(kind, match=why) as caught:
+        status(Node(target, Local(shell=(str(refusing),)), layout=layout), time_limit=2)
     assert caught.value.response is not None
     assert caught.value.response.facts == {"reachable": False}
     assert not any("not read" in line for line in caught.value.response.diagnostics)
