@@ -58,6 +58,14 @@ class Attempts:
         if file is not None:
             os.close(file)
 
+    def take_back(self, name: str, correlation_id: str) -> None:
+        """It was not begun after all: this attempt is none."""
+        file = self._held.get((name, correlation_id))
+        if file is not None:
+            with suppress(OSError):
+                os.ftruncate(file, os.fstat(file).st_size - 1)
+        self.leave(name, correlation_id)
+
     def _file(self, name: str, correlation_id: str) -> Path:
         words = f"{name}\n{correlation_id}".encode("utf-8", "surrogatepass")
         return self._folder / hashlib.sha256(words).hexdigest()

@@ -47,6 +47,9 @@ class Delivery(Protocol):
     def answer(self, response: Envelope) -> None:
         """Publish the response, unless the request was answered before, and be done with the request."""
 
+    def hand_back(self) -> None:
+        """Leave the request, for which nothing was done, to another worker; that it was handed out does not count."""
+
 
 class Inbox(Protocol):
     """The requests of some names, for one of the workers of a group."""

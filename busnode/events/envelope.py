@@ -23,11 +23,15 @@ EVENTS = (
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One event. What it carries is checked by whoever takes it."""
+    """One event. What it carries is checked by whoever takes it.
+
+    `is_kept` where it is the answer to a request that had been answered before it was asked.
+    """
 
     name: str
     correlation_id: str
     payload: dict[str, Any] = field(default_factory=dict)
+    is_kept: bool = field(default=False, compare=False)
 
     def to_document(self) -> dict[str, Any]:
         """The JSON document, always with `correlationId`."""

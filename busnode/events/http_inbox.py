@@ -113,6 +113,16 @@ class HttpInbox:
             # Who asked a second time may have begun to listen after the first response.
             self._tell(told)
 
+    def handed_back(self, delivery: HttpDelivery) -> None:
+        """Be done with the request: without a response it is found by the looks of other workers."""
+        identity = _identity(delivery.line)
+        with self._changed:
+            self._turns.done(delivery.key)
+            self._again.discard(identity)
+            self._mine.discard(identity)
+            self._attempts.take_back(*identity)
+            self._changed.notify_all()
+
     def _tell(self, response: Envelope) -> Envelope:
         """Publish what the API takes: where it refuses the response, that is what is told in its place."""
         if not response.correlation_id:
@@ -191,6 +201,9 @@ class HttpDelivery:
 
     def answer(self, response: Envelope) -> None:
         self.inbox.answered(self, response)
+
+    def hand_back(self) -> None:
+        self.inbox.handed_back(self)
 
 
 def _untold(response: Envelope, error: BadRequestError) -> Envelope:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from busnode.contract import OperationTimeoutError, UnreachableError
@@ -49,8 +49,9 @@ class Memory:
         wanted = response_name(request.name), request.correlation_id
         with self._changed:
             self._marks.require_same(request)
-            if wanted not in self._answers:
-                self.send(request.name, request.to_text())
+            if wanted in self._answers:
+                return replace(self._answers[wanted], is_kept=True)
+            self.send(request.name, request.to_text())
             deadline = time.monotonic() + time_limit
             while (left := deadline - time.monotonic()) > 0 and is_wanted():
                 if self._changed.wait_for(lambda: wanted in self._answers or self._closed, min(left, WAKE_SECONDS)):
@@ -94,6 +95,11 @@ class Memory:
             self._queues[delivery.topic].done(delivery.key)
             self._changed.notify_all()
 
+    def _hand_back(self, delivery: _Delivery) -> None:
+        with self._changed:
+            self._queues[delivery.topic].put_back(delivery.key, delivery.text)
+            self._changed.notify_all()
+
 
 @dataclass(slots=True)
 class _Inbox:
@@ -128,3 +134,6 @@ class _Delivery:
 
     def answer(self, response: Envelope) -> None:
         self.bus._done(self, response)
+
+    def hand_back(self) -> None:
+        self.bus._hand_back(self)

@@ -117,12 +117,13 @@ class RedisInbox:
             self.bus.call("XREAD", "BLOCK", int(WAKE_SECONDS * 1000), "COUNT", 1, "STREAMS", self.stream, last)
 
     def _take(self) -> tuple[RedisDelivery | None, bytes | None]:
-        arguments = [self.group, self.bus.consumer, self.turns, int(CLAIM_SECONDS * 1000), uuid.uuid4().hex]
+        token = uuid.uuid4().hex
+        arguments = [self.group, self.bus.consumer, self.turns, int(CLAIM_SECONDS * 1000), token]
         found = self.bus.evaluate(redis_scripts.TAKE, [self.stream, self.attempts], arguments)
         if len(found) == 1:
             return None, found[0]
         entry_id, text, key, attempt = found
-        delivery = RedisDelivery(self, entry_id.decode(), bytes(text), bytes(key), int(attempt))
+        delivery = RedisDelivery(self, entry_id.decode(), bytes(text), bytes(key), int(attempt), token)
         with self._changed:
             if delivery.id in self._mine:
                 # After a pause of this worker's it is given what it has.
@@ -134,10 +135,11 @@ class RedisInbox:
         if not self._held:
             return None
         words = [word for one in self._held for word in (one.id, one.key)]
+        token = uuid.uuid4().hex
         number, attempt, gone = self.bus.evaluate(
-            redis_scripts.WHOSE_TURN, [self.attempts], [self.turns, uuid.uuid4().hex, *words]
+            redis_scripts.WHOSE_TURN, [self.attempts], [self.turns, token, *words]
         )
-        found = replace(self._held[number], attempt=int(attempt)) if number >= 0 else None
+        found = replace(self._held[number], attempt=int(attempt), token=token) if number >= 0 else None
         done = {entry_id.decode() for entry_id in gone}
         with self._changed:
             for entry_id in done:
@@ -182,16 +184,28 @@ class RedisInbox:
         with self._changed:
             self._mine.pop(delivery.id, None)
 
+    def handed_back(self, delivery: RedisDelivery) -> None:
+        """Say no more that it is worked on: it is another worker's soon, and keeps its turn."""
+        with self._changed:
+            self._mine.pop(delivery.id, None)
+        # Where Redis is away this attempt counts, which is all that is lost.
+        with suppress(UnreachableError):
+            self.bus.evaluate(redis_scripts.TAKE_BACK, [self.attempts], [delivery.id, delivery.token])
+
 
 @dataclass(frozen=True, slots=True)
 class RedisDelivery:
-    """One entry of the stream."""
+    """One entry of the stream; `token` is what this attempt was counted under."""
 
     inbox: RedisInbox
     id: str
     text: bytes
     key: bytes
     attempt: int
+    token: str
 
     def answer(self, response: Envelope) -> None:
         self.inbox.answered(self, response)
+
+    def hand_back(self) -> None:
+        self.inbox.handed_back(self)

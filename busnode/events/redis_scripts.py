@@ -26,6 +26,14 @@ local function count(attempts, id, token)
 end
 """
 
+# KEYS attempts; ARGV id token. The attempt that was counted under the token is none; another worker's stays.
+TAKE_BACK = """
+if redis.call('HGET', KEYS[1], ARGV[1] .. ':by') == ARGV[2] then
+    redis.call('HDEL', KEYS[1], ARGV[1] .. ':by')
+    redis.call('HINCRBY', KEYS[1], ARGV[1], -1)
+end
+"""
+
 # KEYS stream attempts; ARGV group consumer turns idle token. Gives id, text, key, attempts (0 for what is held); or the
 # id after which there is nothing.
 TAKE = (

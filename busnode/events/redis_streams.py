@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from inspect import signature
 from typing import Any
 
@@ -80,7 +81,7 @@ class RedisStreams:
             self._waiting[wanted] = self._waiting.get(wanted, 0) + 1
         try:
             kept = self._publish(request)
-            return parse(kept) if kept else self._wait(wanted, time_limit, is_wanted)
+            return replace(parse(kept), is_kept=True) if kept else self._wait(wanted, time_limit, is_wanted)
         finally:
             with self._arrived:
                 self._waiting[wanted] -= 1

@@ -44,6 +44,11 @@ class Turns(Generic[Item]):
         self._busy.add(key)
         return key, item
 
+    def put_back(self, key: str, item: Item) -> None:
+        """An item that was taken is the next of its key again."""
+        self._waiting.setdefault(key, deque()).appendleft(item)
+        self.done(key)
+
     def waiting(self) -> dict[str, int]:
         """How many items of a key wait, of the first keys."""
         return {key: len(items) for key, items in islice(self._waiting.items(), _TOLD) if key}

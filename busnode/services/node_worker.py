@@ -27,7 +27,7 @@ from busnode.history import History, place
 from busnode.node import Node, whoami
 from busnode.script import DEBIAN, Layout
 from busnode.services import log
-from busnode.services.worker import Worker
+from busnode.services.worker import StoppedError, Worker
 from busnode.transport.runner import Runner
 
 if TYPE_CHECKING:
@@ -42,6 +42,19 @@ SLOTS = 16
 # no order between them. It asks again after a second at first, and then less and less often.
 PATIENCE_SECONDS, _MAX_PAUSE_SECONDS = 300.0, 10.0
 _CHANGES = frozenset({Operation.BOOTSTRAP, Operation.HARDEN})
+
+
+@dataclass(slots=True)
+class _Asked:
+    """Asks the runner; `anew` as soon as an answer is none that another worker was given before."""
+
+    ask: Callable[[Envelope, float], Envelope]
+    anew: bool = False
+
+    def __call__(self, request: Envelope, time_limit: float) -> Envelope:
+        answer = self.ask(request, time_limit)
+        self.anew = self.anew or not answer.is_kept
+        return answer
 
 
 @dataclass(frozen=True)
@@ -65,7 +78,10 @@ class NodeWork:
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def handle(self, text: bytes) -> Envelope:
-        """The answer to what came on the bus, whatever it is."""
+        """The answer to what came on the bus, whatever it is.
+
+        Raises StoppedError where the node is held and nothing is to be waited for any more.
+        """
         try:
             envelope = parse(text)
         except EnvelopeError as error:
@@ -73,6 +89,8 @@ class NodeWork:
         try:
             request = NodeRequest.of(envelope)
             response = self._noted(request)
+        except StoppedError:
+            raise
         except BusnodeError as error:
             response = error.response or _failed(envelope, error)
         except Exception as error:
@@ -101,20 +119,24 @@ class NodeWork:
 
     def _run(self, request: NodeRequest) -> Response:
         """Once the node is free; the same way to it numbers its scripts on, so that each is one of its own."""
-        node, pause = self._node(request), 1.0
+        asked = _Asked(self.ask)
+        node, pause = self._node(request, asked), 1.0
         until = time.monotonic() + PATIENCE_SECONDS
         while True:
+            asked.anew = False
             try:
                 return self._operate(node, request)
             except ConflictError as error:
                 if time.monotonic() > until:
                     raise
-                if pause == 1.0:
+                # What the node told another worker is no reason to wait: it was not asked now.
+                seconds = pause if asked.anew else 0.0
+                if seconds == 1.0:
                     about = {"correlation_id": request.correlation_id, "node_id": request.node_id}
                     log.say(SERVICE, "waiting", **about, why=str(error))
-                if self.stopping.wait(pause):
-                    raise
-            pause = min(2 * pause, _MAX_PAUSE_SECONDS)
+                if self.stopping.wait(seconds):
+                    raise StoppedError(request.correlation_id, error) from error
+            pause = min(max(pause, 2 * seconds), _MAX_PAUSE_SECONDS)
 
     def _operate(self, node: Node, request: NodeRequest) -> Response:
         dry_run = not request.apply
@@ -130,11 +152,11 @@ class NodeWork:
             case _:
                 return operations.verify(node, kinds=kinds)
 
-    def _node(self, request: NodeRequest) -> Node:
+    def _node(self, request: NodeRequest, ask: Callable[[Envelope, float], Envelope]) -> Node:
         target = request.target(self.inventory[request.node_id])
         operation_id = operation_id_of(request)
         chosen = {key: value for key, value in request.credentials.items() if key != "sudo_password_secret"}
-        way = Runner(target.id, self.ask, operation_id, chosen)
+        way = Runner(target.id, ask, operation_id, chosen)
         # The key stays with the runner, which knows its public half.
         return Node(
             target,

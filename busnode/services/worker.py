@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from busnode.contract import UnauthorizedError, UnreachableError
+from busnode.contract import ConflictError, UnauthorizedError, UnreachableError
 from busnode.events.bus import MAX_ATTEMPTS
 from busnode.services import log
 
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 _WAIT_SECONDS = 1.0
 
 
+class StoppedError(ConflictError):
+    """Another operation holds the node, and the worker stops: nothing was done, and the request is another worker's."""
+
+    def __init__(self, correlation_id: str, held: ConflictError) -> None:
+        super().__init__(str(held), response=held.response, output=held.output)
+        self.correlation_id = correlation_id
+
+
 @dataclass(slots=True)
 class Worker:
     """So many threads on one inbox.
@@ -27,7 +35,7 @@ class Worker:
     Args:
         service: the program's name, in its log and in the names of its threads.
         inbox: where requests come from.
-        handle: makes the answer to what came; it does not raise for any bytes.
+        handle: makes the answer to what came; it does not raise for any bytes, but StoppedError once it is stopping.
         set_aside: makes the answer to a request that ended its workers MAX_ATTEMPTS times.
         slots: how many requests are worked on at once.
         say: told of each answer.
@@ -91,7 +99,12 @@ class Worker:
     def _answer(self, delivery: Delivery) -> None:
         begin = time.monotonic()
         make = self.handle if delivery.attempt <= MAX_ATTEMPTS else self.set_aside
-        response = make(delivery.text)
+        try:
+            response = make(delivery.text)
+        except StoppedError as error:
+            delivery.hand_back()
+            self.say(self.service, "handed-back", correlation_id=error.correlation_id, why=str(error))
+            return
         delivery.answer(response)
         said = response.payload
         self.say(

@@ -103,13 +103,17 @@ def node_workers(bus: Bus, known: Inventory, folder: Path) -> Worker:
     def ask(request: Envelope, time_limit: float) -> Envelope:
         return bus.ask(request, time_limit=time_limit)
 
-    works = {one.id: node_worker.NodeWork(known, ask, layout=layout(folder / one.id)) for one in known}
+    stopping = Event()
+    works = {
+        one.id: node_worker.NodeWork(known, ask, layout=layout(folder / one.id), stopping=stopping) for one in known
+    }
 
     def handle(text: bytes) -> Envelope:
         return works[key_of(text)].handle(text)
 
     set_aside = next(iter(works.values())).set_aside
-    return Worker(node_worker.SERVICE, bus.inbox(NODE_REQUESTS, group=node_worker.SERVICE), handle, set_aside, _SLOTS)
+    inbox = bus.inbox(NODE_REQUESTS, group=node_worker.SERVICE)
+    return Worker(node_worker.SERVICE, inbox, handle, set_aside, _SLOTS, stopping=stopping)
 
 
 def ssh_runners(bus: Bus, known: Inventory, folder: Path) -> Worker:

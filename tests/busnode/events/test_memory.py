@@ -60,10 +60,26 @@ def test_an_answer_is_kept_and_a_second_one_is_not_believed() -> None:
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert bus.ask(request, time_limit=5).payload == {"number": 1}
+    first = bus.ask(request, time_limit=5)
     bus.publish(request)
     thread.join()
-    assert bus.ask(request, time_limit=5).payload == {"number": 1}
+    again = bus.ask(request, time_limit=5)
+    assert [first.payload, again.payload] == [{"number": 1}] * 2
+    assert [first.is_kept, again.is_kept] == [False, True]
+
+
+def test_what_is_handed_back_is_the_next_of_its_node() -> None:
+    bus = Memory()
+    inbox = bus.inbox(NAMES, group="g")
+    for number in (1, 2):
+        bus.publish(_request("a", number))
+    delivery = inbox.take(1)
+    assert delivery is not None
+    delivery.hand_back()
+    again = inbox.take(1)
+    assert again is not None
+    assert again.text == delivery.text
+    assert inbox.take(0.01) is None
 
 
 def test_a_correlation_id_is_one_requests() -> None:
