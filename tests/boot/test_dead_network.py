@@ -50,7 +50,8 @@ def stick(iso: Path, tmp_path_factory: pytest.TempPathFactory) -> Stick:
 def _saved(guest: Guest) -> str:
     """The folder on the stick that the consoles named."""
     guest.wait_for_serial("saved on /dev/", BOOT_LIMIT)
-    [folder] = re.findall(r"^saved on /dev/sd[a-z]1: (\S+)", guest.serial, re.MULTILINE)
+    # Said again below each change of the addresses.
+    [folder] = set(re.findall(r"^saved on /dev/sd[a-z]1: (\S+)", guest.serial, re.MULTILINE))
     return str(folder)
 
 
