@@ -17,9 +17,10 @@ from busnode.secrets import Secret
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="root's way through the loader needs root")
 
-# Prints every part of the bundle in hex, as the node got it.
+# Prints where the bundle lies, and every part of it in hex, as the node got it.
 SHOW = """\
 : >"$1/begun"
+echo "$1"
 for part in "$1"/blob.*; do [ ! -e "$part" ] || { od -An -v -tx1 "$part" | tr -d ' \\n'; echo; }; done
 """
 
@@ -28,19 +29,25 @@ def _load(shell: tuple[str, ...], bundle: bytes) -> subprocess.CompletedProcess[
     return subprocess.run([*shell, "-c", loader()], input=bundle, capture_output=True, timeout=60, check=False)
 
 
-def _boxes() -> set[str]:
-    return {path.name for path in Path("/run").glob("busnode.*")}
+def _begun(named: Path) -> str:
+    """A script's beginning: it tells where its bundle lies."""
+    return f': >"$1/begun"; echo "$1" >{named}; '
+
+
+def _is_gone(box: str) -> bool:
+    assert "/busnode." in box
+    return not Path(box).exists()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(blobs=st.lists(st.binary(max_size=3000), max_size=4), password=st.binary(max_size=20))
 def test_blobs_of_any_bytes_arrive_as_they_were(shell: tuple[str, ...], blobs: list[bytes], password: bytes) -> None:
-    before = _boxes()
     bundle = pack(SHOW, time_limit=20, password=Secret(password), blobs=map(Secret, blobs))
     done = _load(shell, bundle)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout.decode().splitlines() == [blob.hex() for blob in blobs]
-    assert _boxes() == before
+    box, *parts = done.stdout.decode().splitlines()
+    assert parts == [blob.hex() for blob in blobs]
+    assert _is_gone(box)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
@@ -59,11 +66,10 @@ def test_the_script_cannot_read_what_follows_it(shell: tuple[str, ...]) -> None:
     assert done.stdout == b""
 
 
-def test_the_node_stops_a_script_that_hangs(shell: tuple[str, ...]) -> None:
-    before = _boxes()
-    done = _load(shell, pack(': >"$1/begun"; exec sleep 60\n', time_limit=1))
+def test_the_node_stops_a_script_that_hangs(shell: tuple[str, ...], tmp_path: Path) -> None:
+    done = _load(shell, pack(f"{_begun(tmp_path / 'box')} exec sleep 60\n", time_limit=1))
     assert json.loads(done.stdout) == {"error": "timeout", "detail": "the node stopped the operation after 1 s"}
-    assert _boxes() == before
+    assert _is_gone((tmp_path / "box").read_text().strip())
 
 
 def test_a_secret_shows_in_no_argument_and_no_environment(shell: tuple[str, ...], tmp_path: Path) -> None:
@@ -90,14 +96,13 @@ def _shown(process: Path) -> bytes:
 
 
 def test_a_terminated_loader_leaves_nothing(shell: tuple[str, ...], tmp_path: Path) -> None:
-    before = _boxes()
     go = tmp_path / "go"
     os.mkfifo(go)
     with subprocess.Popen([*shell, "-c", loader()], stdin=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdin is not None
-        process.stdin.write(pack(f': >"$1/begun"; cat {go}\n', time_limit=20))
+        process.stdin.write(pack(f"{_begun(tmp_path / 'box')} cat {go}\n", time_limit=20))
         process.stdin.close()
         with go.open("w"):
             process.terminate()
         process.wait(20)
-    assert _boxes() == before
+    assert _is_gone((tmp_path / "box").read_text().strip())
