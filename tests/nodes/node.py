@@ -48,7 +48,7 @@ _STATE = r"""
 set -- /etc /home/*/.ssh /root/.ssh
 find "$@" -printf '%p\t%y %m %U:%G %l\n' 2>/dev/null || true
 find "$@" -type f -exec sha256sum {} + 2>/dev/null | sed 's/^\([0-9a-f]*\)  \(.*\)/\2\t\1/' || true
-systemctl list-unit-files --no-legend --plain | sed 's/^\([^ ]*\) */unit \1\t/'
+systemctl list-unit-files --no-legend --plain | sed '/^session-[c0-9]*\.scope /d; s/^\([^ ]*\) */unit \1\t/'
 systemctl --failed --no-legend --plain | sed 's/^/failed units\t/'
 if command -v nft >/dev/null; then nft --stateless list ruleset | sed 's/^/firewall\t/'; fi
 mkdir -p /run/sshd
@@ -263,7 +263,8 @@ class Node:
 
     def state(self) -> dict[str, str]:
         """What makes the node behave as it does: every file, link and folder of /etc and of the homes' .ssh with owner,
-        mode and content; unit states; the kernel's firewall rules; what sshd makes of its configuration."""
+        mode and content; unit states, but for the sessions of who is logged in or was just cut off; the kernel's
+        firewall rules; what sshd makes of its configuration."""
         found: dict[str, str] = {}
         for line in self.shell(_STATE).splitlines():
             name, _, value = line.partition("\t")
