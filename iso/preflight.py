@@ -287,8 +287,9 @@ def _space(machine: Machine, needed: int) -> Iterable[Lack]:
         if not os.access(existing, os.W_OK):
             yield Lack(f"{existing} cannot be written", f"chown -R $(id -u) {existing}")
             continue
-        free, held = shutil.disk_usage(existing).free, _held(folder)
-        if free + held < size:
+        free = shutil.disk_usage(existing).free
+        # What is there already is counted only where it may decide: the cache of a year has many files.
+        if free < size and free + (held := _held(folder)) < size:
             move = "; or XDG_CACHE_HOME=… make … keeps it elsewhere" if folder == machine.paths.cache else ""
             beside = f" beside the {held / 1e9:.1f} GB that it holds" if held >= 1e8 else ""
             yield Lack(
