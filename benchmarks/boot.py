@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.timing import Row, ratios, spread
 from tests.boot.hardware import SERVER
-from tests.boot.qemu import BOOT_LIMIT, Guest, GuestError, boot
+from tests.boot.qemu import BOOT_LIMIT, Guest, boot
 from tests.boot.traffic import frames
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def _started(iso: Path, key: Path) -> Started:
         with _pressing_enter(guest):
             # What is sent to a guest without an address is kept and then given to it all at once, at sshd's cost.
             guest.wait_for(lambda: _has_lease(guest.wire), "an address by DHCP", BOOT_LIMIT)
-            guest.wait_for(lambda: _is_let_in(guest), "a log-in over SSH", BOOT_LIMIT)
+            # Where sshd does not listen yet the guest says so at once.
+            guest.wait_for(guest.answers, "a log-in over SSH", BOOT_LIMIT)
         answered, used = time.monotonic() - begin, guest.processor_seconds
         written, now = map(float, guest.run(_WRITTEN, limit=BOOT_LIMIT).stdout.split())
         return Started(answered, used, time.monotonic() - begin - (now - written), guest.processor_seconds)
@@ -99,10 +100,3 @@ def _has_lease(wire: Path) -> bool:
     """Whether a DHCP server's acknowledgement has been seen on the wire: option 53 with the value 5 (RFC 2132, 9.6)."""
     recording = wire.read_bytes()
     return bool(recording) and any(b"\x63\x82\x53\x63\x35\x01\x05" in frame for frame in frames(recording))
-
-
-def _is_let_in(guest: Guest) -> bool:
-    """Whether a command runs; where sshd does not listen yet the guest says so at once."""
-    with suppress(GuestError):
-        return guest.run("true", limit=30, check=False).code == 0
-    return False

@@ -288,9 +288,10 @@ class Guest:
             GuestError: nobody could log in, with the key or that password, within `limit` seconds after power-on.
         """
         left = limit - (time.monotonic() - self._began)
-        self._wait(lambda: self._answers(password), "a log-in over SSH", left, pause=2)
+        self._wait(lambda: self.answers(password), "a log-in over SSH", left, pause=2)
 
-    def _answers(self, password: str) -> bool:
+    def answers(self, password: str = "") -> bool:
+        """Whether a command runs over SSH, with the key or that password, and ends within 30 seconds."""
         with contextlib.suppress(GuestError):
             if password:
                 return self.run_by_password(password, "true", limit=30).code == 0
