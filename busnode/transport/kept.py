@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING, SupportsBytes
 from busnode.contract import BusnodeError, OperationTimeoutError, UnreachableError
 from busnode.records import replace
 from busnode.script import END, HELLO, READY
-from busnode.transport.openssh import OpenSsh, Socket, was_dropped
+from busnode.transport.openssh import (
+    SYSTEM_CONFIGURATION,
+    USER_CONFIGURATION,
+    OpenSsh,
+    Socket,
+    drop_ins,
+    was_dropped,
+)
 from busnode.transport.process import Greeting, exchange
 
 if TYPE_CHECKING:
@@ -38,7 +45,6 @@ _SHARE = 3
 _STOP_SECONDS = 2.0
 # What the client says of a master that does not serve it, before it logs in itself.
 _OF_THE_MASTER = re.compile(rb"(mux_client_|ControlSocket |Control socket |muxclient)")
-_CONFIGURATION = ("/etc/ssh/ssh_config", "~/.ssh/config")
 _KNOWN_HOSTS = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 _FILES_CONFIGURED = ("userknownhostsfile", "globalknownhostsfile", "revokedhostkeys")
 _KEYS_CONFIGURED = ("identityfile", "certificatefile")
@@ -258,8 +264,7 @@ def ingredients(ssh: OpenSsh) -> Iterator[str]:
 
 def _files(way: OpenSsh) -> Iterator[Path]:
     if way.configured:
-        yield from _paths(*_CONFIGURATION)
-        yield from sorted(Path("/etc/ssh/ssh_config.d").glob("*.conf"))
+        yield from (SYSTEM_CONFIGURATION, *_paths(USER_CONFIGURATION), *drop_ins())
         yield from _paths(*(f"{key}{beside}" for key in _keys(way) for beside in _BESIDE))
     if way.target.host_key is not None:
         return

@@ -52,7 +52,7 @@ _KEY_BLOB = re.compile(r"AAAA")
 _DNS_SECONDS = 5.0
 _FAMILIES: dict[int, Family] = {socket.AF_INET: Family.IPV4, socket.AF_INET6: Family.IPV6}
 
-SYSTEM_CONFIGURATION = Path("/etc/ssh/ssh_config")
+USER_CONFIGURATION, SYSTEM_CONFIGURATION = "~/.ssh/config", Path("/etc/ssh/ssh_config")
 # What Debian's package sets there, and what leads nobody anywhere: ssh need not be asked what comes of it.
 _DEBIANS_OWN = re.compile(
     r"\s*(#.*|Include\s+/etc/ssh/ssh_config\.d/\*\.conf|(Host|SendEnv|HashKnownHosts|GSSAPIAuthentication)[\s=].*)?",
@@ -379,9 +379,14 @@ class OpenSsh(_Remembering):
         return " ".join(words[:3]), words[1], fingerprint(words[2])
 
 
+def drop_ins() -> list[Path]:
+    """What Debian's configuration of ssh's client includes."""
+    return sorted(Path("/etc/ssh/ssh_config.d").glob("*.conf"))
+
+
 def _is_configured() -> bool:
     """Whether anybody but Debian's package configured ssh's client."""
-    if Path("~/.ssh/config").expanduser().exists() or any(Path("/etc/ssh/ssh_config.d").glob("*.conf")):
+    if Path(USER_CONFIGURATION).expanduser().exists() or drop_ins():
         return True
     try:
         lines = SYSTEM_CONFIGURATION.read_text(errors="replace").splitlines()
