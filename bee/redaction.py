@@ -177,8 +177,7 @@ class Redactor:
         if _FORMS.search(word):
             return self.text(value)
         if word.lower() in self._macs and not _is_number(word):
-            octets = ":".join(word[i : i + 2] for i in range(0, len(word), 2))
-            new = _SEPARATOR.sub("", self._mac(octets, ":"))
+            new = self._bare_mac(word)
             return value.replace(word, new.upper() if word.isupper() else new)
         if _is_number(word):
             # A tool may print it as a number of JSON, which must stay one.
@@ -222,8 +221,7 @@ class Redactor:
         if match["mac"]:
             return self._mac(value, match["separator"])
         if match["interface"]:
-            octets = ":".join(value[i : i + 2] for i in range(3, len(value), 2))
-            return value[:3] + _SEPARATOR.sub("", self._mac(octets, ":"))
+            return value[:3] + self._bare_mac(value[3:])
         if match["uuid"]:
             digits = self._hash(value)
             new = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:32]}"
@@ -234,6 +232,11 @@ class Redactor:
             made = iter(self._hexadecimal(_SEPARATOR.sub("", value), len(prefix[0]) if prefix else 0))
             new = "".join(c if _SEPARATOR.match(c) else next(made) for c in value)
         return new.upper() if value.isupper() and not value.islower() else new
+
+    def _bare_mac(self, digits: str) -> str:
+        """The same of a MAC without anything between its octets."""
+        octets = ":".join(digits[i : i + 2] for i in range(0, len(digits), 2))
+        return _SEPARATOR.sub("", self._mac(octets, ":"))
 
     def _mac(self, value: str, separator: str) -> str:
         """As many octets, with the same between them, of which the first says: locally administered, no maker's."""
