@@ -60,11 +60,6 @@ def signing(key: Path, file: Path) -> list[str]:
     return ["ssh-keygen", "-Y", "sign", "-q", "-f", str(key), "-n", NAMESPACE, str(file)]
 
 
-def _copy(file: Path) -> Path:
-    """What is signed in place of a file: ssh-keygen writes the signature beside it."""
-    return file.with_name(f".{file.name}.unsigned")
-
-
 def sign(key: Path, file: Path, log: Path) -> Path:
     """Sign a file; the signature is beside it, named .sig, whole or not at all.
 
@@ -76,7 +71,8 @@ def sign(key: Path, file: Path, log: Path) -> Path:
     Raises:
         BuildError: ssh-keygen refuses.
     """
-    copy = _copy(file)
+    # ssh-keygen writes the signature beside what it signs.
+    copy = file.with_name(f".{file.name}.unsigned")
     made = copy.with_name(f"{copy.name}.sig")
     made.unlink(missing_ok=True)
     try:
