@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,11 +46,10 @@ class Server:
         """How often it has let somebody in."""
         return self.log.read_text(errors="replace").count("Accepted publickey for ")
 
-    def ssh(self, known_hosts: Path | None, **changes: object) -> OpenSsh:
-        target = Target("here", "127.0.0.1", "root", self.port)
+    def ssh(self, known_hosts: Path | None, **changes: Any) -> OpenSsh:
         names = {name: changes.pop(name) for name in ("host", "user", "host_key") if name in changes}
-        target = replace(target, **names)  # type: ignore[arg-type]
-        return replace(OpenSsh(target, self.key, known_hosts, connect_seconds=3), **changes)  # type: ignore[arg-type]
+        target = replace(Target("here", "127.0.0.1", "root", self.port), **names)
+        return replace(OpenSsh(target, self.key, known_hosts, connect_seconds=3), **changes)
 
 
 def keygen(path: Path) -> str:
