@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -19,8 +20,13 @@ NVIDIA_FLAVOURS = ("proprietary", "open")
 PROFILES = ("dev", "release")
 PIN_OR_NEWEST = "pin-or-newest"
 SNAPSHOT_FIELD = "{snapshot}"
+# Whose values are files of whoever builds.
+PATHS = ("authorized_keys", "release_key", "sign_cert", "sign_key")
 
 _ABI = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+~]*(-[0-9A-Za-z.+~]+)*-amd64")
+_PORT = "its port is no number from 1 to 65535"
+_TIME = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+_TIME_FORMAT = "%Y%m%dT%H%M%S%z"
 _PLAIN_URL = re.compile(r"[0-9A-Za-z.+~:_/\[\]-]*")
 
 
@@ -40,26 +46,43 @@ def _abi_or_newest(value: str) -> str | None:
     return None if value == PIN_OR_NEWEST else _abi(value)
 
 
-def _is_http(value: str) -> bool:
+def _http_problem(value: str, otherwise: str) -> str | None:
+    """What is wrong with a URL: its port, or, in the caller's words, anything else."""
     try:
         url = urlsplit(value)
-        return url.scheme in {"http", "https"} and bool(url.hostname)
     except ValueError:
-        return False
+        return otherwise
+    if url.scheme not in {"http", "https"} or not url.hostname:
+        return otherwise
+    try:
+        return None if url.port != 0 else _PORT
+    except ValueError:
+        return _PORT
 
 
 def _archive(value: str) -> str | None:
     if "@" in value:
         # It would stand in configuration files of the image's build and in the command lines of its tools.
         return "no user or password belongs in an archive's URL; name a mirror or a proxy of apt that asks for none"
+    otherwise = "not the http or https URL of a Debian archive"
     plain = _PLAIN_URL.fullmatch(value.replace(SNAPSHOT_FIELD, ""))
-    return None if plain and _is_http(value) else "not the http or https URL of a Debian archive"
+    return _http_problem(value, otherwise) if plain else otherwise
 
 
 def _installer(value: str) -> str | None:
-    if re.fullmatch(r"[!#-&(-~]+", value) and _is_http(value):
-        return None
-    return "not an http or https URL in plain ASCII: any other character is written as %XX"
+    otherwise = "not an http or https URL in plain ASCII: any other character is written as %XX"
+    return _http_problem(value, otherwise) if re.fullmatch(r"[!#-&(-~]+", value) else otherwise
+
+
+def _snapshot(value: str) -> str | None:
+    if not _TIME.fullmatch(value):
+        return "not a time such as 20260131T000000Z"
+    try:
+        moment = datetime.strptime(value, _TIME_FORMAT)
+    except ValueError:
+        return "no day of the calendar, or no time of a day"
+    now = datetime.now(UTC)
+    return f"in the future: this machine's clock says {now:%Y%m%dT%H%M%SZ}" if moment > now else None
 
 
 def _sha256(value: str) -> str | None:
@@ -102,7 +125,7 @@ CHECKS: dict[str, Callable[[str], str | None]] = {
     "abi": _abi_or_newest,
     "mirror": _archive,
     "security_mirror": _archive,
-    "snapshot": _matching(r"[0-9]{8}T[0-9]{6}Z", "not a time such as 20260131T000000Z"),
+    "snapshot": _snapshot,
     "authorized_keys": _keys_file,
     container.SETTING: _one_of(*container.ENGINES),
     "sign_key": _any,

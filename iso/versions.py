@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from iso.errors import BadInputError
 from iso.image import signing, vendor
-from iso.settings import CHECKS, PIN_OR_NEWEST, SNAPSHOT_FIELD, VERSIONS_CHECKS
+from iso.settings import CHECKS, PATHS, PIN_OR_NEWEST, SNAPSHOT_FIELD, VERSIONS_CHECKS
 from iso.urls import shown
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def configure(versions: str, settings: Mapping[str, str], name: str = NAME) -> C
             complaints.append(f"{name}: {key}={shown(value)}: {problem}")
     for key, value in settings.items():
         if key in CHECKS and (problem := CHECKS[key](value)):
-            complaints.append(f"{key}={shown(value)}: {problem}")
+            complaints.append(f"{key}={_repeated(key, value)}: {problem}")
     pinned = {VERSIONS_KEYS[key]: value for key, value in values.items() if key in VERSIONS_KEYS}
     complaints += _together(pinned, settings)
     if complaints:
@@ -213,13 +213,19 @@ def _together(pinned: Mapping[str, str], settings: Mapping[str, str]) -> Iterabl
     chosen = {**pinned, **settings}
     version = chosen.get("nvidia_version", "")
     if chosen.get("nvidia") == "run":
-        if version not in chosen.get("nvidia_url", ""):
+        # 550.16 is another version than 550.163.01, and than 550.16.1.
+        if not re.search(rf"(?<![0-9.]){re.escape(version)}(?!\.?[0-9])", chosen.get("nvidia_url", "")):
             url = shown(chosen.get("nvidia_url", ""))
             yield f"nvidia_version={version}: nvidia_url= is of another version: {url}"
         if version != pinned.get("nvidia_version") and "nvidia_sha256" not in settings:
             yield f"nvidia_version={version}: wants the nvidia_sha256= of its installer beside it"
     pair = (Path(settings[key]) if key in settings else None for key in ("sign_key", "sign_cert"))
     yield from signing.problems(*pair)
+
+
+def _repeated(key: str, value: str) -> str:
+    """A setting's value as a complaint names it: of a file its whole path, whatever is called like a user in it."""
+    return value if key in PATHS and "://" not in value else shown(value)
 
 
 def _nearest(word: str, words: Mapping[str, object]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import subprocess
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -100,13 +101,17 @@ def test_everything_wrong_is_said_at_once() -> None:
         "http://host/$(id)",
         "http://me:secret@host/debian",
         "http://[::1/debian",
+        "http://host:port/debian",
+        "http://host:0/debian",
+        "http://host:65536/debian",
+        "http://host:80:80/debian",
     ],
 )
 def test_what_is_no_archive_is_refused(url: str) -> None:
     assert len(complaints(mirror=url)) == 1
 
 
-@pytest.mark.parametrize("url", ["http://mirror/debian", "https://mirror:8080/debian/"])
+@pytest.mark.parametrize("url", ["http://mirror/debian", "https://mirror:8080/debian/", "http://[::1]:65535/debian"])
 def test_archives_are_taken(url: str) -> None:
     assert configure(GOOD, {"mirror": url}).mirror == url
 
@@ -175,6 +180,12 @@ def test_a_password_in_the_file_is_never_repeated() -> None:
         ({"nvidia_flavour": "closed"}, "must be one of proprietary, open"),
         ({"profile": "fast"}, "must be one of dev, release"),
         ({"snapshot": "20260131"}, "not a time such as 20260131T000000Z"),
+        ({"snapshot": "20260131T000000"}, "not a time such as 20260131T000000Z"),
+        ({"snapshot": "20261345T999999Z"}, "no day of the calendar, or no time of a day"),
+        ({"snapshot": "20260229T000000Z"}, "no day of the calendar"),
+        ({"snapshot": "20260131T240000Z"}, "no time of a day"),
+        ({"snapshot": "99990131T000000Z"}, "in the future: this machine's clock says 2"),
+        ({"nvidia_url": "https://host:x/550.163.01.run"}, "its port is no number from 1 to 65535"),
         ({"snapshot": "20260131T000000Z"}, "no mirror= with {snapshot} in it"),
         ({"snapshot": "20260131T000000Z", "mirror": "http://m/debian"}, "no mirror= with {snapshot} in it"),
         ({"mirror": "http://m/{snapshot}/debian"}, "{snapshot} wants snapshot=TIME"),
@@ -182,6 +193,10 @@ def test_a_password_in_the_file_is_never_repeated() -> None:
         (
             {"nvidia": "run", "nvidia_version": "570.1.2", "nvidia_sha256": "cd" * 32},
             "nvidia_url= is of another version",
+        ),
+        (
+            {"nvidia": "run", "nvidia_version": "550.16", "nvidia_sha256": "cd" * 32},
+            "nvidia_version=550.16: nvidia_url= is of another version: https://vendor.invalid/550.163.01/installer.run",
         ),
         (
             {"nvidia": "run", "nvidia_version": "570.1.2", "nvidia_url": "https://x/570.1.2.run"},
@@ -243,3 +258,42 @@ def test_one_value_is_replaced_and_nothing_else(values: dict[str, str], new: str
     assert [line for line in after.splitlines() if line.startswith("#")] == [
         line for line in text.splitlines() if line.startswith("#")
     ]
+
+
+@given(st.datetimes(max_value=datetime(2026, 1, 1)))
+def test_every_time_of_the_past_is_one_to_build_from(moment: datetime) -> None:
+    snapshot = f"{moment:%Y%m%dT%H%M%SZ}".rjust(16, "0")
+    config = configure(GOOD, {"mirror": "http://m:8081/debian/{snapshot}", "snapshot": snapshot})
+    assert config.mirror == f"http://m:8081/debian/{snapshot}"
+
+
+@given(
+    st.lists(st.integers(0, 999), min_size=2, max_size=3),
+    st.lists(st.integers(0, 999), min_size=2, max_size=3),
+    st.sampled_from(["https://host/{}/installer.run", "https://host:81/NVIDIA-Linux-x86_64-{}.run", "https://h/{}"]),
+)
+@example([550, 16], [550, 163, 1], "https://host/{}")
+@example([550, 163], [550, 163, 1], "https://host/{}")
+@example([50, 16], [550, 16], "https://host/{}")
+def test_an_installer_is_of_the_version_that_its_url_names_and_no_other(
+    version: list[int], named: list[int], url: str
+) -> None:
+    wanted, there = (".".join(map(str, numbers)) for numbers in (version, named))
+    settings = {
+        "nvidia": "run",
+        "nvidia_version": wanted,
+        "nvidia_url": url.format(there),
+        "nvidia_sha256": "cd" * 32,
+    }
+    if wanted == there:
+        assert configure(GOOD, settings).nvidia_url == url.format(there)
+    else:
+        assert any("nvidia_url= is of another version" in line for line in complaints(**settings))
+
+
+def test_a_file_that_is_missing_is_named_with_its_whole_path(tmp_path: Path) -> None:
+    for name in (str(tmp_path / "jo@corp/missing.pub"), "keys/jo@corp.pub"):
+        for setting in ("authorized_keys", "release_key"):
+            (said,) = complaints(**{setting: name})
+            assert said.startswith(f"{setting}={name}: ")
+    assert not any("geheim" in line for line in complaints(authorized_keys="http://me:geheim@host/keys"))
