@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from iso.commands.question import Question
-from iso.errors import BuildError
+from iso.errors import BadInputError
 from iso.graph import repro
 from iso.tree import file_digest
 
@@ -22,14 +22,14 @@ class Repro(Question):
         """Say the digest of both, or what differs and where both are kept.
 
         Raises:
-            BuildError: an image is missing, or a build failed.
-            OSError: a file of the checkout or an image cannot be read, or there is no space for two builds.
+            BadInputError: a file is no image, or there are not two.
+            BuildError: a build failed, or an image is damaged.
+            OSError: a file of the checkout cannot be read, or there is no space for two builds.
         """
         images = [Path(word) for word in self.words]
         if len(images) not in {0, 2}:
-            raise BuildError("doit repro takes two images, or none to build two of this checkout")
-        if missing := [str(image) for image in images if not image.is_file()]:
-            raise BuildError(f"{missing[0]}: no such file")
+            raise BadInputError(["doit repro takes two images, or none to build two of this checkout"])
+        repro.require_images(images)
         # For large files that may stay (FHS): /tmp is often in memory.
         place = Path(tempfile.mkdtemp(prefix="bee-repro-", dir="/var/tmp"))
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iso import shell
-from iso.errors import BuildError
+from iso.errors import BadInputError, BuildError
 from iso.mounts import remove_tree
 from iso.tree import listing
 
@@ -24,6 +25,36 @@ _PATHS = ("authorized_keys", "release_key", "sign_cert", "sign_key")
 # So much of a difference is shown, and diffoscope is given so long for a file.
 LINES = 40
 _SECONDS = 60
+# The primary volume descriptor (ECMA-119, 8.4): of it type and identifier, number of blocks and their size are read.
+_DESCRIPTOR_AT = 32768
+_DESCRIPTOR = struct.Struct("<6s74xI44xH")
+
+
+def require_images(files: Iterable[Path]) -> None:
+    """See that files are ISO images, each as long as it says of itself.
+
+    Args:
+        files: to be compared.
+
+    Raises:
+        BadInputError: some are not; with a line each.
+    """
+    if said := [complaint for file in files if (complaint := _problem(file))]:
+        raise BadInputError(said)
+
+
+def _problem(file: Path) -> str | None:
+    try:
+        with file.open("rb") as stream:
+            stream.seek(_DESCRIPTOR_AT)
+            descriptor = stream.read(_DESCRIPTOR.size)
+            size = stream.seek(0, os.SEEK_END)
+    except OSError as error:
+        return f"{file}: {error.strerror}"
+    if len(descriptor) < _DESCRIPTOR.size or not descriptor.startswith(b"\x01CD001"):
+        return f"{file}: not an ISO 9660 image"
+    _, blocks, block = _DESCRIPTOR.unpack(descriptor)
+    return f"{file}: cut short: it has {size} bytes of {blocks * block}" if size < blocks * block else None
 
 
 def copy_of(root: Path, place: Path) -> Path:

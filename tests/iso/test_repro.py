@@ -91,10 +91,36 @@ def test_the_same_tree_gives_the_same_image_and_nothing_of_it_is_changed(tree: P
 
 
 def test_a_wrong_question_is_one_line(tree: Path) -> None:
-    assert (
-        doit(tree, "repro", "one.iso").stderr == "doit repro takes two images, or none to build two of this checkout\n"
+    done = doit(tree, "repro", "one.iso")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "doit repro takes two images, or none to build two of this checkout\n",
     )
-    assert doit(tree, "repro", "one.iso", "two.iso").stderr == "one.iso: no such file\n"
+    done = doit(tree, "repro", "one.iso", "two.iso")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "one.iso: No such file or directory\ntwo.iso: No such file or directory\n",
+    )
+
+
+def test_what_is_no_image_or_half_of_one_is_not_compared(tree: Path, tmp_path: Path) -> None:
+    whole = image(tmp_path, "one", "a", "x")
+    half, text, short = (tmp_path / name for name in ("half.iso", "text.iso", "short.iso"))
+    half.write_bytes(whole.read_bytes()[:-4096])
+    text.write_bytes(b"#" * 40000)
+    # The same bytes twice are no images either.
+    short.write_bytes(b"a")
+    before = set(Path("/var/tmp").glob("bee-repro-*"))
+    size = whole.stat().st_size
+    for one, other, said in (
+        (whole, half, f"{half}: cut short: it has {size - 4096} bytes of {size}\n"),
+        (short, short, f"{short}: not an ISO 9660 image\n" * 2),
+        (text, whole, f"{text}: not an ISO 9660 image\n"),
+        (whole, tmp_path, f"{tmp_path}: Is a directory\n"),
+    ):
+        done = doit(tree, "repro", str(one), str(other))
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+    assert set(Path("/var/tmp").glob("bee-repro-*")) <= before
 
 
 def test_a_file_that_is_missing_is_one_line(tree: Path) -> None:
