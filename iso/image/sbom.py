@@ -61,21 +61,23 @@ def debian_component(package: Mapping[str, str], suite: str, origin: str = "") -
     """A Debian package as a part of the image.
 
     Args:
-        package: its fields; at least Package and Version.
+        package: its fields as dpkg has them; at least Package, Version and Architecture.
         suite: the release that it is of; empty where it is the build machine's own.
         origin: how it came into the image, where not by its installation.
     """
-    name, version, architecture = package["Package"], package["Version"], package.get("Architecture", "amd64")
+    name, version = package["Package"], package["Version"]
     # Source: openssl (3.5.1-1), where the source package's name or version is another one.
     source = re.fullmatch(r"(\S+)(?: \((\S+)\))?", package.get("Source", name))
     made_of = f"source package {source[1]} {source[2] or version}" if source else ""
     homepage = package.get("Homepage", "")
     distribution = f"&distro={suite}" if suite else ""
+    # Canonical: an epoch's colon is never encoded (purl specification, character encoding).
+    place = f"{quote(name, safe='')}@{quote(version, safe=':')}"
     return Component(
         name=name,
         version=version,
         supplier="Debian",
-        purl=f"pkg:deb/debian/{quote(name, safe='')}@{quote(version, safe='')}?arch={architecture}{distribution}",
+        purl=f"pkg:deb/debian/{place}?arch={package['Architecture']}{distribution}",
         homepage=homepage if re.fullmatch(r"https?://[!-~]+", homepage) else "",
         origin="; ".join(filter(None, (origin, made_of))),
     )

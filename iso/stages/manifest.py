@@ -99,9 +99,12 @@ def _image(job: Job) -> sbom.Component:
 def _boot_loaders(job: Job) -> Iterator[sbom.Component]:
     suite = job.config.suite
     for name, version in boot_loaders.read_versions(job.paths.boot_loaders).items():
-        yield sbom.debian_component({"Package": name, "Version": version}, suite, "boot loader, signed by Debian")
-    for name, version in packages.versions(_LOADERS).items():
-        yield sbom.debian_component({"Package": name, "Version": version}, "", "boot loader, of the build machine")
+        # Their names and versions are all that is known of them; shim's source package has another version.
+        package = {"Package": name, "Version": version, "Architecture": "amd64", "Source": ""}
+        yield sbom.debian_component(package, suite, "boot loader, signed by Debian")
+    if here := packages.versions(_LOADERS):
+        for package in sbom.parse_status(shell.capture(["dpkg-query", "--status", *here])):
+            yield sbom.debian_component(package, "", "boot loader, of the build machine")
 
 
 def _own(job: Job) -> Iterator[sbom.Component]:

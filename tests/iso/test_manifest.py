@@ -62,6 +62,23 @@ def test_the_bill_has_packages_loaders_bee_and_the_vendors_programs(paths: Paths
     assert found["bee"]["checksums"][0]["checksumValue"] == hashlib.sha256(paths.program.read_bytes()).hexdigest()
 
 
+def test_the_build_machine_s_boot_loaders_are_told_as_dpkg_has_them(paths: Paths) -> None:
+    found = parts(written(paths))
+    for name in ("isolinux", "syslinux-common", "grub-efi-amd64-bin"):
+        told = "${Version} ${Architecture} ${source:Package} ${source:Version}"
+        done = subprocess.run(["dpkg-query", "-W", "-f", told, name], capture_output=True, text=True, check=True)
+        version, architecture, *source = done.stdout.split()
+        assert found[name]["versionInfo"] == version
+        assert found[name]["externalRefs"][0]["referenceLocator"].endswith(f"?arch={architecture}")
+        assert found[name]["sourceInfo"] == f"boot loader, of the build machine; source package {' '.join(source)}"
+
+
+def test_of_a_signed_boot_loader_no_source_is_made_up(paths: Paths) -> None:
+    shim = parts(written(paths))["shim-signed"]
+    assert shim["sourceInfo"] == "boot loader, signed by Debian"
+    assert shim["externalRefs"][0]["referenceLocator"].endswith("?arch=amd64&distro=trixie")
+
+
 @pytest.mark.parametrize(("source", "said"), [("debian", "revisions 550.163.01-2"), ("run", f"sha256 {'ab' * 32}")])
 def test_the_bill_says_what_the_driver_was_made_of(paths: Paths, source: str, said: str) -> None:
     driver = parts(written(paths, nvidia_source=source, nvidia_sha256="ab" * 32))["nvidia-driver"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import tempfile
 from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 from hypothesis import given
@@ -38,6 +40,7 @@ Architecture: amd64
 Source: bash (5.2-1)
 Version: 5.2-1+b2
 """
+STATUS_FILE = Path("/var/lib/dpkg/status")
 IMAGE = Component(name="bee-1.0-trixie-amd64", version="1.0", sha256="ab" * 32)
 
 
@@ -58,10 +61,30 @@ def test_a_status_file_is_the_packages_that_are_installed() -> None:
 
 def test_a_debian_package_is_found_again_by_its_purl_and_its_source() -> None:
     bash, zlib = (debian_component(package, "trixie") for package in parse_status(STATUS))
-    assert zlib.purl == "pkg:deb/debian/zlib1g@1%3A1.3.dfsg%2Breally1.3.1-1%2Bb1?arch=amd64&distro=trixie"
+    assert zlib.purl == "pkg:deb/debian/zlib1g@1:1.3.dfsg%2Breally1.3.1-1%2Bb1?arch=amd64&distro=trixie"
     assert zlib.origin == "source package zlib 1:1.3.dfsg+really1.3.1-1+b1"
     assert bash.origin == "source package bash 5.2-1"
-    assert debian_component({"Package": "isolinux", "Version": "3"}, "").purl == "pkg:deb/debian/isolinux@3?arch=amd64"
+    isolinux = {"Package": "isolinux", "Version": "3:6.04~git", "Architecture": "all", "Source": "syslinux"}
+    assert debian_component(isolinux, "").purl == "pkg:deb/debian/isolinux@3:6.04~git?arch=all"
+
+
+def test_every_package_of_this_machine_is_told_as_dpkg_tells_it() -> None:
+    """The same dpkg database, read by us and by dpkg-query(1) itself."""
+    told = "${Package}\t${Version}\t${Architecture}\t${source:Package} ${source:Version}\t${db:Status-Status}\n"
+    listing = subprocess.run(["dpkg-query", "-W", "-f", told], capture_output=True, text=True, check=True).stdout
+    rows = [line.split("\t") for line in listing.splitlines()]
+    dpkg = sorted(row[:4] for row in rows if row[4] == "installed")
+    parts = [debian_component(package, "trixie") for package in parse_status(STATUS_FILE.read_text())]
+    ours = []
+    for part in parts:
+        # As any reader of a purl takes it apart (purl specification, how to parse).
+        url = urlsplit(part.purl)
+        name, _, version = url.path.removeprefix("deb/debian/").partition("@")
+        qualifiers = dict(parse_qsl(url.query))
+        assert (url.scheme, qualifiers["distro"], part.version) == ("pkg", "trixie", unquote(version))
+        ours.append([unquote(name), unquote(version), qualifiers["arch"], part.origin.removeprefix("source package ")])
+    assert sorted(ours) == dpkg
+    assert {"all", "amd64"} <= {row[2] for row in ours}
 
 
 def test_the_document_describes_the_image_which_contains_the_parts() -> None:
