@@ -73,6 +73,21 @@ def _list(path: str, name: str, mode: int, found: dict[str, str]) -> None:
             _list(entry.path, f"{name}/{part}", entry.stat(follow_symlinks=False).st_mode, found)
 
 
+def plain_modes(top: Path) -> None:
+    """Give a folder, and all in it, the modes that git knows: folders and programs 0755, any other file 0644.
+
+    A clone has its user's umask in its modes; what is made of it must not.
+
+    Args:
+        top: the folder; links are left as they are.
+    """
+    for path in [top, *walk(top)]:
+        mode = path.lstat().st_mode
+        if not stat.S_ISLNK(mode):
+            # Of a file git knows one bit: whether its owner runs it (gitdatamodel(7)).
+            path.chmod(0o755 if stat.S_ISDIR(mode) or mode & 0o100 else 0o644)
+
+
 def walk(top: Path) -> Iterator[Path]:
     """All that is below a folder, sorted, folders before their content; compiled Python is left out.
 

@@ -38,8 +38,9 @@ for part in $later; do
     cp -a "$workdir/config/$part" "config/$part"
 done
 
-# As live-build copies includes (Chroot_copy_dir), whatever size and time a file of the system has.
-rsync -IKlr --chown=0:0 "$workdir/config/includes.chroot/" chroot/
+# As live-build copies includes (Chroot_copy_dir), whatever size and time a file of the system has. A file that the system
+# has, too, keeps that one's mode, but for whether it can be run: git knows no more of a file.
+rsync -EIKlr --chown=0:0 "$workdir/config/includes.chroot/" chroot/
 for hook in config/hooks/after-overlay/*; do "$hook" "$PWD/chroot" "$workdir/config/includes.chroot"; done
 
 SOURCE_DATE_EPOCH=$date lb binary_rootfs

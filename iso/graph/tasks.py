@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
@@ -130,6 +131,8 @@ class Build:
         """Have the checkout for this build alone until it ends; say who has it and end where that is another."""
         if self._lock is None:
             reader.ends_no_build()
+            # What is made is not by who makes it; secrets have modes of their own.
+            os.umask(0o022)
             if sys.prefix != sys.base_prefix:
                 # The .venv: setup-builder.sh waits with a change of it, and a prune of the cache spares a container's.
                 lock.use(Path(sys.prefix))

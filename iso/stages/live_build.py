@@ -18,7 +18,7 @@ from iso.mounts import remove_tree
 from iso.replacement import replace_file
 from iso.stages import base
 from iso.stages.kernel import archive_of, kernel_abi, known_archive, require_kernel
-from iso.tree import listing, walk
+from iso.tree import listing, plain_modes, walk
 
 if TYPE_CHECKING:
     from iso.archive.apt import Archive
@@ -90,10 +90,8 @@ def _configure(job: Job, workdir: Path) -> None:
         "MIRROR": archives.archive,
         "SECURITY_MIRROR": archives.security,
     }
-    versions = workdir / _VERSIONS
-    versions.write_text(release.shell_lines(values))
-    # The caller's umask is no difference between two bases.
-    versions.chmod(0o644)
+    (workdir / _VERSIONS).write_text(release.shell_lines(values))
+    plain_modes(workdir)
 
 
 def _expected(job: Job) -> dict[str, str]:

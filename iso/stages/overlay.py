@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from iso.image import password, release, vendor
 from iso.mounts import remove_tree
 from iso.stages import nvidia_cache
 from iso.stages.kernel import kernel_abi
-from iso.tree import file_digest, listing, walk
+from iso.tree import file_digest, listing, plain_modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,10 +58,7 @@ def _stage(job: Job) -> None:
     shutil.copytree(
         job.paths.source_overlay, job.paths.overlay, symlinks=True, ignore=shutil.ignore_patterns("__pycache__")
     )
-    # A clone has its user's umask in its modes; the image must not.
-    for path in [job.paths.overlay, *walk(job.paths.overlay)]:
-        if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
+    plain_modes(job.paths.overlay)
 
 
 def _authorize(job: Job) -> None:
