@@ -1,4 +1,4 @@
-"""What is mounted where, read before anything is deleted (proc_pid_mountinfo(5))."""
+"""What is mounted where (proc_pid_mountinfo(5)): read before anything is deleted, and before a build."""
 
 from __future__ import annotations
 
@@ -20,6 +20,23 @@ def mount_points(mountinfo: str) -> list[str]:
     """
     lines = (line.split(" ") for line in mountinfo.split("\n"))
     return [_unescape(fields[4]) for fields in lines if len(fields) > 4]
+
+
+def mount_of(path: Path, mountinfo: str) -> tuple[str, set[str]]:
+    """Mount point and mount options of the file system that a path is on.
+
+    Args:
+        path: an absolute path.
+        mountinfo: the file's text; of several mounts on one point the last counts.
+    """
+    best, options = "/", set[str]()
+    for line in mountinfo.split("\n"):
+        fields = line.split(" ")
+        if len(fields) > 5:
+            point = _unescape(fields[4])
+            if path.is_relative_to(point) and len(point) >= len(best):
+                best, options = point, set(fields[5].split(","))
+    return best, options
 
 
 def _unescape(field: str) -> str:

@@ -12,7 +12,6 @@ import contextlib
 import os
 import platform
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -20,7 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from iso import kernel_facilities
 from iso.archive.sources import FORMAT, parse_index_targets
+from iso.mounts import MOUNTINFO, mount_of
 from iso.paths import Paths
 
 if TYPE_CHECKING:
@@ -37,49 +38,6 @@ _MEMORY_FOR_ALL = 8 << 30
 _ACCEPTANCE_MEMORY_BYTES = 6 << 30
 _ACCEPTANCE_DIST_BYTES = 12 << 30
 _SECONDS = 60
-
-_PRIVILEGED = "in a container: start it with --privileged; else ask who runs this machine"
-_LOOP = "in a container: start it with --privileged and, where that is not enough, -v /dev:/dev; else modprobe loop"
-
-
-@dataclass(frozen=True, slots=True)
-class Facility:
-    """Something that a build asks of the kernel.
-
-    Args:
-        name: what it is, as it is said of one that is missing.
-        trial: a shell's commands that try it, in namespaces of their own with a file system in memory on /mnt.
-        remedy: what mends it.
-        needed: whether there is no build without it.
-    """
-
-    name: str
-    trial: str
-    remedy: str = _PRIVILEGED
-    needed: bool = True
-
-
-_FACILITIES = (
-    Facility("/proc in a process namespace of its own", "mkdir /mnt/proc; mount -t proc proc /mnt/proc"),
-    Facility("bind mounts", "mkdir /mnt/bound; mount --bind /usr /mnt/bound"),
-    Facility("device nodes (mknod)", "mknod /mnt/null c 1 3; : >/mnt/null"),
-    Facility("programs in a file system in memory (exec)", "cp /bin/true /mnt/true; /mnt/true"),
-    Facility("chroot", "chroot / /bin/true"),
-    Facility(
-        "loop devices",
-        "truncate -s 1M /mnt/disk; device=$(losetup --find --show --read-only /mnt/disk); losetup --detach $device",
-        _LOOP,
-        needed=False,
-    ),
-)
-_NODE_FACILITIES = (
-    Facility(
-        "overlay mounts",
-        "mkdir /mnt/lower /mnt/upper /mnt/work /mnt/merged\n"
-        "mount -t overlay -o lowerdir=/mnt/lower,upperdir=/mnt/upper,workdir=/mnt/work overlay /mnt/merged",
-    ),
-    Facility("network namespaces", "unshare --net true"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +86,7 @@ class Machine:
             os_release=_text(Path("/etc/os-release")),
             architecture=platform.machine(),
             memory=int(memory[1]) * 1024 if memory else 0,
-            mountinfo=_text(Path("/proc/self/mountinfo")),
+            mountinfo=_text(MOUNTINFO),
             run=_run,
             is_root=os.geteuid() == 0,
         )
@@ -249,31 +207,19 @@ def _privilege(machine: Machine) -> list[Lack]:
 
 
 def _facilities(machine: Machine, *, acceptance: bool) -> Iterable[Lack]:
-    wanted = _FACILITIES + (_NODE_FACILITIES if acceptance else ())
+    wanted = kernel_facilities.BUILD + (kernel_facilities.NODES if acceptance else ())
     as_root = [] if machine.is_root else ["sudo", "-n", "--"]
     namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
-    code, said = machine.run([*as_root, *namespaces, "/bin/sh", "-c", _trials(wanted)])
+    code, said = machine.run([*as_root, *namespaces, "/bin/sh", "-c", kernel_facilities.trials(wanted)])
     if code:
-        yield Lack(f"the kernel refuses namespaces or mounts, which the build needs: {_last(said)}", _PRIVILEGED)
+        yield Lack(
+            f"the kernel refuses namespaces or mounts, which the build needs: {_last(said)}",
+            kernel_facilities.PRIVILEGED,
+        )
         return
-    failures = dict(line.removeprefix(_FAILED).split(": ", 1) for line in said.splitlines() if line.startswith(_FAILED))
-    for number, facility in enumerate(wanted):
-        if reason := failures.get(str(number)):
-            use = "which the build needs" if facility.needed else "without which it is slower"
-            yield Lack(f"the kernel refuses {facility.name}, {use}: {reason}", facility.remedy, facility.needed)
-
-
-# How a line begins that says the number of a facility and why it failed.
-_FAILED = "bee-preflight failed "
-
-
-def _trials(facilities: Iterable[Facility]) -> str:
-    """A script that tries all, each in a shell of its own, and prints a line for each that fails."""
-    lines = ["mount -t tmpfs -o mode=0755 bee-preflight /mnt || exit 1"]
-    for number, facility in enumerate(facilities):
-        trial = f"/bin/sh -ec {shlex.quote(facility.trial)} 2>&1"
-        lines.append(f'said=$({trial}) || echo "{_FAILED}{number}: ${{said##*$newline}}"')
-    return "newline='\n'\n" + "\n".join([*lines, "exit 0"])
+    for facility, reason in kernel_facilities.refused(wanted, said):
+        use = "which the build needs" if facility.needed else "without which it is slower"
+        yield Lack(f"the kernel refuses {facility.name}, {use}: {reason}", facility.remedy, facility.needed)
 
 
 def _last(said: str) -> str:
@@ -324,21 +270,6 @@ def _mount_options(machine: Machine) -> Iterable[Lack]:
             f"{machine.paths.root} is on {point}, which is mounted {option}: the build runs programs there",
             f"mount -o remount,{option.removeprefix('no')} {point}; or clone to another file system",
         )
-
-
-def mount_of(path: Path, mountinfo: str) -> tuple[str, set[str]]:
-    """Mount point and mount options of the file system that a path is on (proc_pid_mountinfo(5)).
-
-    Args:
-        path: an absolute path.
-        mountinfo: the file's text; points with blanks in their names are read as they are escaped.
-    """
-    best, options = "/", set[str]()
-    for line in mountinfo.splitlines():
-        fields = line.split(" ")
-        if len(fields) > 5 and path.is_relative_to(fields[4]) and len(fields[4]) >= len(best):
-            best, options = fields[4], set(fields[5].split(","))
-    return best, options
 
 
 def main(arguments: Sequence[str]) -> int:

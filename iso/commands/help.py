@@ -6,7 +6,7 @@ from typing import Any
 
 from doit.cmd_help import Help as DoitHelp
 
-from iso.graph import reader
+from iso.graph import broken_pipe
 
 
 class Help(DoitHelp):  # type: ignore[misc]  # doit has no types
@@ -21,6 +21,6 @@ class Help(DoitHelp):  # type: ignore[misc]  # doit has no types
             params: values of the options.
             args: a task, a command, or nothing.
         """
-        reader.ends_questions()
+        broken_pipe.ends_questions()
         status: int = super().execute(params, args)
         return status

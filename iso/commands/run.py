@@ -37,9 +37,9 @@ class Run(DoitRun):  # type: ignore[misc]  # doit has no types
         words = unchanged.asked(sys.argv[1:])
         before = unchanged.state(words) if words is not None else ""
         if lines := unchanged.said(before):
-            from iso.graph import reader  # noqa: PLC0415  # here and below: loaded where it is needed, and not before
+            from iso.graph import broken_pipe  # noqa: PLC0415  # here and below: loaded where it is needed, and not before
 
-            reader.ends_questions()
+            broken_pipe.ends_questions()
             print("\n".join(lines), flush=True)
             return 0
         if params["log_json"]:

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from doit.exceptions import TaskFailed
 
-from iso.graph import reader, report
+from iso.graph import broken_pipe, report
 from iso.graph.terminal import LiveLine, clock, last_line
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Reporter:
             self.outstream.write(f"{line}\n")
             self.outstream.flush()
         except BrokenPipeError:
-            raise reader.is_gone() from None
+            raise broken_pipe.as_interrupt() from None
 
     def runtime_error(self, message: str) -> None:
         """doit itself cannot go on."""

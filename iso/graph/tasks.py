@@ -14,7 +14,7 @@ from doit.exceptions import TaskFailed
 
 from iso import lock, shell
 from iso.errors import BadInputError, BuildError, explained
-from iso.graph import reader, report
+from iso.graph import broken_pipe, report
 from iso.graph.inputs import Inputs
 from iso.graph.progress import Lines
 from iso.graph.stage import Stage, Step
@@ -89,7 +89,7 @@ class Build:
         self.settings = settings
         self.ran: set[str] = set()
         self._lock: int | None = None
-        reader.ends_questions()
+        broken_pipe.ends_questions()
         shell.terminate_as_interrupt()
         sys.excepthook = _without_traceback
 
@@ -130,7 +130,7 @@ class Build:
     def hold(self) -> None:
         """Have the checkout for this build alone until it ends; say who has it and end where that is another."""
         if self._lock is None:
-            reader.ends_no_build()
+            broken_pipe.ends_no_build()
             # What is made is not by who makes it; secrets have modes of their own.
             os.umask(0o022)
             if sys.prefix != sys.base_prefix:
@@ -169,7 +169,7 @@ class Build:
             step.stamp.write(Done(inputs, outputs, commands, began, seconds))
             self.ran.add(step.stage.name)
         except BrokenPipeError:
-            raise reader.is_gone() from None
+            raise broken_pipe.as_interrupt() from None
         except (BuildError, OSError) as error:
             return TaskFailed(f"{explained(error)}\n  this stage alone: {self._again(step.stage.name)}")
         return None

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iso.errors import BuildError
-from iso.mounts import mount_points, mounted_below, remove_tree
+from iso.mounts import mount_of, mount_points, mounted_below, remove_tree
 
 LINE = "36 35 98:0 / {point} rw,noatime shared:1 - ext4 /dev/root rw"
 
@@ -30,6 +30,25 @@ def test_mount_points_are_read_as_the_kernel_escapes_them(points: list[str]) -> 
 @given(st.text())
 def test_any_text_is_read(text: str) -> None:
     assert isinstance(mount_points(text), list)
+
+
+@given(st.text())
+def test_any_mountinfo_is_read(text: str) -> None:
+    assert mount_of(Path("/a/b"), text)[0].startswith("/") or text
+
+
+def test_the_nearest_mount_counts() -> None:
+    lines = "".join(
+        f"1 0 0:1 / {point} {options} - ext4 x rw\n"
+        for point, options in (("/", "rw"), ("/srv", "rw,noexec"), ("/srv/build", "ro"), ("/srv/buildings", "nodev"))
+    )
+    assert mount_of(Path("/srv/build/tree"), lines) == ("/srv/build", {"ro"})
+    assert mount_of(Path("/srv/else"), lines) == ("/srv", {"rw", "noexec"})
+
+
+def test_a_mount_with_a_blank_in_its_name_is_found() -> None:
+    lines = LINE.format(point="/") + "\n" + LINE.format(point=escaped("/srv/my disk")) + "\n"
+    assert mount_of(Path("/srv/my disk/tree"), lines)[0] == "/srv/my disk"
 
 
 def test_the_machine_s_own_mounts_are_seen() -> None:

@@ -10,11 +10,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from iso import preflight
-from iso.preflight import Machine, lacks, mount_of
+from iso.preflight import Machine, lacks
 from tests.iso.checkout import make_checkout
 
 if TYPE_CHECKING:
@@ -117,20 +115,6 @@ def test_devices_are_asked_for_only_where_the_build_is_on_disk(fit: Machine) -> 
     nodev = "1 0 0:1 / / rw,nodev - ext4 /dev/root rw\n"
     assert said(fit, mountinfo=nodev) == []
     assert any("nodev" in line for line in said(fit, mountinfo=nodev, memory=4 << 30))
-
-
-@given(st.text())
-def test_any_mountinfo_is_read(text: str) -> None:
-    assert mount_of(Path("/a/b"), text)[0].startswith("/") or text
-
-
-def test_the_nearest_mount_counts() -> None:
-    lines = "".join(
-        f"1 0 0:1 / {point} {options} - ext4 x rw\n"
-        for point, options in (("/", "rw"), ("/srv", "rw,noexec"), ("/srv/build", "ro"), ("/srv/buildings", "nodev"))
-    )
-    assert mount_of(Path("/srv/build/tree"), lines) == ("/srv/build", {"ro"})
-    assert mount_of(Path("/srv/else"), lines) == ("/srv", {"rw", "noexec"})
 
 
 # Isolated from everything that is installed: this runs first on a machine that has nothing.

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iso.graph import unchanged
+from tests.iso.test_broken_pipe import unread
 from tests.iso.test_commands import PLUGINS
 from tests.iso.test_graph import doit, project, runs
-from tests.iso.test_reader import unread
 
 __all__ = ["project"]
 CACHED = "[1/2] copy … cached\n[2/2] check … cached\n"

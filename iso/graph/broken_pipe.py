@@ -17,7 +17,7 @@ def ends_no_build() -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
-def is_gone() -> KeyboardInterrupt:
+def as_interrupt() -> KeyboardInterrupt:
     """What a build whose output nobody reads any more ends with, as if it were interrupted: what is done stands."""
     # What could not be written would be tried, and complained of, once more at the end.
     if sys.__stdout__:
