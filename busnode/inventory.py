@@ -121,6 +121,12 @@ class Target:
     firewall_policy: FirewallPolicy | None = None
     base: Path = Path()
 
+    @property
+    def log_in(self) -> str:
+        """Where one logs in, as people write it: `bus@[::1]:22`."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.user}@{host}:{self.port}"
+
     @classmethod
     def from_document(
         cls, node_id: str, document: dict[str, Any], base: Path = Path(), kinds: StepKinds | None = None

@@ -20,14 +20,8 @@ from typing import TYPE_CHECKING, SupportsBytes
 from busnode.contract import BusnodeError, OperationTimeoutError, UnreachableError
 from busnode.records import replace
 from busnode.script import END, HELLO, READY
-from busnode.transport.openssh import (
-    SYSTEM_CONFIGURATION,
-    USER_CONFIGURATION,
-    OpenSsh,
-    Socket,
-    drop_ins,
-    was_dropped,
-)
+from busnode.transport.configuration import SYSTEM_CONFIGURATION, USER_CONFIGURATION, drop_ins
+from busnode.transport.openssh import OpenSsh, Socket, was_dropped
 from busnode.transport.process import Greeting, exchange
 
 if TYPE_CHECKING:

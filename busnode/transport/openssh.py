@@ -6,13 +6,11 @@ import errno
 import random
 import re
 import shlex
-import socket
-import threading
 import time
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, SupportsBytes
+from typing import TYPE_CHECKING, SupportsBytes
 
 from busnode.contract import (
     AuthFailedError,
@@ -24,12 +22,14 @@ from busnode.contract import (
 )
 from busnode.records import dataclass, replace
 from busnode.script import loader
-from busnode.transport import Answer, Family
+from busnode.transport import Answer, Family, host_keys
+from busnode.transport.addresses import Addresses, answer
+from busnode.transport.configuration import is_configured, quoted
 from busnode.transport.keys import fingerprint
 from busnode.transport.process import MAX_OUTPUT, Completed, Greeting, exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from busnode.inventory import Target
 
@@ -41,23 +41,6 @@ _DROPPED = re.compile(rb"((kex|ssh)_exchange_identification: .*)?Connection (clo
 _BROKE_OFF = re.compile(r"^(client_loop: |Timeout, server |Connection to \S+ closed)", re.MULTILINE)
 # ssh's own code for "no session"; the loader never ends with it.
 _SSH_FAILED = 255
-
-# A pinned fingerprint, checked by ssh itself on the very connection: %f, %H, %t, %K are the key that was presented.
-_PIN = """/bin/sh -c 'test "$1" != "$2" || echo "$3 $4 $5"' pin %f {fingerprint} %H %t %K"""
-
-_KEY_TYPE = re.compile(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+")
-# Every public key begins with the length of its type's name, three zero bytes among it.
-_KEY_BLOB = re.compile(r"AAAA")
-
-_DNS_SECONDS = 5.0
-_FAMILIES: dict[int, Family] = {socket.AF_INET: Family.IPV4, socket.AF_INET6: Family.IPV6}
-
-USER_CONFIGURATION, SYSTEM_CONFIGURATION = "~/.ssh/config", Path("/etc/ssh/ssh_config")
-# What Debian's package sets there, and what leads nobody anywhere: ssh need not be asked what comes of it.
-_DEBIANS_OWN = re.compile(
-    r"\s*(#.*|Include\s+/etc/ssh/ssh_config\.d/\*\.conf|(Host|SendEnv|HashKnownHosts|GSSAPIAuthentication)[\s=].*)?",
-    re.IGNORECASE,
-)
 
 OPTIONS = (
     "BatchMode=yes",
@@ -155,7 +138,7 @@ class OpenSsh(_Remembering):
     def judged(self, completed: Completed, time_limit: float) -> Completed:
         """What came of a run; raises what Transport.run does where that is no run to its end."""
         if completed.exit_code is None:
-            message = f"{self._name}: not done after {time_limit:g} s; give more with --timeout"
+            message = f"{self.target.log_in}: not done after {time_limit:g} s; give more with --timeout"
             raise OperationTimeoutError(message, output=completed.stdout)
         if completed.exit_code == _SSH_FAILED:
             error = self._explain(completed.stderr.decode("utf-8", "replace"))
@@ -184,16 +167,16 @@ class OpenSsh(_Remembering):
         if self.via or self.configured_jump:
             return Answer.UNKNOWN
         host = self._host if family is None else self._addresses.of(family)
-        return Answer.UNKNOWN if host is None else _answer(host, port, time_limit)
+        return Answer.UNKNOWN if host is None else answer(host, port, time_limit)
 
     @property
     def _host(self) -> str:
         return self.configuration.get("hostname", self.target.host)
 
     @cached_property
-    def _addresses(self) -> _Addresses:
+    def _addresses(self) -> Addresses:
         """Of the inventory's own names for the host; none that a node names."""
-        return _Addresses((self._host, *self.target.host_candidates))
+        return Addresses((self._host, *self.target.host_candidates))
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -201,7 +184,7 @@ class OpenSsh(_Remembering):
 
         Raises OSError where there is none in 5 s.
         """
-        found = _Addresses((self.ways[-1]._host,)).all()
+        found = Addresses((self.ways[-1]._host,)).all()
         if not found:
             raise OSError(errno.EADDRNOTAVAIL, "no address is known")
         return found
@@ -211,14 +194,10 @@ class OpenSsh(_Remembering):
         """Where ssh's configuration leads through another host."""
         return self.configuration.get("proxyjump") or self.configuration.get("proxycommand")
 
-    @property
-    def _name(self) -> str:
-        return _name(self.target)
-
     def _argv(self, options: list[str], key: bool = True, forward: str | None = None) -> list[str]:
         given = [*options, *OPTIONS, f"ConnectTimeout={self.connect_seconds}"]
         if key:
-            given.append(f"IdentityFile={_quoted(self.private_key)}")
+            given.append(f"IdentityFile={quoted(self.private_key)}")
         words = [word for option in given for word in ("-o", option)]
         more = [] if forward is None else ["-W", forward]
         more += [] if self.log is None else ["-E", str(self.log)]
@@ -248,7 +227,7 @@ class OpenSsh(_Remembering):
     @cached_property
     def configuration(self) -> dict[str, str]:
         """What ssh -G says of this host, read only where somebody configured anything; several words a line each."""
-        if not self.configured or not _is_configured():
+        if not self.configured or not is_configured():
             return {}
         argv = [self.program, "-G", "-p", str(self.target.port), "-l", self.target.user, "--", self.target.host]
         text = self._exchange(argv, b"", 10).stdout.decode("utf-8", "replace")
@@ -260,7 +239,8 @@ class OpenSsh(_Remembering):
     @contextmanager
     def _way(self) -> Iterator[list[str]]:
         """The options that lead to this host, its own key's and its jump hosts', whose keys are checked as strictly."""
-        with self._host_key_options() as host_key_options:
+        trust = self.trust_on_first_use
+        with host_keys.options(self.target, self.known_hosts, trust_on_first_use=trust) as host_key_options:
             options = host_key_options if self.socket is None else [*self.socket.options, *host_key_options]
             if not self.via:
                 yield options
@@ -288,39 +268,6 @@ class OpenSsh(_Remembering):
         log = self.log if self.socket is None else self.socket.log
         return replace(self, target=self.via[-1], via=self.via[:-1], socket=None, log=log)
 
-    @contextmanager
-    def _host_key_options(self) -> Iterator[list[str]]:
-        """The first source there is decides: the target's host_key, the named file, the user's known_hosts."""
-        pinned = self.target.host_key
-        if pinned is not None and pinned.startswith("SHA256:"):
-            nothing = ["UserKnownHostsFile=/dev/null", "GlobalKnownHostsFile=/dev/null", "StrictHostKeyChecking=yes"]
-            yield [*nothing, f"KnownHostsCommand={_PIN.format(fingerprint=pinned)}"]
-        elif pinned is not None:
-            with self._temporary_file() as file:
-                file.write(known_hosts_line(pinned, self._known_as) + "\n")
-                file.flush()
-                yield [*self._known_hosts_file(Path(file.name)), "StrictHostKeyChecking=yes"]
-        else:
-            strict = "accept-new" if self.trust_on_first_use else "yes"
-            named = [] if self.known_hosts is None else self._known_hosts_file(self.known_hosts)
-            yield [*named, f"StrictHostKeyChecking={strict}"]
-
-    def _temporary_file(self) -> IO[str]:
-        import tempfile  # noqa: PLC0415 - only a pinned key needs it, and it brings eight modules
-
-        try:
-            return tempfile.NamedTemporaryFile("w", prefix="busnode-", suffix=".known")
-        except OSError as error:
-            message = f"{self._name}: no temporary file can be made here: {error.strerror}; nothing was sent"
-            raise BadRequestError(message) from error
-
-    def _known_hosts_file(self, path: Path) -> list[str]:
-        return [f"UserKnownHostsFile={_quoted(path)}", "GlobalKnownHostsFile=/dev/null", "KnownHostsCommand=none"]
-
-    @property
-    def _known_as(self) -> str:
-        return self.target.host if self.target.port == 22 else f"[{self.target.host}]:{self.target.port}"
-
     def _explain(self, stderr: str) -> BusnodeError:
         """Which of the ways to fail it was, from ssh's own words."""
         said = " ".join(stderr.split())
@@ -329,13 +276,13 @@ class OpenSsh(_Remembering):
         if re.search(r"Permission denied \(|Too many authentication failures", stderr):
             where = self._refused_by(stderr)
             return AuthFailedError(
-                f"{_name(where)}: the node does not accept {self.private_key}; put its public half into "
+                f"{where.log_in}: the node does not accept {self.private_key}; put its public half into "
                 f"authorized_keys of {where.user}, or set BUS_SSH_PRIVATE_KEY_FILE to the right key; "
                 f"give one with a passphrase to your agent ({said})"
             )
         last = stderr.strip().splitlines()[-1:] or ["the connection was closed"]
         remedy = "see that the node is up, and that host and port are right"
-        lost = UnreachableError(f"{self._name}: {last[0].strip()}; {remedy}")
+        lost = UnreachableError(f"{self.target.log_in}: {last[0].strip()}; {remedy}")
         # A log-in that fails says why; of a kept connection that breaks off nothing is said.
         lost.began = _BROKE_OFF.search(stderr) is not None or (self.socket is not None and not said)
         return lost
@@ -347,20 +294,20 @@ class OpenSsh(_Remembering):
         return self.target if (self.target.user, self.target.host) in refused else next(hops, self.target)
 
     def _host_key_error(self, has_changed: bool) -> HostKeyMismatchError:
-        presented = self._presented_key()
+        where, presented = self.target.log_in, self._presented_key()
         if presented is None and self.via:
             # What could not be asked through the jump host is the jump host's own key.
             return self._hop._host_key_error(has_changed)
         if presented is None:
-            return HostKeyMismatchError(f"{self._name}: the host key is not the one that is known")
+            return HostKeyMismatchError(f"{where}: the host key is not the one that is known")
         line, kind, mark = presented
-        where = self.known_hosts or Path("~/.ssh/known_hosts")
+        file = self.known_hosts or Path("~/.ssh/known_hosts")
         if has_changed or self.target.host_key is not None:
-            source = "the target's host_key" if self.target.host_key is not None else str(where)
+            source = "the target's host_key" if self.target.host_key is not None else str(file)
             remedy = f"if the node was really set up anew, put the new key into {source}: {line}"
-            return HostKeyMismatchError(f"{self._name}: the host key is {kind} {mark}, not the known one; {remedy}")
-        remedy = f"if the node's console shows that fingerprint, add this line to {where}: {line}"
-        return HostKeyMismatchError(f"{self._name}: unknown host key {kind} {mark}; {remedy}")
+            return HostKeyMismatchError(f"{where}: the host key is {kind} {mark}, not the known one; {remedy}")
+        remedy = f"if the node's console shows that fingerprint, add this line to {file}: {line}"
+        return HostKeyMismatchError(f"{where}: unknown host key {kind} {mark}; {remedy}")
 
     def _presented_key(self) -> tuple[str, str, str] | None:
         """(known_hosts line, type, fingerprint) of the key that the node shows, with no log-in tried."""
@@ -368,7 +315,7 @@ class OpenSsh(_Remembering):
 
         with tempfile.TemporaryDirectory(prefix="busnode-") as folder:
             file = Path(folder) / "seen"
-            options = [*self._known_hosts_file(file), "StrictHostKeyChecking=accept-new", "HashKnownHosts=no"]
+            options = [*host_keys.only_of(file), "StrictHostKeyChecking=accept-new", "HashKnownHosts=no"]
             with self._way() as way:
                 proxy = [option for option in way if option.startswith("ProxyCommand=")]
                 argv = self._argv(["PreferredAuthentications=none", *options, *proxy], key=False)
@@ -377,87 +324,6 @@ class OpenSsh(_Remembering):
         if len(words) < 3:
             return None
         return " ".join(words[:3]), words[1], fingerprint(words[2])
-
-
-def drop_ins() -> list[Path]:
-    """What Debian's configuration of ssh's client includes."""
-    return sorted(Path("/etc/ssh/ssh_config.d").glob("*.conf"))
-
-
-def _is_configured() -> bool:
-    """Whether anybody but Debian's package configured ssh's client."""
-    if Path(USER_CONFIGURATION).expanduser().exists() or drop_ins():
-        return True
-    try:
-        lines = SYSTEM_CONFIGURATION.read_text(errors="replace").splitlines()
-    except OSError:
-        # ssh goes on without it, too.
-        return False
-    return not all(map(_DEBIANS_OWN.fullmatch, lines))
-
-
-class _Addresses:
-    """The addresses that names lead to, asked for once; a DNS that never answers costs its limit.
-
-    No further name is asked for once there is one of each family.
-    """
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._names = tuple(names)
-        self._found: list[tuple[Family, str]] = []
-        self._asked = False
-        self._lock = threading.Lock()
-
-    def of(self, family: Family) -> str | None:
-        """Its first address, None where no name leads to one."""
-        return next((address for kind, address in self._known() if kind is family), None)
-
-    def all(self) -> tuple[str, ...]:
-        """Every address, in their order as text."""
-        return tuple(sorted({address for _, address in self._known()}))
-
-    def _known(self) -> tuple[tuple[Family, str], ...]:
-        with self._lock:
-            if not self._asked:
-                self._asked = True
-                asking = threading.Thread(target=self._ask, daemon=True)
-                asking.start()
-                asking.join(_DNS_SECONDS)
-        return tuple(self._found)
-
-    def _ask(self) -> None:
-        for name in self._names:
-            if len({family for family, _ in self._found}) == len(_FAMILIES):
-                return
-            try:
-                # Bytes, where they will do: Python loads its codec of international names for any text.
-                host = name.encode() if name.isascii() else name
-                known = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            except (OSError, UnicodeError):
-                continue
-            told = ((_FAMILIES[family], str(address[0])) for family, *_, address in known if family in _FAMILIES)
-            self._found.extend(told)
-
-
-def _answer(host: str, port: int, time_limit: float) -> Answer:
-    try:
-        with socket.create_connection((host, port), timeout=time_limit):
-            return Answer.OPEN
-    except ConnectionRefusedError:
-        return Answer.REFUSED
-    except TimeoutError:
-        return Answer.SILENT
-    except OSError as error:
-        rejected = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES}
-        return Answer.SILENT if error.errno in rejected else Answer.UNKNOWN
-    except UnicodeError:
-        # No name of the DNS, as ssh's configuration may have it.
-        return Answer.UNKNOWN
-
-
-def _name(target: Target) -> str:
-    host = f"[{target.host}]" if ":" in target.host else target.host
-    return f"{target.user}@{host}:{target.port}"
 
 
 def _with_log(completed: Completed, log: Path) -> Completed:
@@ -474,23 +340,3 @@ def was_dropped(completed: Completed) -> bool:
     """Whether sshd hung up before a key was exchanged, as it does at random when many log in: nothing ran there."""
     said = completed.stderr.strip().splitlines()
     return completed.exit_code == _SSH_FAILED and not completed.stdout and bool(said) and all(map(_DROPPED.match, said))
-
-
-def _quoted(path: Path) -> str:
-    """A path as an option's value: ssh splits it at spaces, expands % and takes a quoted word whole."""
-    return '"' + str(path.absolute()).replace("%", "%%") + '"'
-
-
-def known_hosts_line(pinned: str, known_as: str) -> str:
-    """A pinned key as a line of known_hosts: a whole line is kept, a bare key gets the host's name.
-
-    >>> known_hosts_line("ssh-ed25519 AAAA", "[10.0.0.10]:2222")
-    '[10.0.0.10]:2222 ssh-ed25519 AAAA'
-    >>> known_hosts_line("ssh-1.example ssh-ed25519 AAAA", "10.0.0.10")
-    '10.0.0.10 ssh-ed25519 AAAA'
-    """
-    words = pinned.split()
-    # A host may be called ssh-1, so it is the second word that tells.
-    if len(words) > 2 and _KEY_TYPE.fullmatch(words[1]) and _KEY_BLOB.match(words[2]):
-        words = words[1:]
-    return " ".join([known_as, *words[:2]])

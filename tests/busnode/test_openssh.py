@@ -29,7 +29,7 @@ from busnode.node import Node
 from busnode.operations import status
 from busnode.script import pack
 from busnode.secrets import Secret
-from busnode.transport import Answer, Family, openssh
+from busnode.transport import Answer, Family, addresses, configuration
 from busnode.transport.kept import is_keepable
 from tests.busnode.sshd import NEEDS_SSHD, Server, keygen
 
@@ -224,8 +224,8 @@ def test_a_name_that_no_server_answers_for_costs_its_limit_once(
         time.sleep(30)
         return []
 
-    monkeypatch.setattr(openssh.socket, "getaddrinfo", mute)
-    monkeypatch.setattr(openssh, "_DNS_SECONDS", 0.2)
+    monkeypatch.setattr(addresses.socket, "getaddrinfo", mute)
+    monkeypatch.setattr(addresses, "_DNS_SECONDS", 0.2)
     one, begin = server.ssh(known), time.monotonic()
     assert {one.probe(port, time_limit=1, family=Family.IPV4) for port in range(5000, 5010)} == {Answer.UNKNOWN}
     assert time.monotonic() - begin < 5
@@ -376,7 +376,7 @@ def system_wide(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """A way whose ssh reads what it is given in the place of /etc/ssh/ssh_config, and nothing of the user's."""
     monkeypatch.setenv("HOME", str(tmp_path / "none"))
     file = tmp_path / "ssh_config"
-    monkeypatch.setattr(openssh, "SYSTEM_CONFIGURATION", file)
+    monkeypatch.setattr(configuration, "SYSTEM_CONFIGURATION", file)
 
     def way(text: str) -> OpenSsh:
         file.write_text(text)
