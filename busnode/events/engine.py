@@ -83,7 +83,9 @@ def _require_safe(parts: SplitResult) -> None:
 
 def _redis(url: str, parts: SplitResult, environment: Mapping[str, str]) -> Bus:
     _require_library("redis")
-    from busnode.events.redis_streams import RedisStreams  # noqa: PLC0415 - no other engine needs its library
+    # No other engine needs its library.
+    from busnode.events.redis_connection import RedisConnection  # noqa: PLC0415
+    from busnode.events.redis_streams import RedisStreams  # noqa: PLC0415
 
     file = environment.get("BUS_EVENTS_REDIS_PASSWORD_FILE")
     password = environment.get("BUS_EVENTS_REDIS_PASSWORD")
@@ -92,7 +94,7 @@ def _redis(url: str, parts: SplitResult, environment: Mapping[str, str]) -> Bus:
         password = read_private(Path(file)).decode("utf-8", "replace").strip() or password
     username = unquote(parts.username) if parts.username else None
     prefix = environment.get("BUS_EVENTS_REDIS_PREFIX") or "bus"
-    return RedisStreams.connect(url, username=username, password=password or None, prefix=prefix)
+    return RedisStreams(RedisConnection.connect(url, username=username, password=password or None, prefix=prefix))
 
 
 def _require_library(name: str) -> None:

@@ -17,7 +17,7 @@ from busnode.events.bus import MAX_ATTEMPTS, WAKE_SECONDS, topic_of
 
 if TYPE_CHECKING:
     from busnode.events.envelope import Envelope
-    from busnode.events.redis_streams import RedisStreams
+    from busnode.events.redis_connection import RedisConnection
 
 # Work whose worker has not been heard of for so long is another's.
 CLAIM_SECONDS = 15.0
@@ -29,7 +29,7 @@ _TURN_SECONDS = 0.02
 class RedisInbox:
     """What this worker has taken: ready for whoever asks, or held until the node's earlier requests are answered."""
 
-    bus: RedisStreams
+    redis: RedisConnection
     topic: str
     group: str
     _ready: deque[RedisDelivery] = field(default_factory=deque)
@@ -65,17 +65,17 @@ class RedisInbox:
     @cached_property
     def stream(self) -> str:
         """The key of the stream."""
-        return self.bus.key(self.topic)
+        return self.redis.key(self.topic)
 
     @cached_property
     def turns(self) -> str:
         """What the keys of the lists of turns begin with."""
-        return self.bus.key(self.topic, "turn", "")
+        return self.redis.key(self.topic, "turn", "")
 
     @cached_property
     def attempts(self) -> str:
         """The key of how often each entry was handed out."""
-        return self.bus.key(self.topic, "attempts")
+        return self.redis.key(self.topic, "attempts")
 
     def _fetch(self) -> None:
         while not self._closed.is_set():
@@ -97,7 +97,7 @@ class RedisInbox:
                 self._mine.pop(delivery.id, None)
             self._held.clear()
         with suppress(UnreachableError):
-            self.bus.make_group(self.stream, self.group)
+            self.redis.make_group(self.stream, self.group)
 
     def _fetch_one(self) -> None:
         delivery = self._whose_turn()
@@ -114,12 +114,12 @@ class RedisInbox:
         elif self._held:
             time.sleep(_TURN_SECONDS)
         elif last is not None:
-            self.bus.call("XREAD", "BLOCK", int(WAKE_SECONDS * 1000), "COUNT", 1, "STREAMS", self.stream, last)
+            self.redis.call("XREAD", "BLOCK", int(WAKE_SECONDS * 1000), "COUNT", 1, "STREAMS", self.stream, last)
 
     def _take(self) -> tuple[RedisDelivery | None, bytes | None]:
         token = uuid.uuid4().hex
-        arguments = [self.group, self.bus.consumer, self.turns, int(CLAIM_SECONDS * 1000), token]
-        found = self.bus.evaluate(redis_scripts.TAKE, [self.stream, self.attempts], arguments)
+        arguments = [self.group, self.redis.consumer, self.turns, int(CLAIM_SECONDS * 1000), token]
+        found = self.redis.evaluate(redis_scripts.TAKE, [self.stream, self.attempts], arguments)
         if len(found) == 1:
             return None, found[0]
         entry_id, text, key, attempt = found
@@ -136,7 +136,7 @@ class RedisInbox:
             return None
         words = [word for one in self._held for word in (one.id, one.key)]
         token = uuid.uuid4().hex
-        number, attempt, gone = self.bus.evaluate(
+        number, attempt, gone = self.redis.evaluate(
             redis_scripts.WHOSE_TURN, [self.attempts], [self.turns, token, *words]
         )
         found = replace(self._held[number], attempt=int(attempt), token=token) if number >= 0 else None
@@ -149,22 +149,22 @@ class RedisInbox:
 
     def _beat(self) -> None:
         """Tell the group that what was taken is still worked on, also after close: until it is answered."""
-        while not self.bus.closed.wait(CLAIM_SECONDS / 3):
+        while not self.redis.closed.wait(CLAIM_SECONDS / 3):
             with self._changed:
                 # What waits when the program stops is another worker's soon.
                 waiting = {one.id for one in (*self._held, *self._ready)} if self._closed.is_set() else set()
                 mine = [one for one in self._mine if one not in waiting]
             if mine:
                 with suppress(UnreachableError):
-                    self.bus.renew(self.stream, self.group, mine)
+                    self.redis.renew(self.stream, self.group, mine)
 
     def answered(self, delivery: RedisDelivery, response: Envelope) -> None:
         """Keep the response, tell it, and be done with the request, however long Redis is away."""
-        bus, name = self.bus, response.name
+        redis, name = self.redis, response.name
         aside = delivery.text if delivery.attempt > MAX_ATTEMPTS else b""
-        answer = bus.key("answer", name, response.correlation_id)
-        turn, set_aside = self.turns.encode() + delivery.key, bus.key(self.topic, "set-aside")
-        keys: list[str | bytes] = [self.stream, answer, bus.key(topic_of(name)), turn, set_aside, self.attempts]
+        answer = redis.key("answer", name, response.correlation_id)
+        turn, set_aside = self.turns.encode() + delivery.key, redis.key(self.topic, "set-aside")
+        keys: list[str | bytes] = [self.stream, answer, redis.key(topic_of(name)), turn, set_aside, self.attempts]
         arguments = [
             self.group,
             delivery.id,
@@ -175,11 +175,11 @@ class RedisInbox:
         ]
         while True:
             try:
-                bus.evaluate(redis_scripts.ANSWER, keys, arguments)
+                redis.evaluate(redis_scripts.ANSWER, keys, arguments)
                 break
             except UnreachableError:
                 # The work is done: its answer is not lost because redis is away for a while.
-                if bus.closed.wait(WAKE_SECONDS):
+                if redis.closed.wait(WAKE_SECONDS):
                     raise
         with self._changed:
             self._mine.pop(delivery.id, None)
@@ -190,7 +190,7 @@ class RedisInbox:
             self._mine.pop(delivery.id, None)
         # Where Redis is away this attempt counts, which is all that is lost.
         with suppress(UnreachableError):
-            self.bus.evaluate(redis_scripts.TAKE_BACK, [self.attempts], [delivery.id, delivery.token])
+            self.redis.evaluate(redis_scripts.TAKE_BACK, [self.attempts], [delivery.id, delivery.token])
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ ALLOWED = {
 EXCEPTIONS = {
     "bee/validation.py": {"jsonschema"},
     "busnode/events/events_api.py": {"httpx"},
-    "busnode/events/redis_streams.py": {"redis"},
+    "busnode/events/redis_connection.py": {"redis"},
     "busnode/services/http.py": {"starlette", "uvicorn"},
     "busnode/services/node_api.py": {"anyio", "prometheus_client", "starlette"},
 }

@@ -19,12 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import redis
 
 from busnode.contract import BadRequestError, UnreachableError
-from busnode.events import engine, redis_inbox, redis_streams
-from busnode.events.bus import MAX_ATTEMPTS
+from busnode.events import engine, redis_connection, redis_inbox
+from busnode.events.bus import MAX_ATTEMPTS, WAKE_SECONDS
 from busnode.events.envelope import Envelope, parse, response_to
 from busnode.events.memory import Memory
+from busnode.events.redis_connection import RedisConnection
+from busnode.events.redis_streams import RedisStreams
 from busnode.services.worker import Worker
 
 if TYPE_CHECKING:
@@ -88,7 +91,7 @@ def _request(node_id: str, number: int, operation: str = "status") -> Envelope:
 
 
 def test_it_is_the_server_that_is_meant(server: Server) -> None:
-    said = redis_streams.redis.Redis(port=server.port).info("server")
+    said = redis.Redis(port=server.port).info("server")
     assert said.get("server_name", "redis") == ("valkey" if server.program.endswith("valkey-server") else "redis")
 
 
@@ -146,7 +149,7 @@ def test_what_a_dead_worker_had_is_anothers_and_then_set_aside(
         inbox._mine.clear()
     assert attempts == [1, 2, 3, 4]
     delivery.answer(response_to(_request("a", 1), {"ok": False}))
-    client = redis_streams.redis.Redis(port=server.port)
+    client = redis.Redis(port=server.port)
     assert client.xlen("bus:bus.node.request:set-aside") == 1
     assert client.xlen("bus:bus.node.request") == 0
     assert client.keys("bus:bus.node.request:turn:*") == []
@@ -155,7 +158,7 @@ def test_what_a_dead_worker_had_is_anothers_and_then_set_aside(
 def test_what_is_not_utf_8_is_answered_and_holds_nobody_up(bus: Bus, server: Server) -> None:
     worker = Worker("node", bus.inbox(NAMES, group="g"), _answered_whatever, _answered_whatever, 1, _quiet)
     worker.start()
-    client, stream = redis_streams.redis.Redis(port=server.port), "bus:bus.node.request"
+    client, stream = redis.Redis(port=server.port), "bus:bus.node.request"
     for fields in ({b"text": b"\xff\xfe", b"key": b"n\xff"}, {b"\xfe": b"\xff"}, {b"key": b"\xc3(", b"text": b"{}"}):
         client.xadd(stream, fields)
     assert bus.ask(_request("a", 1), time_limit=30).payload == {"ok": True}
@@ -194,7 +197,7 @@ def test_what_a_dead_worker_had_is_found_behind_what_is_worked_on(
     bus: Bus, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """XAUTOCLAIM looks at ten entries a COUNT, and goes on where its cursor says."""
-    client, stream = redis_streams.redis.Redis(port=server.port), "bus:bus.node.request"
+    client, stream = redis.Redis(port=server.port), "bus:bus.node.request"
     monkeypatch.setattr(redis_inbox.RedisInbox, "_fetch", lambda self: None)
     inbox = bus.inbox(NAMES, group="g")
     for number in range(31):
@@ -233,7 +236,7 @@ def test_waiting_for_its_turn_is_no_attempt(bus: Bus, server: Server, monkeypatc
         inbox._ready.clear()
         assert (parse(delivery.text), delivery.attempt) == (request, 1)
         delivery.answer(response_to(request, {"ok": True}))
-    client = redis_streams.redis.Redis(port=server.port)
+    client = redis.Redis(port=server.port)
     assert client.xlen("bus:bus.node.request:set-aside") == 0
     assert client.keys("bus:bus.node.request:attempts") == []
 
@@ -276,7 +279,7 @@ def test_a_worker_that_paused_has_each_request_once(bus: Bus, server: Server, mo
 
 
 def test_a_redis_that_falls_silent_is_told(bus: Bus, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_streams, "_ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(redis_connection, "_ANSWER_SECONDS", 0.3)
     assert server.process is not None
     quick = engine.connect(server.url, {})
     server.process.send_signal(signal.SIGSTOP)
@@ -291,10 +294,10 @@ def test_a_redis_that_falls_silent_is_told(bus: Bus, server: Server, monkeypatch
 
 
 def test_no_command_blocks_longer_than_its_connection_waits(server: Server, bus: Bus) -> None:
-    assert redis_streams.WAKE_SECONDS < redis_streams._ANSWER_SECONDS / 2
-    assert isinstance(bus, redis_streams.RedisStreams)
-    said = bus._client.connection_pool.connection_kwargs
-    assert (said["socket_timeout"], said["socket_keepalive"]) == (redis_streams._ANSWER_SECONDS, True)
+    assert WAKE_SECONDS < redis_connection._ANSWER_SECONDS / 2
+    assert isinstance(bus, RedisStreams)
+    said = bus._redis._client.connection_pool.connection_kwargs
+    assert (said["socket_timeout"], said["socket_keepalive"]) == (redis_connection._ANSWER_SECONDS, True)
 
 
 def _answered(text: bytes) -> Envelope:
@@ -329,14 +332,14 @@ def test_workers_outlive_a_redis_that_has_lost_everything(bus: Bus, server: Serv
     worker = Worker("node", bus.inbox(NAMES, group="g"), _answered, _answered, 2, _quiet)
     worker.start()
     assert bus.ask(_request("a", 1), time_limit=30).payload == {"ok": True}
-    redis_streams.redis.Redis(port=server.port).flushall()
+    redis.Redis(port=server.port).flushall()
     time.sleep(1.5)
     assert bus.ask(_request("a", 2), time_limit=30).payload == {"ok": True}
     assert worker.stop(30)
 
 
 def test_work_that_is_done_outlives_a_redis_that_is_full(bus: Bus, server: Server) -> None:
-    client, go, begun = redis_streams.redis.Redis(port=server.port), threading.Event(), []
+    client, go, begun = redis.Redis(port=server.port), threading.Event(), []
 
     def work(text: bytes) -> Envelope:
         begun.append(text)
@@ -414,7 +417,7 @@ def test_every_request_has_one_answer_whatever_is_killed(server: Server, tmp_pat
     for file in nodes.glob("*.applied"):
         applied = [json.loads(line) for line in file.read_text().splitlines()]
         assert applied == sorted(set(applied)), file
-    assert redis_streams.redis.Redis(port=server.port).xlen("bus:bus.node.response") == len(requests)
+    assert redis.Redis(port=server.port).xlen("bus:bus.node.response") == len(requests)
     total = sum(len(file.read_text().splitlines()) for file in nodes.glob("*.applied"))
     assert total == len(requests)
 
@@ -439,14 +442,14 @@ def test_a_bus_that_is_not_safe_is_refused(url: str, said: str) -> None:
 
 
 def test_the_name_in_a_certificate_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_streams.RedisStreams, "call", lambda *_: None)
-    bus = redis_streams.RedisStreams.connect("rediss://bus@10.0.0.5", username="bus", password=None)
-    pool = bus._client.connection_pool
-    connection = pool.connection_class(**pool.connection_kwargs)
-    assert isinstance(connection, redis_streams.redis.SSLConnection)
-    assert connection.check_hostname
-    assert connection.cert_reqs == ssl.CERT_REQUIRED
-    bus.close()
+    monkeypatch.setattr(RedisConnection, "call", lambda *_: None)
+    connection = RedisConnection.connect("rediss://bus@10.0.0.5", username="bus", password=None)
+    pool = connection._client.connection_pool
+    made = pool.connection_class(**pool.connection_kwargs)
+    assert isinstance(made, redis.SSLConnection)
+    assert made.check_hostname
+    assert made.cert_reqs == ssl.CERT_REQUIRED
+    connection.close()
 
 
 def test_a_bus_that_is_not_there_is_told(tmp_path: Path) -> None:

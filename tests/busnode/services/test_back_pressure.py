@@ -61,7 +61,7 @@ def test_ten_thousand_queued_requests_do_not_grow_a_workers_memory(url: str, tmp
         for number in range(2 * NODES, 2 * NODES + QUEUED):
             bus.publish(_request(number))
         time.sleep(5)
-        left = bus.call("XLEN", "bus:bus.node.request")
+        left = bus._redis.call("XLEN", "bus:bus.node.request")
         assert QUEUED - 1000 < left < QUEUED, "they are at work, and most of it waits"
         for kind, one in started.items():
             growth = _resident_megabytes(one.pid) - before[kind]

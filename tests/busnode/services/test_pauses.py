@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import redis
 
-from busnode.events import engine, redis_inbox, redis_streams
+from busnode.events import engine, redis_inbox
 from busnode.events.envelope import Envelope, parse
 from busnode.events.node_requests import NodeRequest
 from busnode.services.node_worker import operation_id_of
@@ -50,7 +51,7 @@ class Site:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.client = redis_streams.redis.Redis.from_url(self.url)
+        self.client = redis.Redis.from_url(self.url)
 
     def start(self, kind: str) -> None:
         """A worker or a runner."""
@@ -59,7 +60,7 @@ class Site:
 
     def holder(self, topic: str) -> subprocess.Popen[bytes] | None:
         """Who has taken something of the topic and not answered it."""
-        with contextlib.suppress(redis_streams.redis.ResponseError):
+        with contextlib.suppress(redis.ResponseError):
             for group in self.client.xinfo_groups(topic):
                 for one in self.client.xinfo_consumers(topic, group["name"]):
                     # Of a consumer's name, HOST-PROCESS-RANDOM.
