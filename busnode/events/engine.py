@@ -67,8 +67,10 @@ def _events_api(url: str, parts: SplitResult, environment: Mapping[str, str], lo
     from busnode.events.events_api import EventsApi, Token  # noqa: PLC0415
     from busnode.events.follower import Retry  # noqa: PLC0415
     from busnode.events.http_bus import HttpBus  # noqa: PLC0415
+    from busnode.events.patient_api import PatientApi  # noqa: PLC0415
 
-    return HttpBus(EventsApi(url, Token.of(environment)), Retry.of(environment), place(environment).parent, lost)
+    patient = PatientApi(EventsApi(url, Token.of(environment)), Retry.of(environment), lost)
+    return HttpBus(patient, place(environment).parent)
 
 
 def _require_safe(parts: SplitResult) -> None:

@@ -12,34 +12,30 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from busnode.contract import BadRequestError, OperationTimeoutError, UnauthorizedError, UnreachableError
+from busnode.contract import BadRequestError, OperationTimeoutError, UnreachableError
 from busnode.events.attempts import Attempts
-from busnode.events.bus import WAKE_SECONDS, always, unheard
+from busnode.events.bus import WAKE_SECONDS, always
 from busnode.events.envelope import Envelope, parse, response_name
-from busnode.events.follower import Follower, Retry
 from busnode.events.http_inbox import HttpInbox
 from busnode.events.turns import Marks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from busnode.contract import BusnodeError
-    from busnode.events.events_api import EventsApi, Line
-    from busnode.events.http_inbox import Identity
+    from busnode.events.events_api import Line
+    from busnode.events.follower import Follower
+    from busnode.events.patient_api import Identity, PatientApi
 
-_PUBLISH_SECONDS = 10.0
 _OPEN_SECONDS = 10.0
 
 
 class HttpBus:
-    """The engine at one Events API; below `state_dir` is counted how often each request was begun.
+    """The engine at one Events API; below `state_dir` is counted how often each request was begun."""
 
-    `lost` is told why a stream cannot be opened.
-    """
-
-    def __init__(self, api: EventsApi, retry: Retry, state_dir: Path, lost: Callable[[str], None] = unheard) -> None:
-        self._api, self._retry, self._state_dir, self._lost = api, retry, state_dir, lost
+    def __init__(self, patient: PatientApi, state_dir: Path) -> None:
+        self._patient, self._api, self._state_dir = patient, patient.api, state_dir
         self._arrived = threading.Condition()
         self._marks = Marks()
         self._responses: dict[Identity, Envelope] = {}
@@ -47,7 +43,6 @@ class HttpBus:
         self._accepted: dict[Identity, Envelope] = {}
         self._listeners: dict[str, Follower] = {}
         self._inboxes: list[HttpInbox] = []
-        self._closed = threading.Event()
 
     @property
     def failure(self) -> BusnodeError | None:
@@ -56,7 +51,7 @@ class HttpBus:
     def publish(self, request: Envelope) -> None:
         with self._arrived:
             self._marks.require_same(request)
-        self._send(request, time.monotonic() + _PUBLISH_SECONDS)
+        self._patient.publish(request)
 
     def ask(self, request: Envelope, *, time_limit: float, is_wanted: Callable[[], bool] = always) -> Envelope:
         wanted = response_name(request.name), request.correlation_id
@@ -70,7 +65,7 @@ class HttpBus:
             limit = time_limit if listener.was_open else min(time_limit, _OPEN_SECONDS)
             if not self._await(listener, limit, is_wanted):
                 raise UnreachableError(f"{wanted[0]}: no stream of it could be opened; is the Events API there?")
-            self._send(request, deadline, is_wanted)
+            self._patient.send(request, deadline, is_wanted)
             with self._arrived:
                 self._accepted[wanted] = request
             return self._wait(wanted, deadline, time_limit, is_wanted)
@@ -86,79 +81,34 @@ class HttpBus:
 
         Raises UnauthorizedError where a token that never changes is refused.
         """
-        made = HttpInbox(self, names, group, Attempts(self._state_dir / "attempts" / group))
+        made = HttpInbox(self._patient, names, group, Attempts(self._state_dir / "attempts" / group))
         self._inboxes.append(made)
-        if self._retry.required:
+        if self._patient.retry.required:
             made.wait()
         return made
 
     def close(self) -> None:
-        self._closed.set()
+        self._patient.closed.set()
         for inbox in self._inboxes:
             inbox.close()
         for listener in self._listeners.values():
             listener.stop()
         with self._arrived:
             self._arrived.notify_all()
-        self._api.close()
-
-    def follow(self, query: Mapping[str, str], hear: Callable[[Line], None], opened: Callable[[], None]) -> Follower:
-        """A stream of this API's."""
-        return Follower(self._api, query, self._retry, hear, opened, self._lost)
-
-    def unanswered(self, name: str, known: Callable[[Identity], bool], limit: int) -> list[Line]:
-        """The first requests of a name that have no response, but for those that are `known`."""
-        answered = self._answered(name)
-        found: dict[str, Line] = {}
-        for line in self._api.history(name):
-            if line.correlation_id and line.correlation_id not in answered and not known((name, line.correlation_id)):
-                found.setdefault(line.correlation_id, line)
-            if len(found) == limit:
-                break
-        # One may have been answered since.
-        answered = self._answered(name) if found else answered
-        return [line for correlation_id, line in found.items() if correlation_id not in answered]
-
-    def answer(self, response: Envelope) -> None:
-        """Publish a response, however long that takes: the work is done."""
-        while True:
-            try:
-                self._send(response, time.monotonic() + _PUBLISH_SECONDS)
-                return
-            except UnauthorizedError:
-                if self._api.token.is_static or self._closed.wait(WAKE_SECONDS):
-                    raise
-            except UnreachableError:
-                if self._closed.wait(WAKE_SECONDS):
-                    raise
+        self._patient.close()
 
     def _await(self, listener: Follower, limit: float, is_wanted: Callable[[], bool]) -> bool:
         until = time.monotonic() + limit
         while not listener.wait(max(0.0, min(WAKE_SECONDS, until - time.monotonic()))):
-            if time.monotonic() >= until or self._closed.is_set() or not is_wanted():
+            if time.monotonic() >= until or self._patient.closed.is_set() or not is_wanted():
                 return False
         return True
 
-    def _send(self, event: Envelope, deadline: float, is_wanted: Callable[[], bool] = always) -> None:
-        """Again and again until the deadline: an event that comes twice has its effect once."""
-        delay = 0.1
-        while True:
-            try:
-                self._api.publish(event)
-                return
-            except UnreachableError:
-                if time.monotonic() + delay > deadline or self._closed.wait(delay) or not is_wanted():
-                    raise
-            delay = min(2 * delay, WAKE_SECONDS)
-
-    def _answered(self, name: str) -> frozenset[str]:
-        return frozenset(line.correlation_id for line in self._api.history(response_name(name)))
-
     def _wait(self, wanted: Identity, deadline: float, time_limit: float, is_wanted: Callable[[], bool]) -> Envelope:
-        while (left := deadline - time.monotonic()) > 0 and not self._closed.is_set() and is_wanted():
+        while (left := deadline - time.monotonic()) > 0 and not self._patient.closed.is_set() and is_wanted():
             with self._arrived:
                 self._arrived.wait_for(
-                    lambda: wanted in self._responses or self._closed.is_set(), min(left, WAKE_SECONDS)
+                    lambda: wanted in self._responses or self._patient.closed.is_set(), min(left, WAKE_SECONDS)
                 )
                 if wanted in self._responses:
                     return self._responses[wanted]
@@ -172,7 +122,7 @@ class HttpBus:
             found = self._listeners.get(name)
             if found is None or found.failure is not None:
                 query = {"name": name, "delivery": "broadcast"}
-                found = self._listeners[name] = self.follow(query, self._hear, lambda: self._catch_up(name))
+                found = self._listeners[name] = self._patient.follow(query, self._hear, lambda: self._catch_up(name))
         return found
 
     def _hear(self, line: Line) -> None:

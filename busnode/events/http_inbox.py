@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from busnode.events.attempts import Attempts
     from busnode.events.events_api import Line
-    from busnode.events.http_bus import HttpBus
+    from busnode.events.patient_api import Identity, PatientApi
 
 # Requests that wait in a worker; while there are so many it reads no further.
 MAX_HELD = 64
@@ -29,14 +29,12 @@ LOOK_SECONDS, SETTLE_SECONDS = 60.0, 2.0
 # Of each text in a response that stands for one which the API refused.
 _SHORT = 200
 
-Identity = tuple[str, str]
-
 
 class HttpInbox:
     """What this worker has heard: one after another for each node."""
 
-    def __init__(self, bus: HttpBus, names: Sequence[str], group: str, attempts: Attempts) -> None:
-        self._bus, self._names, self._attempts = bus, tuple(names), attempts
+    def __init__(self, patient: PatientApi, names: Sequence[str], group: str, attempts: Attempts) -> None:
+        self._patient, self._names, self._attempts = patient, tuple(names), attempts
         self._changed = threading.Condition()
         self._turns: Turns[Line] = Turns()
         self._mine: set[Identity] = set()
@@ -46,7 +44,7 @@ class HttpInbox:
         self._heard: OrderedDict[tuple[str, str, str], None] = OrderedDict()
         self._closed, self._look = threading.Event(), threading.Event()
         query = {"delivery": "unicast", "group": group, "consumer": socket.gethostname().lower()}
-        self._followers = [bus.follow({**query, "name": name}, self._hear, self._look.set) for name in names]
+        self._followers = [patient.follow({**query, "name": name}, self._hear, self._look.set) for name in names]
         threading.Thread(target=self._look_for_more, name=f"{group}-look", daemon=True).start()
 
     def wait(self) -> None:
@@ -128,11 +126,11 @@ class HttpInbox:
         if not response.correlation_id:
             return response
         try:
-            self._bus.answer(response)
+            self._patient.answer(response)
         except BadRequestError as error:
             # Without any, the request would be worked on again, and whoever asked would wait in vain.
             response = _untold(response, error)
-            self._bus.answer(response)
+            self._patient.answer(response)
         return response
 
     def _hear(self, line: Line) -> None:
@@ -172,7 +170,9 @@ class HttpInbox:
     def _look_once(self) -> None:
         with self._changed:
             self._lately.clear()
-        found = list(chain.from_iterable(self._bus.unanswered(name, self._is_mine, MAX_HELD) for name in self._names))
+        found = list(
+            chain.from_iterable(self._patient.unanswered(name, self._is_mine, MAX_HELD) for name in self._names)
+        )
         with self._changed:
             for line in found:
                 identity = _identity(line)

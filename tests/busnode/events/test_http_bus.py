@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busnode.contract import BadRequestError, OperationTimeoutError, UnauthorizedError, UnreachableError
-from busnode.events import engine, http_bus, http_inbox
+from busnode.events import engine, http_bus, http_inbox, patient_api
 from busnode.events.attempts import Attempts
 from busnode.events.bus import MAX_ATTEMPTS
 from busnode.events.envelope import MAX_BYTES, Envelope, EnvelopeError, parse, response_to
@@ -318,10 +318,10 @@ def test_a_nodes_turn_ends_whatever_its_attempts_file_does(
 def test_who_asks_waits_for_a_bus_that_was_there(
     server: EventsServer, bus: Bus, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_bus, "_OPEN_SECONDS", 0.1)
-    monkeypatch.setattr(http_bus, "_PUBLISH_SECONDS", 0.1)
     work.start(bus)
     assert bus.ask(_request("a", 1), time_limit=30).payload["ok"]
+    monkeypatch.setattr(http_bus, "_OPEN_SECONDS", 0.1)
+    monkeypatch.setattr(patient_api, "_PUBLISH_SECONDS", 0.1)
     server.stop()
     with ThreadPoolExecutor(1) as pool:
         begin = time.monotonic()
@@ -432,7 +432,7 @@ def test_a_stream_outlives_whatever_its_hearer_raises(server: EventsServer, bus:
         if len(heard) == 1:
             raise ZeroDivisionError("oops")
 
-    follower = bus.follow({"name": NAMES[1], "delivery": "broadcast"}, hear, lambda: None)
+    follower = bus._patient.follow({"name": NAMES[1], "delivery": "broadcast"}, hear, lambda: None)
     assert follower.wait(30)
     server.publish(_request("a", 1).to_document())
     _until(lambda: heard == ["a-1"])
