@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bee.parsers.lspci import Function
 
 INTERFACES = "/sys/class/net"
+PCI_DEVICES = "/sys/bus/pci/devices"
 ETHTOOL_SECONDS = 10.0
 MSTFLINT_SECONDS = 30.0
 _MELLANOX, _NETWORK_CLASS = "15b3", "02"
@@ -53,7 +54,8 @@ def _interface(step: Step, name: str) -> Interface:
     def read(file: str) -> str:
         return (step.machine.read(f"{INTERFACES}/{name}/{file}") or "").strip()
 
-    mac = read("address").lower()
+    # What a bond shows of its port's address is its own.
+    mac = (read("bonding_slave/perm_hwaddr") or read("address")).lower()
     return Interface(
         name=name,
         mac=mac if _MAC.fullmatch(mac) else None,
@@ -74,9 +76,14 @@ def _interface_firmware(step: Step, name: str) -> str | None:
     return known("firmware", ethtool.parse(output or b"").firmware, [])
 
 
-def _is_adapter(function: Function) -> bool:
+def _is_adapter(step: Step, function: Function) -> bool:
     network = function.vendor_id == _MELLANOX and (function.class_id or "").startswith(_NETWORK_CLASS)
-    return network and function.address.endswith(".0")
+    # A virtual function (SR-IOV) may be called .0 too: it has no flash to be asked for.
+    return network and function.address.endswith(".0") and not _is_virtual(step, function.address)
+
+
+def _is_virtual(step: Step, address: str) -> bool:
+    return step.machine.resolve(f"{PCI_DEVICES}/{address}/physfn") is not None
 
 
 def _mstflint(function: Function) -> tuple[str, ...]:
@@ -85,13 +92,14 @@ def _mstflint(function: Function) -> tuple[str, ...]:
 
 def ask_adapters_ahead(step: Step, functions: Iterable[Function]) -> None:
     """Begin all that `adapter_firmware` will ask, side by side."""
-    for function in filter(_is_adapter, functions):
-        step.ahead(*_mstflint(function), limit=MSTFLINT_SECONDS)
+    for function in functions:
+        if _is_adapter(step, function):
+            step.ahead(*_mstflint(function), limit=MSTFLINT_SECONDS)
 
 
 def adapter_firmware(step: Step, function: Function) -> AdapterFirmware | None:
     """The firmware in the flash of an NVIDIA (Mellanox) adapter, where mstflint is; asked of its first function."""
-    if not _is_adapter(function) or not step.machine.has_tool("mstflint"):
+    if not _is_adapter(step, function) or not step.machine.has_tool("mstflint"):
         return None
     output = step.run(*_mstflint(function), limit=MSTFLINT_SECONDS)
     image = mstflint.parse(output or b"")

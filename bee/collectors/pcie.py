@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bee.machine import Machine
 
 LSPCI_SECONDS = 30.0
-DEVICES = "/sys/bus/pci/devices"
+DEVICES = network.PCI_DEVICES
 # A function of an older kernel, or with no link, reads 0 or 255.
 _NO_WIDTH = (0, 255)
 _MAX_WIDTH = 32

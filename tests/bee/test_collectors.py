@@ -115,6 +115,28 @@ def test_network_interfaces_stand_at_their_device(seen: Audit) -> None:
     assert collector(bare, "pcie").status == "ok"
 
 
+def interface(found: Audit) -> Interface:
+    assert found.pcie is not None
+    (interface,) = next(d.interfaces for d in found.pcie.devices if d.address == "0000:5e:00.0")
+    return interface
+
+
+def test_a_bonds_port_keeps_the_address_that_it_was_made_with() -> None:
+    port = "/sys/class/net/enp94s0"
+    bonded = {**SYS_FILES, f"{port}/address": "0c:c4:7a:00:00:99\n"}
+    own = {f"{port}/bonding_slave/perm_hwaddr": "0c:c4:7a:00:00:10\n"}
+    assert interface(audit(Recorded(runs(), bonded, LINKS))).mac == "0c:c4:7a:00:00:99"
+    assert interface(audit(Recorded(runs(), {**bonded, **own}, LINKS))).mac == "0c:c4:7a:00:00:10"
+
+
+def test_an_adapters_virtual_function_is_not_asked_for_the_flash_of_the_adapter() -> None:
+    physical = {"/sys/bus/pci/devices/0000:5e:00.0/physfn": "/sys/devices/pci0000:5d/0000:5d:00.0/0000:5d:00.1"}
+    found = audit(Recorded(runs(), SYS_FILES, {**LINKS, **physical}))
+    assert "mstflint" not in {run.args[0] for run in collector(found, "pcie").tools}
+    assert found.pcie is not None
+    assert next(d.firmware for d in found.pcie.devices if d.address == "0000:5e:00.0") is None
+
+
 def test_placeholders_become_null_and_stay_readable_in_the_notes(seen: Audit) -> None:
     assert seen.board is not None
     assert seen.board.system is not None
