@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from bee import bmc_states
 from bee.gpus import with_cards
 from bee.quantities import size
 
@@ -29,10 +30,6 @@ _SLOTS_A_CHANNEL = 3
 _ALIKE = ("size_bytes", "type", "speed_mts", "ranks")
 _BRIDGE_CLASS = "0604"
 _SUPPLY_ENTITY = "10."
-_SUPPLY_FAULT = re.compile(
-    r"failure detected|predictive failure|AC lost|input lost|out-of-range|config(?:uration)? error", re.IGNORECASE
-)
-_REDUNDANCY = re.compile(r"redundancy (?:lost|degraded)|non-redundant", re.IGNORECASE)
 _BAD_SENSOR = {"cr": "critical", "nr": "non-recoverable"}
 # What slows a GPU down for its own or its supply's good; a power cap and idleness are no defects.
 _SLOWDOWNS = ("hw_slowdown", "hw_thermal_slowdown", "sw_thermal_slowdown", "hw_power_brake_slowdown")
@@ -291,8 +288,12 @@ def failed_supply(audit: Audit) -> Iterator[Found]:
         if supply.status and supply.status.endswith(("Critical", "Non-recoverable")):
             yield f"power supply {supply.name}", f"its status at boot was {supply.status!r}"
     for sensor in _sensors(audit):
-        if sensor.entity.startswith(_SUPPLY_ENTITY) and _SUPPLY_FAULT.search(sensor.reading or ""):
+        if _is_failed_supply(sensor):
             yield f"power supply sensor {sensor.name}", f"it says: {sensor.reading}"
+
+
+def _is_failed_supply(sensor: Sensor) -> bool:
+    return sensor.entity.startswith(_SUPPLY_ENTITY) and bmc_states.is_supply_fault(sensor.reading or "")
 
 
 def unplugged_supply(audit: Audit) -> Iterator[Found]:
@@ -303,7 +304,7 @@ def unplugged_supply(audit: Audit) -> Iterator[Found]:
 
 def redundancy(audit: Audit) -> Iterator[Found]:
     for sensor in _sensors(audit):
-        if _REDUNDANCY.search(sensor.reading or ""):
+        if bmc_states.is_not_redundant(sensor.reading or ""):
             yield f"sensor {sensor.name}", f"it says: {sensor.reading}"
 
 
@@ -311,6 +312,8 @@ def bad_sensor(audit: Audit) -> Iterator[Found]:
     for sensor in _sensors(audit):
         if sensor.status in _BAD_SENSOR:
             yield f"sensor {sensor.name}", f"the BMC calls it {_BAD_SENSOR[sensor.status]}: {sensor.reading or '-'}"
+        elif bmc_states.is_defect(sensor.reading or "") and not _is_failed_supply(sensor):
+            yield f"sensor {sensor.name}", f"it says: {sensor.reading}"
 
 
 def _sensors(audit: Audit) -> tuple[Sensor, ...]:

@@ -231,7 +231,7 @@ RULES = (
     Rule(
         "sensor-critical",
         "critical",
-        "the BMC calls a sensor critical or non-recoverable",
+        "the BMC calls a sensor critical or non-recoverable, or the state that it is in means a defect",
         "Look at what the sensor watches.",
         defects.bad_sensor,
     ),

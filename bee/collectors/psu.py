@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from bee import bmc_states
 from bee.collectors import bmc, supplies
 from bee.collectors.smbios import DMIDECODE_SECONDS
 from bee.collectors.step import Step, bounded
@@ -25,15 +26,6 @@ SEL_ENTRIES = 500
 _POWER_ENTITIES = ("10.", "19.", "20.", "21.")
 # What ipmitool calls a sensor that is fine, or that cannot be read.
 _QUIET_STATUS = ("ok", "ns", "na", "")
-# An event that means a defect, in the words of ipmitool for IPMI 2.0, tables 42-2 and 42-3, and of makers.
-_CRITICAL_EVENT = re.compile(
-    r"(?<!non-)critical (?:going|from)|to critical|non-recoverable|uncorrectable|failure detected|predictive failure"
-    r"|power supply ac lost|AC lost|drive fault|in critical array|in failed array|IERR|thermal trip|FRB[0-9]"
-    r"|(?<!\bcorrectable )machine check|CATERR|bus fatal|fatal error|fatal NMI|PCI [PS]ERR|critical overtemperature"
-    r"|CPU.*error|processor.*disabled|memory device disabled|redundancy lost|configuration error|power unit failure"
-    r"|soft power control failure",
-    re.IGNORECASE,
-)
 # Mere words that mean one of this sensor alone: a processor is disabled by a defect, a watchdog by whoever set it.
 _CRITICAL_OF_SENSOR = re.compile(r"Processor\b[^|]*\|Disabled", re.IGNORECASE)
 
@@ -103,13 +95,17 @@ def _inventory(step: Step) -> ipmitool.Frus | None:
 
 
 def _sensors(step: Step) -> tuple[Sensor, ...]:
-    """The sensors of the power supplies, and all others that the BMC does not call fine."""
+    """The sensors of the power supplies, and all others that are not fine, by ipmitool's word or by their state."""
     seen = ipmitool.parse_sensors(bmc.ask(step, "sdr", "elist"))
     return tuple(
         Sensor(name=s.name, status=s.status, entity=s.entity, reading=s.reading or None)
         for s in seen.sensors
-        if s.entity.startswith(_POWER_ENTITIES) or s.status not in _QUIET_STATUS
+        if s.entity.startswith(_POWER_ENTITIES) or s.status not in _QUIET_STATUS or _is_bad_state(s.reading)
     )
+
+
+def _is_bad_state(reading: str) -> bool:
+    return bmc_states.is_defect(reading) or bmc_states.is_not_redundant(reading)
 
 
 def _events(step: Step) -> tuple[SelEvent, ...]:
@@ -120,8 +116,8 @@ def _events(step: Step) -> tuple[SelEvent, ...]:
 
 
 def _is_defect(event: SelEvent) -> bool:
-    found = _CRITICAL_EVENT.search(event.event) or _CRITICAL_OF_SENSOR.match(f"{event.sensor}|{event.event}")
-    return event.asserted and found is not None
+    means_defect = bmc_states.is_defect(event.event) or bmc_states.is_redundancy_gone(event.event)
+    return event.asserted and (means_defect or _CRITICAL_OF_SENSOR.match(f"{event.sensor}|{event.event}") is not None)
 
 
 def _fru(fru: ipmitool.Fru) -> Fru:

@@ -435,6 +435,28 @@ def test_sensors_and_events_that_matter_are_kept(seen: Audit) -> None:
         ("Memory Device Disabled", True),
         ("Uncorrectable machine check exception", True),
         ("Machine Check Exception", True),
+        ("Soft-power control failure", True),
+        ("Config Error: Vendor Mismatch", True),
+        ("Redundancy Degraded", True),
+        ("Non-Redundant: Insufficient Resources", True),
+        ("Correctable ECC logging limit reached", True),
+        ("Parity", True),
+        ("Memory Scrub Failed", True),
+        ("AC out-of-range, but present", True),
+        ("Fault Status", True),
+        ("Rebuild Aborted", True),
+        ("Sensor failure", True),
+        ("FRU failure", True),
+        ("Unrecoverable system-board failure", True),
+        ("No usable system memory", True),
+        ("Unrecoverable PS/2 or USB keyboard failure", False),
+        ("Parity Check In Progress", False),
+        ("Rebuild In Progress", False),
+        ("Fully Redundant", False),
+        ("Non-Redundant: Sufficient from Insufficient", False),
+        ("Redundancy Degraded from Non-Redundant", False),
+        ("Correctable memory error logging disabled", False),
+        ("Identify Status", False),
         ("Correctable machine check error", False),
         ("Bus Correctable error", False),
         ("Disabled", False),
@@ -462,6 +484,27 @@ def test_a_processor_that_the_bmc_disabled_is_a_defect_and_a_timer_is_none(senso
     found = audit(with_run(args, f"   1 | 04/05/2020 | 12:34:56 | {sensor} | Disabled | Asserted\n".encode()))
     assert found.psu is not None
     assert len(found.psu.sel_critical) == is_defect
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("Fan Redundancy   | 75h | ok  |  7.1 | Redundancy Lost", True),
+        ("PS Redundancy    | 77h | ok  |  7.1 | Non-Redundant: Sufficient from Redundant", True),
+        ("Drive 3          | 83h | ok  | 26.1 | Drive Present, Drive Fault", True),
+        ("CPU1 Status      | 84h | ok  |  3.1 | Presence detected, Thermal Trip", True),
+        ("ECC Uncorr Err   | 02h | ok  | 34.1 | Uncorrectable ECC", True),
+        ("Fan Redundancy   | 75h | ok  |  7.1 | Fully Redundant", False),
+        ("Drive 3          | 83h | ok  | 26.1 | Drive Present, Parity Check In Progress", False),
+        ("CPU1 Status      | 84h | ok  |  3.1 | Presence detected", False),
+        ("ECC Uncorr Err   | 02h | ok  | 34.1 | ", False),
+        ("P1-DIMMA1 Temp   | B8h | ok  | 32.7 | 36 degrees C", False),
+    ],
+)
+def test_a_sensor_that_ipmitool_calls_ok_is_kept_for_the_state_that_it_is_in(line: str, kept: bool) -> None:
+    found = audit(with_run(("ipmitool", "sdr", "elist"), f"{line}\n".encode()))
+    assert found.psu is not None
+    assert [sensor.reading for sensor in found.psu.sensors] == ([line.rpartition("| ")[2]] if kept else [])
 
 
 def test_a_bmc_without_sensors_and_log_is_no_trouble() -> None:

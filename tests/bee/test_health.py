@@ -277,6 +277,30 @@ def test_the_switch_of_an_idle_gpus_card_is_no_finding_and_any_other_switch_is()
     assert (finding.rule, finding.component[:16]) == ("pcie-link-slow", "PCI 0000:41:00.0")
 
 
+@pytest.mark.parametrize(
+    ("entity", "reading", "rule"),
+    [
+        ("3.1", "Presence detected, Thermal Trip", "sensor-critical"),
+        ("26.1", "Drive Present, Drive Fault", "sensor-critical"),
+        ("34.1", "Uncorrectable ECC", "sensor-critical"),
+        ("21.1", "Failure detected", "sensor-critical"),
+        ("10.1", "Transition to Critical from less severe", "sensor-critical"),
+        ("10.1", "Presence detected, Predictive failure", "psu-failed"),
+        ("7.1", "Redundancy Lost", "redundancy-lost"),
+        ("7.1", "Non-Redundant: Insufficient Resources", "redundancy-lost"),
+        ("10.1", "Presence detected", None),
+        ("26.1", "Drive Present, Parity Check In Progress", None),
+    ],
+)
+def test_a_sensor_that_ipmitool_calls_ok_is_judged_once_by_its_state(
+    entity: str, reading: str, rule: str | None
+) -> None:
+    sensor = Sensor(name="S", status="ok", entity=entity, reading=reading)
+    findings = found(changed(SOUND, {"psu.sensors": (sensor,)}))
+    assert [finding.rule for finding in findings] == ([rule] if rule else [])
+    assert all(finding.evidence == f"it says: {reading}" for finding in findings)
+
+
 def test_a_raid_drives_media_errors_are_found_where_the_controller_alone_knows_them() -> None:
     [finding] = found(changed(SOUND, {"storage.raid_controllers.0.drives.0.media_errors": 412}))
     assert (finding.rule, finding.component) == ("disk-media-errors", f"drive 252:4 of {RAID}")
