@@ -151,8 +151,10 @@ def check_writable(path: str) -> None:
     """Refuse a path that cannot take the audit, before any tool is run.
 
     Raises:
-        OutputError: the folder is missing or not writable, or the path is something else than a plain file.
+        OutputError: the path is empty, its folder missing or not writable, or it is something else than a plain file.
     """
+    if not path:
+        raise OutputError("cannot write to '': give a file's path, or - for stdout")
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
     try:

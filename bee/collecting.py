@@ -37,7 +37,8 @@ def audit(arguments: argparse.Namespace) -> int:
     if arguments.save_to_usb and arguments.source is not None:
         raise BadInputError("--save-to-usb has no meaning with --from: it saves what this machine is")
     # The audit of another machine must not by itself replace the one of this.
-    output = arguments.output or (flow.DEFAULT_PATH if arguments.source is None else "-")
+    by_itself = flow.DEFAULT_PATH if arguments.source is None else "-"
+    output = by_itself if arguments.output is None else arguments.output
     seen: list[Recording] = []
 
     def see() -> bytes:

@@ -81,6 +81,8 @@ def combine(
 ) -> Settings:
     """The flags' settings and those on the kernel's command line; where both name one thing, the flag wins.
 
+    What the kernel's command line says twice it means as it says it last.
+
     Args:
         kernel: the text of /proc/cmdline, None where it cannot be read.
         skip: each --skip's steps.
@@ -90,6 +92,7 @@ def combine(
     skipped: dict[str, str] = {}
     paths: dict[str, tuple[str, str]] = {}
     notes: list[str] = []
+    of_kernel: float | None = None
     for word in (kernel or "").split():
         key, _, value = word.partition("=")
         try:
@@ -98,8 +101,8 @@ def combine(
             elif key == "bee.tool":
                 name, path = tool(value)
                 paths[name] = (path, "bee.tool on the kernel's command line")
-            elif key == "bee.deadline" and deadline_seconds is None:
-                deadline_seconds = seconds(value)
+            elif key == "bee.deadline":
+                of_kernel = seconds(value)
         except ValueError as error:
             notes.append(f"ignored {word} on the kernel's command line: {error}")
     skipped |= {name: f"skipped by --skip {','.join(names)}" for names in skip for name in names}
@@ -108,6 +111,6 @@ def combine(
     return Settings(
         skip=skipped,
         tools={name: path for name, (path, _) in paths.items()},
-        deadline_seconds=deadline_seconds,
+        deadline_seconds=of_kernel if deadline_seconds is None else deadline_seconds,
         notes=tuple(notes),
     )

@@ -117,6 +117,13 @@ def test_an_unwritable_place_is_one_line_and_exit_2(one_file: Path) -> None:
     )
 
 
+def test_an_output_that_is_named_by_nothing_is_refused_and_written_nowhere_else() -> None:
+    for command in (("audit", "--output"), ("record",), ("report", "-", "--html")):
+        done = run(*command, "", stdin=serialise(audit(server())))
+        assert (done.returncode, done.stdout) == (2, b""), command
+        assert done.stderr == b"bee: cannot write to '': give a file's path, or - for stdout\n"
+
+
 def test_one_file_runs_isolated_from_anywhere_and_finds_its_schema(one_file: Path, tmp_path: Path) -> None:
     def isolated(*arguments: str) -> subprocess.CompletedProcess[bytes]:
         command = [sys.executable, "-I", str(one_file), *arguments]

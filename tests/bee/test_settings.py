@@ -59,6 +59,20 @@ def test_what_is_wrong_on_the_kernels_line_is_said_and_costs_nothing_else(word: 
     assert (set(chosen.skip), chosen.tools, chosen.deadline_seconds) == ({"psu"}, {}, None)
 
 
+@pytest.mark.parametrize("flag", [None, 30.0])
+def test_a_wrong_deadline_on_the_kernels_line_is_said_whatever_the_flag_says(flag: float | None) -> None:
+    chosen = combine("bee.deadline=soon", deadline_seconds=flag)
+    assert chosen.deadline_seconds == flag
+    assert chosen.notes == (
+        "ignored bee.deadline=soon on the kernel's command line: 'soon' is no number of seconds greater than 0",
+    )
+
+
+def test_what_the_kernels_line_says_last_counts() -> None:
+    chosen = combine("bee.deadline=60 bee.tool=lspci=/bin/true bee.deadline=300 bee.tool=lspci=/bin/false")
+    assert (chosen.deadline_seconds, chosen.tools) == (300, {"lspci": "/bin/false"})
+
+
 @given(
     st.text() | st.lists(st.sampled_from(["bee.skip", "bee.tool", "bee.deadline", "=", ",", "psu", " "])).map("".join)
 )
