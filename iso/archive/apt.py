@@ -189,6 +189,18 @@ class Archive:
         with lock.reading(self.lock):
             return shell.capture(["apt-cache", *question], environment)
 
+    def link_lists(self, folder: Path) -> None:
+        """Have apt's lists of the archive in another folder as they are now, whatever another clone's update brings.
+
+        Args:
+            folder: a new one, on the file system of `folder`.
+        """
+        folder.mkdir()
+        with lock.reading(self.lock):
+            for file in (self.folder / "lists").iterdir():
+                if file.is_file() and file.name != "lock":
+                    (folder / file.name).hardlink_to(file)
+
     def download(self, packages: list[str], folder: Path) -> None:
         """Fetch packages, verified by apt, into a folder.
 

@@ -4,7 +4,7 @@
 #   assemble.sh WORKDIR ROOT BASE DATE STEM OWNER TMPFS
 #     WORKDIR    the prepared live-build folder with the staged overlay, left as it is
 #     ROOT       an empty folder in which the build happens
-#     BASE       what make-base.sh made, never written
+#     BASE       what make-base.sh made, with initrd.img beside it, never written
 #     DATE       seconds since 1970: no file in the image is younger (SOURCE_DATE_EPOCH is the image's own date)
 #     STEM       what the results are named by, each complete or not at all: STEM.iso, and for booting over the network
 #                STEM.vmlinuz, STEM.initrd.img and STEM.squashfs
@@ -37,6 +37,11 @@ for part in $later; do
     rm -rf "config/${part:?}"
     cp -a "$workdir/config/$part" "config/$part"
 done
+
+# The initrd has two names here, one file.
+cp "${base%/*}/initrd.img" binary/live/made
+for name in binary/live/initrd.img*; do ln -f binary/live/made "$name"; done
+rm binary/live/made
 
 # As live-build copies includes (Chroot_copy_dir), whatever size and time a file of the system has. A file that the system
 # has, too, keeps that one's mode, but for whether it can be run: git knows no more of a file.

@@ -1,18 +1,20 @@
 #!/bin/sh
 # Stage 14, what all images of the same packages have in common: `lb config && lb build` from its bootstrap on up to, not
 # including, the root file system's image and the ISO; as root, in mount and process namespaces of its own (iso/isolation.py).
-#   make-base.sh WORKDIR ROOT BOOTSTRAP LOADERS PACKAGES RESULT OWNER TMPFS
+#   make-base.sh WORKDIR ROOT BOOTSTRAP LOADERS LISTS PACKAGES RESULT OWNER TMPFS
 #     WORKDIR    the prepared live-build folder, left as it is
 #     ROOT       an empty folder in which the build happens
 #     BOOTSTRAP  tar file of a minimal system of the CD's release
 #     LOADERS    tree of the signed boot loaders (iso/image/boot_loaders.py)
+#     LISTS      apt's lists of the archive, as they were verified when it was asked
 #     PACKAGES   folder of .deb files kept from one build to the next
-#     RESULT     what is made: live-build's folder as it is then, as a squashfs image
+#     RESULT     what is made: live-build's folder as it is then, as a squashfs image, and beside it initrd.img
 #     OWNER      uid:gid of all that is left behind
 #     TMPFS      size of the memory file system to build in, or 0 to build on ROOT's own
 set -eu
 
-workdir=$1 root=$2 bootstrap=$3 loaders=$4 packages=$5 result=$6 owner=$7 tmpfs=$8
+workdir=$1 root=$2 bootstrap=$3 loaders=$4 lists=$5 packages=$6 result=$7 owner=$8 tmpfs=$9
+initrd=${result%/*}/initrd.img
 umask 022
 # shellcheck source=iso/builder/work-folder.sh
 . "${0%/*}/work-folder.sh"
@@ -28,7 +30,9 @@ mv config/includes.initrd config/includes.chroot
 # Where live-build looks for them, and rootfs/excludes keeps them out of the image's own file system.
 cp -a --no-preserve=ownership "$loaders/." config/includes.chroot/
 
-mkdir -p chroot cache/packages.chroot
+# As if live-build had asked the archive before (--cache-indices): the minimal system is of the same.
+mkdir -p chroot cache/packages.chroot cache/initrd
+cp -R "$lists" cache/indices.bootstrap
 tar -C chroot --numeric-owner -xpf "$bootstrap"
 mount --bind "$packages" cache/packages.chroot
 
@@ -39,6 +43,9 @@ lb config
 mkdir -p .build binary/live
 touch .build/bootstrap .build/binary_chroot .build/binary_rootfs .build/binary_iso
 lb chroot
+# The initrd is not in the folder: on another processor, while the rest is made.
+unshare --mount /bin/sh "${0%/*}/make-initrd.sh" chroot cache/initrd >cache/initrd.log 2>&1 &
+beside=$!
 lb binary
 rm .build/binary_rootfs .build/binary_iso
 
@@ -50,5 +57,8 @@ cmp "$shim" binary/EFI/boot/bootx64.efi || { echo "make-base.sh: bootx64.efi is 
 
 # With the times that files really have: each image cuts them down to its own date.
 env -u SOURCE_DATE_EPOCH mksquashfs . "$result" -comp lz4 -no-progress -quiet -e cache
-chown "$owner" "$result"
+wait "$beside" || { cat cache/initrd.log >&2; exit 1; }
+cat cache/initrd.log
+cp cache/initrd/initrd.img "$initrd"
+chown "$owner" "$result" "$initrd"
 close_folder "$root" "$tmpfs"

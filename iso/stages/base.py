@@ -1,8 +1,8 @@
 """What all images of the same packages have in common, kept from one build to the next (iso/builder/make-base.sh).
 
 It is live-build's whole folder after every step but the root file system's image and the ISO: packages installed, hooks
-run, initrd and boot loaders made. Of the staged overlay it has seen only what goes into the initrd, so that any other
-change needs none of this again. It is a single file, complete or absent, and never mounted but read-only.
+run, boot loaders made. The initrd lies beside it. Of the staged overlay they have seen only what goes into the initrd,
+so that any other change needs none of this again. Both are complete or absent, and never mounted but read-only.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from iso.errors import BuildError
 from iso.graph.inputs import Inputs
 from iso.image import boot_loaders, release
 from iso.isolation import owner
+from iso.mounts import remove_tree
 from iso.tree import digest, file_digest, listing
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ _LATER = ("config/includes.chroot/", "config/hooks/after-overlay/", "config/root
 # Made for what is in them, with whatever mode the caller's umask gives.
 _FOLDERS = (".", "config")
 # What decides how a base looks.
-SCRIPTS = ("make-base.sh", "work-folder.sh")
+SCRIPTS = ("make-base.sh", "make-initrd.sh", "work-folder.sh")
 # What of this machine gets into the image, or decides how it is laid out.
 TOOLS = (
     *("dosfstools", "grub-efi-amd64-bin", "grub-efi-ia32-bin", "grub-pc-bin", "isolinux", "librsvg2-bin", "live-build"),
@@ -46,6 +47,8 @@ TOOLS = (
 )
 _FILE = "work-folder.squashfs"
 _LOADERS = "boot-loaders"
+# Of apt, while the base is made.
+_LISTS = "lists"
 # So many of a release stay, the latest used: those of a few branches and of both profiles.
 _KEPT = 4
 # The build needs about 3 GB; in memory it is faster, leaves nothing behind, and does not care how the disk is mounted.
@@ -157,7 +160,8 @@ def _packages(job: Job) -> Path:
 
 
 def _command(job: Job, system: Path, loaders: Path, file: Path) -> list[str]:
-    places = [job.paths.workdir, job.paths.chroot, system, loaders, _packages(job), file]
+    lists = file.with_name(_LISTS)
+    places = [job.paths.workdir, job.paths.chroot, system, loaders, lists, _packages(job), file]
     return ["/bin/sh", str(job.paths.builder / SCRIPTS[0]), *map(str, places), owner(), room()]
 
 
@@ -175,6 +179,8 @@ def _make(job: Job, archive: Archive, file: Path) -> None:
     for folder in (_packages(job), job.paths.chroot):
         folder.mkdir(parents=True, exist_ok=True)
     environment = {"SOURCE_DATE_EPOCH": str(date(archive)), **mirror.proxy_environment()}
+    archive.link_lists(file.with_name(_LISTS))
     shell.run_isolated(_command(job, system, loaders, file), job.log, environment)
+    remove_tree(file.with_name(_LISTS))
     # As the archive is now; if that is another state of it than before, the base is not kept.
     boot_loaders.write_versions(archive, loaders_of(file))

@@ -29,6 +29,7 @@ _CONFIGURATION = {
     "package-lists": "config/package-lists",
     "hooks": "config/hooks",
     "bootloaders": "config/bootloaders",
+    "includes.chroot_before_packages": "config/includes.chroot_before_packages",
     "rootfs": "config/rootfs",
     "environment.chroot": "config/environment.chroot",
 }

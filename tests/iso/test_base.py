@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
+import tarfile
 import tempfile
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
 BUILDER = Path(__file__).parents[2] / "iso/builder"
 DATE = 1_700_000_000
+PROGRAMS = ("/usr/bin/busybox", "/usr/bin/flock")
 # As much of live-build as assemble.sh uses: a root file system's image, and an ISO that is a tar file.
 LB = """#!/bin/sh
 set -e
@@ -140,6 +144,8 @@ def test_a_base_that_could_not_be_made_is_not_there(
         ("iso/builder/package-lists/bee.list.chroot", True),
         ("iso/builder/hooks/normal/0500-x.hook.chroot", True),
         ("iso/builder/make-base.sh", True),
+        ("iso/builder/make-initrd.sh", True),
+        ("iso/builder/includes.chroot_before_packages/usr/local/sbin/depmod", True),
         ("iso/builder/hooks/after-overlay/0100-y", False),
         ("iso/builder/rootfs/excludes", False),
         ("iso/overlay/etc/modprobe.d/site.conf", True),
@@ -230,11 +236,14 @@ def test_what_an_older_image_was_made_of_is_removed_after_some_others(
 
 
 def make_base(folder: Path) -> Path:
-    """A base in small: a system with a file, a folder and links, kernel and initrd."""
+    """A base in small: a system with a file, a folder and links, a kernel, and the initrd beside it."""
     work = folder / "work-folder"
-    for name in ("chroot/etc/old", "chroot/etc/b", "chroot/usr/lib/x", "binary/live/vmlinuz", "binary/live/initrd.img"):
+    for name in ("chroot/etc/old", "chroot/etc/b", "chroot/usr/lib/x", "binary/live/vmlinuz"):
         (work / name).parent.mkdir(parents=True, exist_ok=True)
         (work / name).write_text(f"the base's {name}")
+    (work / "binary/live/initrd.img").touch()
+    os.link(work / "binary/live/initrd.img", work / "binary/live/initrd.img-6.1")
+    (folder / "initrd.img").write_text("the base's initrd")
     os.link(work / "chroot/etc/old", work / "chroot/etc/second-name")
     (work / "chroot/lib").symlink_to("usr/lib")
     (work / "config/hooks").mkdir(parents=True)
@@ -245,6 +254,11 @@ def make_base(folder: Path) -> Path:
 
 def image(folder: Path, on: Path, includes: Path, memory: str = str(64 << 20), path: str = "") -> dict[str, str]:
     """The digests of what assemble.sh makes of a base and an overlay."""
+    return {file.name: file_digest(file) for file in assembled(folder, on, includes, memory, path).iterdir()}
+
+
+def assembled(folder: Path, on: Path, includes: Path, memory: str = str(64 << 20), path: str = "") -> Path:
+    """The folder of what assemble.sh makes of a base and an overlay."""
     tools = folder / "bin"
     tools.mkdir(exist_ok=True)
     (tools / "lb").write_text(LB)
@@ -261,7 +275,7 @@ def image(folder: Path, on: Path, includes: Path, memory: str = str(64 << 20), p
     shell.run_isolated([str(word) for word in command], folder / "log", environment)
     assert not mounted_below(root)
     assert not list(root.iterdir())
-    return {file.name: file_digest(file) for file in results.iterdir()}
+    return results
 
 
 @settings(max_examples=6, deadline=None)
@@ -293,6 +307,100 @@ def test_without_an_overlay_mount_and_on_a_disk_the_image_is_the_same(tmp_path: 
     mounted = image(tmp_path, on, checkout.source_overlay)
     assert image(tmp_path, on, checkout.source_overlay, path=f"{shims}:") == mounted
     assert image(tmp_path, on, checkout.source_overlay, memory="0") == mounted
+
+
+def test_the_initrd_beside_a_base_has_both_its_names_in_the_image_and_lies_beside_it(tmp_path: Path) -> None:
+    checkout = make_checkout(tmp_path / "checkout")
+    results = assembled(tmp_path, make_base(tmp_path), checkout.source_overlay)
+    assert (results / "image.initrd.img").read_text() == "the base's initrd"
+    with tarfile.open(results / "image.iso") as iso:
+        names = [member for member in iso if member.name.startswith("binary/live/initrd")]
+        (first,) = (member for member in names if member.isreg())
+        stream = iso.extractfile(first)
+        assert stream
+        assert stream.read() == b"the base's initrd"
+    # One file, as live-build's is.
+    assert {member.name: member.linkname for member in names} == {
+        "binary/live/initrd.img": "",
+        "binary/live/initrd.img-6.1": "binary/live/initrd.img",
+    }
+
+
+@pytest.fixture
+def small_root(tmp_path: Path) -> Path:
+    """A system of busybox's programs, with a kernel."""
+    root = tmp_path / "small"
+    for name in ("boot", "proc", "run", "sys", "tmp", "var/tmp", "usr/bin", "usr/sbin", "usr/local/sbin"):
+        (root / name).mkdir(parents=True)
+    for name in ("bin", "lib", "lib64", "sbin"):
+        (root / "usr" / name).mkdir(exist_ok=True)
+        (root / name).symlink_to(f"usr/{name}")
+    needed = subprocess.run(["ldd", *PROGRAMS], capture_output=True, text=True, check=True).stdout
+    for name in (*PROGRAMS, *re.findall(r"(/\S+) \(0x", needed)):
+        (root / name[1:]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(name, root / name[1:])
+    for name in ("cat", "chroot", "env", "ls", "rm", "sh", "sleep", "touch", "true"):
+        (root / "bin" / name).symlink_to("busybox")
+    (root / "boot/vmlinuz-6.1").touch()
+    return root
+
+
+def program(root: Path, name: str, script: str) -> None:
+    (root / name).write_text(f"#!/bin/sh\n{script}\n")
+    (root / name).chmod(0o755)
+
+
+def make_initrd(root: Path, place: Path) -> subprocess.CompletedProcess[str]:
+    """make-initrd.sh, run as make-base.sh runs it."""
+    place.mkdir()
+    command = ["unshare", "--mount", "/bin/sh", BUILDER / "make-initrd.sh", root, place]
+    environment = os.environ | {"SOURCE_DATE_EPOCH": str(DATE), "SECRET": "x"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def test_an_initrd_is_made_in_a_system_that_stays_as_it_is(tmp_path: Path, small_root: Path) -> None:
+    seen = 'touch /usr/new && exit 9; touch "$TMPDIR/scratch" /tmp/other; ls /proc/self /sys >/dev/null'
+    program(small_root, "usr/sbin/mkinitramfs", f'{seen}; echo "$1 $3 $SOURCE_DATE_EPOCH ${{SECRET-}}" >"$2"')
+    before = listing(small_root, "")
+    done = make_initrd(small_root, tmp_path / "place")
+    assert (done.returncode, (tmp_path / "place/initrd.img").read_text()) == (0, f"-o 6.1 {DATE} \n"), done.stderr
+    assert listing(small_root, "") == before
+    assert not mounted_below(small_root)
+
+
+def test_an_initrd_that_cannot_be_made_ends_with_what_was_said(tmp_path: Path, small_root: Path) -> None:
+    program(small_root, "usr/sbin/mkinitramfs", "echo no space >&2; exit 3")
+    done = make_initrd(small_root, tmp_path / "place")
+    assert (done.returncode, done.stderr) == (3, "no space\n")
+    assert not mounted_below(small_root)
+
+
+def depmod(root: Path, real: str) -> tuple[subprocess.CompletedProcess[str], float]:
+    """depmod as the kernel's package calls it, and then the hook: with the seconds that the first took."""
+    program(root, "usr/sbin/depmod", real)
+    shutil.copy(BUILDER / "includes.chroot_before_packages/usr/local/sbin/depmod", root / "usr/local/sbin/depmod")
+    shutil.copy(BUILDER / "hooks/normal/9960-depmod.hook.chroot", root / "hook")
+    (root / "dev").mkdir()
+    (root / "dev/null").touch()
+    begin = time.monotonic()
+    subprocess.run(["chroot", root, "/usr/local/sbin/depmod", "6.1"], check=True, capture_output=False)
+    seconds = time.monotonic() - begin
+    return subprocess.run(["chroot", root, "/hook"], capture_output=True, text=True, check=False), seconds
+
+
+def test_depmod_is_waited_for_by_the_hook_and_not_by_the_kernel_s_package(small_root: Path) -> None:
+    done, seconds = depmod(small_root, "sleep 3; echo $1 >/modules.dep")
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    assert (small_root / "modules.dep").read_text() == "6.1\n"
+    assert seconds < 3
+    assert not list((small_root / "run").iterdir())
+    assert not (small_root / "usr/local/sbin/depmod").exists()
+
+
+def test_a_depmod_that_fails_ends_the_build_with_what_it_said(small_root: Path) -> None:
+    done, _seconds = depmod(small_root, "echo no modules; exit 1")
+    assert (done.returncode, done.stdout) == (1, "no modules\n")
+    assert "depmod: it failed" in done.stderr
 
 
 def test_a_hook_that_refuses_ends_the_build_without_an_image(tmp_path: Path) -> None:

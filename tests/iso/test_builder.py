@@ -17,12 +17,21 @@ HOOKS = BUILDER / "hooks/normal"
 LATE_HOOKS = BUILDER / "hooks/after-overlay"
 
 
-def options_of(folder: Path, profile: str = "dev") -> dict[str, str]:
+def configured(folder: Path, *lists: str) -> Path:
+    """A folder as `lb config` left it, with package lists, after auto/config."""
+    options_of(folder, lists=lists)
+    return folder / "config"
+
+
+def options_of(folder: Path, profile: str = "dev", lists: tuple[str, ...] = ("bee.list.chroot",)) -> dict[str, str]:
     """What auto/config gives to `lb config`: run for real, with an `lb` that only says how it was called."""
     (folder / "VERSIONS").write_text(
         f"SUITE=trixie\nPROFILE={profile}\nDEBIAN_KERNEL_ABI={ABI}\nBEE_VERSION=1\n"
         "MIRROR=http://m/d\nSECURITY_MIRROR=http://m/s\n"
     )
+    (folder / "config/package-lists").mkdir(parents=True)
+    for name in lists:
+        (folder / "config/package-lists" / name).write_text(f"{name}\n")
     tool = folder / "bin/lb"
     tool.parent.mkdir()
     tool.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
@@ -55,6 +64,23 @@ def test_the_configuration_names_the_kernel_and_never_the_metapackage(tmp_path: 
     assert append[-2:] == ["console=tty0", "console=ttyS0,115200"]
     assert options["--uefi-secure-boot"] == "auto"
     assert options["--archive-areas"] == "main non-free-firmware"
+
+
+def test_each_package_list_is_gone_through_once(tmp_path: Path) -> None:
+    """live-build takes a *.list.chroot in both of its passes, a *.list.chroot_install in the first (live-build(7))."""
+    lists = configured(tmp_path, "bee.list.chroot", "live.list.chroot") / "package-lists"
+    assert {file.name: file.read_text() for file in lists.iterdir()} == {
+        "bee.list.chroot_install": "bee.list.chroot\n",
+        "live.list.chroot_install": "live.list.chroot\n",
+    }
+
+
+def test_what_keeps_apt_from_asking_in_the_end_is_not_in_the_image(tmp_path: Path) -> None:
+    (file,) = (configured(tmp_path, "bee.list.chroot") / "archives").iterdir()
+    asked = ["apt-get", "-c", file, "indextargets", "--format", "$(URI)"]
+    assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout == ""
+    name = file.name.removesuffix(".binary")
+    assert f"etc/apt/apt.conf.d/{name}" in (BUILDER / "rootfs/excludes").read_text().splitlines()
 
 
 @pytest.mark.parametrize(

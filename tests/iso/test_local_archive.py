@@ -176,6 +176,21 @@ def test_an_archive_is_read_and_a_package_fetched(site: Site, tmp_path: Path) ->
     assert [path.name for path in (tmp_path / "packages").iterdir()] == [f"linux-image-{ABI}.deb"]
 
 
+def test_lists_kept_aside_stay_what_they_were(site: Site, tmp_path: Path) -> None:
+    archive = site.archive(tmp_path, of_the_past=False)
+    archive.update()
+    lists, aside = archive.folder / "lists", tmp_path / "aside"
+    before = {file.name: file.read_bytes() for file in lists.iterdir() if file.is_file() and file.name != "lock"}
+    archive.link_lists(aside)
+    site.sign(time.time() + 2 * 86400)
+    for release in site.tree.rglob("InRelease"):
+        # Seen as newer, within the same second.
+        os.utime(release, (time.time() + 60,) * 2)
+    archive.update()
+    assert {file.name: file.read_bytes() for file in aside.iterdir()} == before
+    assert any((lists / name).read_bytes() != content for name, content in before.items())
+
+
 def test_a_question_waits_while_another_clone_updates_what_both_read(site: Site, tmp_path: Path) -> None:
     archive = site.archive(tmp_path, of_the_past=True)
     archive.update()
