@@ -12,7 +12,7 @@ from bee.gpus import with_cards
 from bee.quantities import size
 
 if TYPE_CHECKING:
-    from bee.model import Audit, Disk, Nvme, PciDevice, RaidController, RaidMember, Sensor, Slot
+    from bee.model import Audit, Disk, Gpu, Nvme, PciDevice, RaidController, RaidMember, Sensor, Slot
 
 # Component and evidence of one finding.
 Found = tuple[str, str]
@@ -33,6 +33,8 @@ _SUPPLY_ENTITY = "10."
 _BAD_SENSOR = {"cr": "critical", "nr": "non-recoverable"}
 # What slows a GPU down for its own or its supply's good; a power cap and idleness are no defects.
 _SLOWDOWNS = ("hw_slowdown", "hw_thermal_slowdown", "sw_thermal_slowdown", "hw_power_brake_slowdown")
+# nvidia-smi's words, but for their case, which has changed.
+_ALL_LINKS_DOWN = "all links are inactive"
 # storcli64's and sas2ircu's words.
 _VOLUME_WELL = ("Optl", "Okay", "Optimal", "Cac")
 _DRIVE_FAILED = ("Offln", "UBad", "Failed", "Msng", "Missing", "Out of Sync", "Degraded")
@@ -239,9 +241,17 @@ def _links(audit: Audit) -> Iterator[tuple[PciDevice, PciDevice]]:
         if port is None or not device.address.endswith(".0"):
             continue
         # Below a switch's upstream port its downstream ports lie on the switch's own bus: their links lead elsewhere.
-        inside_switch = device.class_id == _BRIDGE_CLASS and port.upstream_port in devices
+        inside_switch = device.class_id == _BRIDGE_CLASS and _is_switch_upstream(port, devices)
         if not inside_switch:
             yield device, port
+
+
+def _is_switch_upstream(port: PciDevice, devices: dict[str, PciDevice]) -> bool:
+    """Ports alternate on the way from the root: a root port, a switch's upstream port, its downstream port, and on."""
+    way = [port]
+    while (above := devices.get(way[-1].upstream_port or "")) is not None and above not in way:
+        way.append(above)
+    return len(way) % 2 == 0
 
 
 def narrow_link(audit: Audit) -> Iterator[Found]:
@@ -370,8 +380,13 @@ def nvlink_down(audit: Audit) -> Iterator[Found]:
     up = [sum(1 for link in gpu.nvlinks if link.active) for gpu in gpus]
     for gpu, count in zip(gpus, up, strict=True):
         most = max(other for other, peer in zip(up, gpus, strict=True) if peer.name == gpu.name)
-        if count < most and gpu.nvlinks:
+        if count < most and (gpu.nvlinks or _says_all_down(gpu)):
             yield f"GPU {gpu.pci_address}", f"{count} of its NVLinks are up, {most} of another {gpu.name}"
+
+
+def _says_all_down(gpu: Gpu) -> bool:
+    """nvidia-smi lists no link then, as of a GPU that has none; in MIG mode links are off by design."""
+    return gpu.mig_enabled is not True and any(_ALL_LINKS_DOWN in note.casefold() for note in gpu.notes)
 
 
 def nvlink_errors(audit: Audit) -> Iterator[Found]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -299,6 +300,52 @@ def test_a_sensor_that_ipmitool_calls_ok_is_judged_once_by_its_state(
     findings = found(changed(SOUND, {"psu.sensors": (sensor,)}))
     assert [finding.rule for finding in findings] == ([rule] if rule else [])
     assert all(finding.evidence == f"it says: {reading}" for finding in findings)
+
+
+ALL_DOWN = "nvlink: NVML: Unable to retrieve NVLink information as all links are inActive"
+MIG = "nvlink: Nvlink queries are not supported for Devices in MIG mode"
+
+
+@pytest.mark.parametrize(
+    ("note", "mig", "down"),
+    [(ALL_DOWN, False, True), (ALL_DOWN, None, True), (ALL_DOWN, True, False), (MIG, True, False), ("-", False, False)],
+)
+def test_a_gpu_all_of_whose_nvlinks_are_down_is_found_beside_one_with_links(
+    note: str, mig: bool | None, down: bool
+) -> None:
+    other = replace(GPU_RECORD, nvlinks=(), notes=(note,), mig_enabled=mig)
+    findings = found(changed(SOUND, {"nvidia.gpus": (GPU_RECORD, other)}))
+    evidence = "0 of its NVLinks are up, 2 of another NVIDIA A100-PCIE-40GB"
+    assert [(f.rule, f.evidence) for f in findings] == ([("gpu-nvlink-down", evidence)] if down else [])
+
+
+def test_gpus_that_nothing_links_have_no_nvlink_down() -> None:
+    lone = replace(GPU_RECORD, nvlinks=(), notes=(ALL_DOWN,), mig_enabled=False)
+    assert found(changed(SOUND, {"nvidia.gpus": (lone, lone)})) == []
+
+
+def cascaded(width: int) -> Audit:
+    """The sound machine with a card below two switches in a row, whose link to one another has so many lanes."""
+    assert SOUND.pcie is not None
+    [port, device] = (next(d for d in SOUND.pcie.devices if d.address == address) for address in (PORT, GPU))
+    way = (PORT, "0000:41:00.0", "0000:42:00.0", "0000:43:00.0", "0000:44:00.0")
+    bridges = [
+        replace(port, address=address, vendor_id="10b5", upstream_port=above, link=link(16, 16))
+        for above, address in pairwise(way)
+    ]
+    bridges[2] = replace(bridges[2], link=link(width, 16))
+    # Each downstream port shows the link below it, as narrow as that runs; inside a switch there is none.
+    bridges[1] = replace(bridges[1], link=link(width, 16))
+    end = replace(device, address="0000:45:00.0", upstream_port=way[-1], class_id="0200")
+    devices = (*(d for d in SOUND.pcie.devices if d.address != GPU), *bridges, end)
+    return replace(SOUND, pcie=replace(SOUND.pcie, devices=devices))
+
+
+def test_the_link_between_two_switches_is_judged_and_what_is_inside_a_switch_is_not() -> None:
+    assert found(cascaded(16)) == []
+    [finding] = found(cascaded(4))
+    assert (finding.rule, finding.component[:16]) == ("pcie-link-narrow", "PCI 0000:43:00.0")
+    assert finding.evidence == "its link has 4 lanes; it can have 16, its port 0000:42:00.0 16"
 
 
 def test_a_raid_drives_media_errors_are_found_where_the_controller_alone_knows_them() -> None:
