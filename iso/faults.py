@@ -9,6 +9,7 @@ from iso.urls import without_userinfo
 # apt's summary of the lines above it.
 _SUMMARY = re.compile(r"Some index files|Some files failed|Unable to fetch some|Failed to fetch some|Aborting")
 _FULL = "No space left on device"
+_SUDO = "sudo: a password is required"
 # What is known of such words, the first that fits: what to do.
 _REMEDIES = (
     (
@@ -26,6 +27,7 @@ _REMEDIES = (
         "see whether the network and apt's proxy are up (apt-config dump Acquire), or name another mirror=URL",
     ),
     (r"404|does not have a Release", "it lacks this release, or lies elsewhere: doit iso mirror=URL names another"),
+    (_SUDO, "run as root, or `sudo -v` first, or let this user use sudo without a password (sudoers(5), NOPASSWD)"),
     (_FULL, "free some space there, or memory where it is built in memory: what is done is kept"),
 )
 
@@ -34,11 +36,11 @@ def fault(output: str) -> str | None:
     """The first thing that went wrong, and what to do about it; None where nothing is said that is understood.
 
     Args:
-        output: what a tool printed: apt-get, mmdebstrap, live-build, or any that found a disk full.
+        output: what a tool printed: apt-get, mmdebstrap, live-build, sudo, or any that found a disk full.
     """
-    # apt's own errors, and of other tools the one that they all say alike (strerror(3)).
-    found = re.finditer(rf"^E: (?P<error>.*)$|^(?P<full>.*{_FULL}.*)$", output, re.MULTILINE)
-    said = [(match["error"] or match["full"] or "").strip() for match in found]
+    # apt's own errors, sudo's (it is run with -n), and of other tools the one that they all say alike (strerror(3)).
+    found = re.finditer(rf"^E: (?P<apt>.*)$|^(?P<other>.*{_FULL}.*|{_SUDO})$", output, re.MULTILINE)
+    said = [(match["apt"] or match["other"] or "").strip() for match in found]
     for line in said:
         reason = re.sub(r"\s+", " ", without_userinfo(line)).removesuffix(".")
         for pattern, remedy in () if _SUMMARY.match(line) else _REMEDIES:

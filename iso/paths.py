@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,15 @@ PRODUCT = "bee-busnode/iso"
 def user_cache() -> Path:
     """What other clones of this user may use again (XDG base directory specification)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / PRODUCT
+
+
+def strange_characters(root: Path) -> str:
+    """What in a checkout's path live-build cannot bear, quoted, with blanks between; empty where it can.
+
+    Args:
+        root: the checkout.
+    """
+    return " ".join(map(repr, sorted(set(re.findall(r"[^0-9A-Za-z._/+-]", str(root))))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from iso import kernel_facilities
 from iso.archive.sources import FORMAT, parse_index_targets
 from iso.mounts import MOUNTINFO, mount_of
-from iso.paths import Paths
+from iso.paths import Paths, strange_characters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -155,10 +155,9 @@ def _system(machine: Machine) -> Iterable[Lack]:
 
 
 def _place(machine: Machine) -> Iterable[Lack]:
-    odd = sorted(set(re.findall(r"[^0-9A-Za-z._/+-]", str(machine.paths.root))))
-    if odd:
+    if odd := strange_characters(machine.paths.root):
         yield Lack(
-            f"{machine.paths.root} has {' '.join(map(repr, odd))} in its name, which live-build cannot bear",
+            f"{machine.paths.root} has {odd} in its name, which live-build cannot bear",
             "clone to a folder whose path has letters, digits and ._+- only",
         )
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,7 +94,27 @@ def _sha256(value: str) -> str | None:
     return None if len(value) == 64 else f"not a sha256: {len(value)} digits in place of 64"
 
 
+def file_problem(value: str) -> str | None:
+    """Why a path is no file that a build can read, and read again when it needs it.
+
+    Args:
+        value: the path.
+    """
+    if not value:
+        return "names no file"
+    try:
+        mode = Path(value).stat().st_mode
+    except OSError as error:
+        return error.strerror
+    if stat.S_ISDIR(mode):
+        return os.strerror(errno.EISDIR)
+    # Of a pipe nothing would be left for the stage that uses it.
+    return None if stat.S_ISREG(mode) else "a pipe or a device, which cannot be read twice: name a file"
+
+
 def _keys_file(value: str) -> str | None:
+    if problem := file_problem(value):
+        return problem
     try:
         data = Path(value).read_bytes()
     except OSError as error:
@@ -100,12 +123,7 @@ def _keys_file(value: str) -> str | None:
 
 
 def _release_key(value: str) -> str | None:
-    return release_key.problem(Path(value))
-
-
-def _any(_value: str) -> str | None:
-    """Checked with its partner, once both are known (iso.image.signing)."""
-    return None
+    return file_problem(value) or release_key.problem(Path(value))
 
 
 # Of the lines of VERSIONS.
@@ -128,7 +146,8 @@ CHECKS: dict[str, Callable[[str], str | None]] = {
     "snapshot": _snapshot,
     "authorized_keys": _keys_file,
     container.SETTING: _one_of(*container.ENGINES),
-    "sign_key": _any,
-    "sign_cert": _any,
+    # What is in them is checked together, once both are known (iso.image.signing).
+    "sign_key": file_problem,
+    "sign_cert": file_problem,
     "release_key": _release_key,
 }

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from iso.errors import BadInputError
 from iso.image import signing, vendor
-from iso.settings import CHECKS, PATHS, PIN_OR_NEWEST, SNAPSHOT_FIELD, VERSIONS_CHECKS
+from iso.paths import strange_characters
+from iso.settings import CHECKS, PATHS, PIN_OR_NEWEST, SNAPSHOT_FIELD, VERSIONS_CHECKS, file_problem
 from iso.urls import shown
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def load(paths: Paths, settings: Mapping[str, str]) -> Config:
     Raises:
         BadInputError: with everything that is wrong.
     """
-    complaints = vendor.problems(paths.vendor)
+    complaints = [*_place(paths.root), *vendor.problems(paths.vendor)]
     try:
         config = configure(paths.versions.read_text(), settings)
     except OSError as error:
@@ -101,6 +102,11 @@ def load(paths: Paths, settings: Mapping[str, str]) -> Config:
     if complaints:
         raise BadInputError(complaints)
     return config
+
+
+def _place(root: Path) -> Iterable[str]:
+    if odd := strange_characters(root):
+        yield f"{root}: live-build cannot bear {odd} in a folder's name: clone to one of letters, digits and ._+- only"
 
 
 def parse_versions(text: str, name: str = "VERSIONS") -> tuple[dict[str, str], list[str]]:
@@ -219,8 +225,10 @@ def _together(pinned: Mapping[str, str], settings: Mapping[str, str]) -> Iterabl
             yield f"nvidia_version={version}: nvidia_url= is of another version: {url}"
         if version != pinned.get("nvidia_version") and "nvidia_sha256" not in settings:
             yield f"nvidia_version={version}: wants the nvidia_sha256= of its installer beside it"
-    pair = (Path(settings[key]) if key in settings else None for key in ("sign_key", "sign_cert"))
-    yield from signing.problems(*pair)
+    given = [settings.get(key) for key in ("sign_key", "sign_cert")]
+    # What is no file at all has its own complaint.
+    if None in given or not any(file_problem(path) for path in given if path is not None):
+        yield from signing.problems(*(Path(path) if path is not None else None for path in given))
 
 
 def _repeated(key: str, value: str) -> str:

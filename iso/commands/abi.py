@@ -18,6 +18,7 @@ class Abi(Question):
     """Which kernel is pinned, and which there are."""
 
     name = "abi"
+    takes_words = False
     doc_purpose = "show the pinned kernel and those that the mirror has; --bump pins the newest"
     doc_usage = "[--bump] [SETTING=VALUE]..."
     cmd_options: ClassVar = (

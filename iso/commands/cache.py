@@ -16,6 +16,7 @@ class Cache(Question):
     """What the cache holds."""
 
     name = "cache"
+    takes_words = False
     doc_purpose = "list what the shared cache holds; --prune removes what was unused longest"
     doc_usage = "[--prune SIZE]"
     cmd_options: ClassVar = (

@@ -22,9 +22,11 @@ class Question(DoitCmdBase, abc.ABC):  # type: ignore[misc]  # doit has no types
 
     A subclass gives doit's `name`, `doc_purpose`, `doc_usage` and a method `answer`, which prints and gives the exit
     status; a BuildError or OSError that it raises is said in its own words, with exit status 1, a
-    BadInputError with 2. Settings are given as in a build.
+    BadInputError with 2. Settings are given as in a build; words beside them name a task, or nothing where
+    `takes_words` is false.
     """
 
+    takes_words = True
     doc_usage = "[TASK] [SETTING=VALUE]..."
 
     @property
@@ -79,6 +81,8 @@ class Question(DoitCmdBase, abc.ABC):  # type: ignore[misc]  # doit has no types
         try:
             if engine := self.build.settings.get(container.SETTING):
                 raise BadInputError([f"{container.SETTING}={engine}: only doit iso goes to a container"])
+            if self.words and not self.takes_words:
+                raise BadInputError([f"{self.words[0]}: doit {self.name} takes no such word: doit help {self.name}"])
             return self.answer()
         except (BuildError, OSError) as error:
             print(explained(error), file=sys.stderr)

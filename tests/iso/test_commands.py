@@ -137,7 +137,7 @@ def test_a_plan_has_the_stages_that_would_run_with_their_commands_and_times(aske
     assert again[-1] == "2 to run, about 0 s"
 
 
-@pytest.mark.parametrize("command", ["explain", "plan", "cache"])
+@pytest.mark.parametrize("command", ["explain iso", "plan iso", "cache"])
 @pytest.mark.parametrize("built", [False, True])
 def test_a_question_runs_nothing_and_changes_no_file(asked: Path, command: str, built: bool) -> None:
     if built:
@@ -145,7 +145,7 @@ def test_a_question_runs_nothing_and_changes_no_file(asked: Path, command: str, 
         (asked / "input").write_text("other")
     runs(asked)
     before = state(asked)
-    done = doit(asked, command, "iso")
+    done = doit(asked, *command.split())
     assert done.returncode == 0, done.stderr
     assert done.stdout
     assert runs(asked) == []
@@ -169,3 +169,24 @@ def test_the_real_graph_is_explained_without_a_change(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert [line.split()[1] for line in done.stdout.splitlines()] == ["run"] * len(done.stdout.splitlines())
     assert state(tree) == before
+
+
+@pytest.mark.parametrize("words", [("abi", "bump"), ("cache", "prune", "20G")])
+def test_a_word_that_means_nothing_is_not_passed_over(asked: Path, words: tuple[str, ...]) -> None:
+    before = state(asked)
+    done = doit(asked, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"{words[1]}: doit {words[0]} takes no such word: doit help {words[0]}\n"
+    assert state(asked) == before
+
+
+@pytest.mark.parametrize("command", ["clean", "dumpdb", "forget", "ignore", "info", "reset-dep"])
+def test_a_command_about_doit_s_own_database_says_where_to_turn(asked: Path, command: str) -> None:
+    assert doit(asked).returncode == 0
+    before = state(asked)
+    done = doit(asked, command, "iso")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"doit {command}: ")
+    assert state(asked) == before
+    assert doit(asked, "help", command).returncode == 0

@@ -310,6 +310,7 @@ def test_trouble_in_the_middle_of_live_build_is_one_line_too(tmp_path: Path) -> 
     for output, begin, remedy in (
         (HALF_WAY, "Failed to fetch http://127.0.0.1/", "run the same again; what came whole is kept"),
         (FULL, "cannot copy extracted data", "free some space there"),
+        ("sudo: a password is required\n", "sudo: a password is required: ", "run as root, or `sudo -v` first"),
     ):
         with pytest.raises(BuildError) as caught:
             shell.run(["sh", "-c", 'printf %s "$1"; exit 1', "lb", output], tmp_path / "log")

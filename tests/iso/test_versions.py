@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import subprocess
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from iso.errors import BadInputError
 from iso.settings import CHECKS
-from iso.versions import VERSIONS_KEYS, Config, configure, parse_versions, replaced
+from iso.versions import VERSIONS_KEYS, Config, configure, load, parse_versions, replaced
+from tests.iso.checkout import make_checkout
 
 GOOD = """\
 # a comment
@@ -297,3 +299,33 @@ def test_a_file_that_is_missing_is_named_with_its_whole_path(tmp_path: Path) -> 
             (said,) = complaints(**{setting: name})
             assert said.startswith(f"{setting}={name}: ")
     assert not any("geheim" in line for line in complaints(authorized_keys="http://me:geheim@host/keys"))
+
+
+@pytest.mark.parametrize("setting", ["authorized_keys", "release_key", "sign_key", "sign_cert"])
+def test_what_is_no_file_to_be_read_again_is_refused_before_it_is_opened(setting: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    twice = "a pipe or a device, which cannot be read twice: name a file"
+    for value, said in (
+        (str(tmp_path / "pipe"), twice),
+        ("/dev/zero", twice),
+        ("", "names no file"),
+        (str(tmp_path), "Is a directory"),
+        (str(tmp_path / "missing"), "No such file or directory"),
+    ):
+        assert f"{setting}={value}: {said}" in complaints(**{setting: value})
+
+
+def test_of_a_pair_that_is_no_files_each_is_said_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    found = complaints(sign_key=str(tmp_path / "pipe"), sign_cert=str(tmp_path / "missing"))
+    assert found == [
+        f"sign_key={tmp_path}/pipe: a pipe or a device, which cannot be read twice: name a file",
+        f"sign_cert={tmp_path}/missing: No such file or directory",
+    ]
+
+
+def test_a_checkout_whose_path_live_build_cannot_bear_is_refused_before_work(tmp_path: Path) -> None:
+    paths = make_checkout(tmp_path / "my cl\u00f6ne")
+    paths.versions.write_text(GOOD)
+    with pytest.raises(BadInputError, match="live-build cannot bear ' ' '\u00f6' in a folder's name"):
+        load(paths, {})
