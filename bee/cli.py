@@ -19,21 +19,11 @@ OK, INVALID, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `bee` with `arguments` (sys.argv's by default); returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words in (["--version"], ["-V"]):
-        print(f"bee {__version__}")
-        return OK
-    from bee import arguments as command_line
-    from bee import streams
-    from bee.errors import BadInputError
-
-    streams.open_closed()
     try:
-        parsed = command_line.parser().parse_args(words)
-        code: int = parsed.command(parsed)
-        sys.stdout.flush()
-    except BadInputError as error:
-        print(f"bee: {error}", file=sys.stderr)
-        return USAGE
+        if words in (["--version"], ["-V"]):
+            print(f"bee {__version__}", flush=True)
+            return OK
+        return _run(words)
     except KeyboardInterrupt:
         from bee import interruption
 
@@ -41,9 +31,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("bee: interrupted", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
+        from bee import streams
+
         streams.silence(sys.stdout)
         if isinstance(error, BrokenPipeError):
             return BROKEN_PIPE
         print(f"bee: cannot write to stdout: {error.strerror or error}", file=sys.stderr)
+        return USAGE
+
+
+def _run(words: list[str]) -> int:
+    from bee import arguments, streams
+    from bee.errors import BadInputError
+
+    streams.open_closed()
+    try:
+        parsed = arguments.parser().parse_args(words)
+        code: int = parsed.command(parsed)
+        sys.stdout.flush()
+    except BadInputError as error:
+        print(f"bee: {error}", file=sys.stderr)
         return USAGE
     return code

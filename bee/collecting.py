@@ -125,7 +125,8 @@ def record(arguments: argparse.Namespace) -> int:
 
     content = written(arguments.output, see)
     if arguments.output != "-":
-        print(f"{arguments.output}: {len(content)} bytes; bee audit --from {arguments.output} makes an audit of it")
+        said = f"{arguments.output}: {len(content)} bytes; bee audit --from {arguments.output} makes an audit of it"
+        show(said, sys.stdout)
     return 0
 
 
