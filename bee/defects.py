@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from bee import bmc_states
-from bee.gpus import with_cards
+from bee.gpus import ERROR_NOTE, with_cards
 from bee.quantities import size
 
 if TYPE_CHECKING:
@@ -338,6 +338,13 @@ def event_log(audit: Audit) -> Iterator[Found]:
             "BMC event log",
             f"{len(events)} critical of {audit.psu and audit.psu.sel_entries} entries, newest last: {quoted}",
         )
+
+
+def gpu_in_error(audit: Audit) -> Iterator[Found]:
+    for gpu in audit.nvidia.gpus if audit.nvidia else ():
+        said = [note for note in gpu.notes if note.startswith(ERROR_NOTE)]
+        if said:
+            yield f"GPU {gpu.pci_address}", "; ".join(said)
 
 
 def gpu_ecc(audit: Audit) -> Iterator[Found]:

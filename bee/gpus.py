@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 # Display controllers and processing accelerators; the sound function of a graphics card is none.
 _CLASSES = ("03", "12")
 
+# How a GPU's note begins that has nvidia-smi's word for an error in it.
+ERROR_NOTE = "nvidia-smi says "
+
 
 def is_gpu(device: PciDevice) -> bool:
     """Whether the function is one by its class."""

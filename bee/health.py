@@ -243,6 +243,13 @@ RULES = (
         defects.event_log,
     ),
     Rule(
+        "gpu-in-error",
+        "critical",
+        "nvidia-smi has errors in place of a GPU's values, or says that it must be reset",
+        "Look for `NVRM: Xid` in the kernel's log; reset it or restart the machine, replace it if that is no help.",
+        defects.gpu_in_error,
+    ),
+    Rule(
         "gpu-ecc-uncorrected",
         "critical",
         "a GPU's memory had errors that ECC could not correct",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bee.collectors import nvlink
 from bee.collectors.step import Step, bounded
-from bee.gpus import is_gpu
+from bee.gpus import ERROR_NOTE, is_gpu
 from bee.model import (
     Gpu,
     GpuEcc,
@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 NVIDIA_SMI_SECONDS = 120.0
 VENDOR_ID = "10de"
 QUERY = ("nvidia-smi", "-q", "-x")
+# What stands in a field that the driver cannot read; the brackets come and go with the driver.
+_ERRORS = {"gpu requires reset", "gpu is lost", "unknown error", "err!"}
+# Driver 535 has an error for the addressing mode of GPUs that are well; the processes' names are their own.
+_NOT_THE_GPUS = {"addressing_mode", "processes", "accounted_processes"}
+_RESETS = {"gpu_recovery_action": {"Reset", "Reboot", "Drain and Reset"}, "gpu_reset_status/reset_required": {"Yes"}}
 _YES_NO = {"Yes": True, "No": False}
 
 
@@ -65,7 +70,7 @@ def collect(step: Step, find_pcie: Callable[[], Pcie | None]) -> Nvidia | None:
         return None
     notes: list[str] = []
     links = nvlink.ask(step, NVIDIA_SMI_SECONDS)
-    gpus = tuple(_gpu(element, frozenset(on_bus), *links) for element in report.gpus)
+    gpus = tuple(_gpu(step, element, frozenset(on_bus), *links) for element in report.gpus)
     for address in sorted(set(on_bus) - {gpu.pci_address for gpu in gpus}):
         step.trouble(f"{address} is on the bus and nvidia-smi does not show it")
     return Nvidia(
@@ -99,14 +104,21 @@ def _gpus(pcie: Pcie | None) -> dict[str, PciDevice]:
     return {d.address: d for d in devices if d.vendor_id == VENDOR_ID and is_gpu(d)}
 
 
-def _gpu(element: nvidia_smi.Element, addresses: frozenset[str], states: Report, errors: Report) -> Gpu:
+def _gpu(step: Step, element: nvidia_smi.Element, addresses: frozenset[str], states: Report, errors: Report) -> Gpu:
     """One GPU; `states` and `errors` are of all GPUs' NVLinks."""
     notes: list[str] = []
 
     def text(name: str, *paths: str) -> str | None:
-        return known(name, element.value(*paths), notes)
+        value = element.value(*paths)
+        return None if _error(value) else known(name, value, notes)
 
     address = normalise(element.attributes.get("id", "")) or normalise(element.value("pci/pci_bus_id"))
+    for said, places in _errors_said(element).items():
+        step.trouble(f"{address}: {ERROR_NOTE}{said!r}")
+        notes.append(f"{ERROR_NOTE}{said!r} of {places[0]}{f' and {len(places) - 1} more' if places[1:] else ''}")
+    for place, resets in _RESETS.items():
+        if (said := element.value(place)) in resets:
+            notes.append(f"{ERROR_NOTE}{said!r} of {place}")
     power = ("gpu_power_readings", "module_power_readings", "power_readings")
     return Gpu(
         pci_address=address,
@@ -141,6 +153,23 @@ def _gpu(element: nvidia_smi.Element, addresses: frozenset[str], states: Report,
         nvlinks=nvlink.of_gpu(element.value("uuid"), states, errors, notes),
         notes=tuple(notes),
     )
+
+
+def _error(value: str) -> str | None:
+    bare = value.strip().strip("[]")
+    return bare if bare.casefold() in _ERRORS else None
+
+
+def _errors_said(element: nvidia_smi.Element, above: str = "") -> dict[str, list[str]]:
+    """Each error below `element`, and the paths of the fields that have it."""
+    found: dict[str, list[str]] = {}
+    for child in element.children:
+        if child.tag not in _NOT_THE_GPUS:
+            if said := _error(child.text):
+                found.setdefault(said, []).append(f"{above}{child.tag}")
+            for said, places in _errors_said(child, f"{above}{child.tag}/").items():
+                found.setdefault(said, []).extend(places)
+    return found
 
 
 def _watts(element: nvidia_smi.Element, *paths: str) -> float | None:

@@ -10,6 +10,7 @@ import pytest
 
 from bee.audit import collect
 from bee.collectors import memory
+from bee.comparison.differences import differences
 from bee.machine import Recorded, Run
 from bee.model import AdapterFirmware, GpuRemappedRows, GpuRetiredPages, Interface, MigDevice, NvLink, SelfTest, Tpm
 from tests.bee.recorded import LINKS, SYS_FILES, audit, exited, runs, server, without
@@ -622,6 +623,55 @@ def test_a_gpu_that_the_loaded_driver_does_not_know_is_said() -> None:
         "0000:01:00.0 (a GPU that pci.ids does not name, 10de:2bb1) has no driver: "
         "the nvidia driver 550.163.01 is loaded and does not know it, or could not start it"
     )
+
+
+QUERY = ("nvidia-smi", "-q", "-x")
+A100 = "0000:01:00.0"
+
+
+@pytest.mark.parametrize("said", ["GPU requires reset", "[GPU requires reset]", "Unknown Error", "ERR!", "GPU is lost"])
+def test_a_gpu_that_answers_with_errors_is_partial_and_a_finding(said: str) -> None:
+    xml = runs()[QUERY].stdout.decode()
+    broken = re.sub(r">(?:N/A|P0|Not Active|[0-9.]+ (?:MiB|C|W)|92\.00\.25\.00\.08)<", f">{said}<", xml)
+    found = audit(with_run(QUERY, broken.encode()))
+    assert found.nvidia is not None
+    [gpu] = found.nvidia.gpus
+    assert (gpu.memory_bytes, gpu.temperature_celsius, gpu.performance_state, gpu.vbios) == (None, None, None, None)
+    bare = said.strip("[]")
+    assert collector(found, "nvidia").status == "partial"
+    assert collector(found, "nvidia").reasons == (f"{A100}: nvidia-smi says {bare!r}",)
+    [finding] = [finding for finding in found.findings if finding.rule == "gpu-in-error"]
+    assert (finding.severity, finding.component) == ("critical", f"GPU {A100}")
+    assert finding.evidence.startswith(f"nvidia-smi says {bare!r} of vbios_version and ")
+    healed = [d for d in differences(audit(server()), found) if d.change == "better"]
+    assert healed == []
+
+
+@pytest.mark.parametrize(
+    ("element", "note"),
+    [
+        ("<gpu_recovery_action>Reset</gpu_recovery_action>", "nvidia-smi says 'Reset' of gpu_recovery_action"),
+        ("<gpu_recovery_action>None</gpu_recovery_action>", None),
+        (
+            "<gpu_reset_status><reset_required>Yes</reset_required></gpu_reset_status>",
+            "nvidia-smi says 'Yes' of gpu_reset_status/reset_required",
+        ),
+        (
+            "<gpu_reset_status><reset_required>No</reset_required></gpu_reset_status>",
+            None,
+        ),
+        # Driver 535 says it of GPUs that are well, where the platform has no addressing mode.
+        ("<addressing_mode>Unknown Error</addressing_mode>", None),
+        ("<processes><process_info><process_name>ERR!</process_name></process_info></processes>", None),
+    ],
+)
+def test_a_gpu_that_must_be_reset_is_a_finding_and_an_odd_word_of_a_sound_one_is_none(
+    element: str, note: str | None
+) -> None:
+    xml = runs()[QUERY].stdout.replace(b"<performance_state>", element.encode() + b"<performance_state>")
+    found = audit(with_run(QUERY, xml))
+    assert [f.evidence for f in found.findings if f.rule == "gpu-in-error"] == ([note] if note else [])
+    assert collector(found, "nvidia").status == "ok"
 
 
 def test_older_drivers_name_throttle_reasons_and_retired_pages_otherwise() -> None:

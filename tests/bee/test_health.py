@@ -178,6 +178,11 @@ BROKEN: dict[str, tuple[dict[str, object], str, str]] = {
         "BMC event log",
         "1 critical of 6 entries, newest last: 2020-04-05T12:34:56 Memory P1-DIMMA2: Uncorrectable ECC",
     ),
+    "gpu-in-error": (
+        {"nvidia.gpus.0.notes": ("nvidia-smi says 'GPU requires reset' of vbios_version and 9 more",)},
+        f"GPU {GPU}",
+        "nvidia-smi says 'GPU requires reset' of vbios_version and 9 more",
+    ),
     "gpu-ecc-uncorrected": ({"nvidia.gpus.0.ecc.aggregate_uncorrected": 7}, f"GPU {GPU}", "7 aggregate"),
     "gpu-nvlink-down": (
         {"nvidia.gpus": (GPU_RECORD, edited(GPU_RECORD, "nvlinks.0.active", False))},
