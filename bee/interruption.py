@@ -10,10 +10,14 @@ _AGAIN_SECONDS = 1.0
 
 
 def end_in_order() -> None:
-    """From now on the first of the signals raises KeyboardInterrupt, and the others are ignored."""
+    """From now on the first of the signals raises KeyboardInterrupt, and the others are ignored.
+
+    One that is ignored already stays so: nohup(1) ignores a hang-up, a shell Ctrl-C for what runs in its background.
+    """
     signal.signal(signal.SIGALRM, _interrupt)
     for number in _NUMBERS:
-        signal.signal(number, _interrupt)
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
 
 
 def over() -> None:

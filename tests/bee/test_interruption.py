@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from tests.bee.test_audit import errors
 from tests.bee.test_cli import ROOT
 
 IN_A_FINALISER = """
@@ -41,3 +43,37 @@ except KeyboardInterrupt:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
     )
     assert (done.returncode, done.stdout) == (0, "cleaned up\nended\n"), done.stderr
+
+
+@pytest.mark.parametrize("name", ["HUP", "INT", "TERM"])
+def test_a_signal_that_whoever_started_it_has_ignored_stays_ignored_and_the_others_do_not(name: str) -> None:
+    """As nohup(1) does with SIGHUP, and a shell with SIGINT of what it runs in the background."""
+    other = "TERM" if name != "TERM" else "HUP"
+    code = f"""
+import os, signal, time
+from bee import interruption
+interruption.end_in_order()
+os.kill(os.getpid(), signal.SIG{name})
+time.sleep(0.1)
+print("went on", flush=True)
+try:
+    os.kill(os.getpid(), signal.SIG{other})
+    time.sleep(20)
+except KeyboardInterrupt:
+    interruption.over()
+    print("ended")
+"""
+    command = ["sh", "-c", f'trap \'\' {name}; exec "$0" -c "$1"', sys.executable, code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (0, "went on\nended\n"), done.stderr
+
+
+def test_an_audit_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
+    tool = tmp_path / "lspci"
+    # The shell that the tool's parent was started from has gone, and its terminal.
+    tool.write_text("#!/bin/sh\nkill -HUP $PPID; sleep 0.5\n")
+    tool.chmod(0o755)
+    command = [sys.executable, "-m", "bee", "audit", "--output", f"{tmp_path}/audit.json", "--tool", f"lspci={tool}"]
+    done = subprocess.run(["nohup", *command], cwd=ROOT, capture_output=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    assert errors((tmp_path / "audit.json").read_bytes()) == []
