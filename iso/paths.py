@@ -11,8 +11,15 @@ PRODUCT = "bee-busnode/iso"
 
 
 def user_cache() -> Path:
-    """What other clones of this user may use again (XDG base directory specification)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / PRODUCT
+    """What other clones of this user may use again."""
+    return _users("XDG_CACHE_HOME", ".cache")
+
+
+def _users(variable: str, otherwise: str) -> Path:
+    """A folder of the user's for this build, as the XDG base directory specification has it."""
+    place = Path(os.environ.get(variable, ""))
+    # By the specification a relative path is none.
+    return (place if place.is_absolute() else Path.home() / otherwise) / PRODUCT
 
 
 def strange_characters(root: Path) -> str:
@@ -41,8 +48,7 @@ class Paths:
     @classmethod
     def of(cls, root: Path) -> Paths:
         """The paths of a checkout, with the user's folders as the XDG base directory specification has them."""
-        config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-        return cls(root=root, cache=user_cache(), private=config / PRODUCT)
+        return cls(root=root, cache=user_cache(), private=_users("XDG_CONFIG_HOME", ".config"))
 
     # sources, never written
     @property

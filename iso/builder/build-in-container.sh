@@ -9,8 +9,10 @@
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/bee-busnode/iso
-private=${XDG_CONFIG_HOME:-$HOME/.config}/bee-busnode/iso
+# A relative path is none (XDG base directory specification).
+case ${XDG_CACHE_HOME-} in /*) cache=$XDG_CACHE_HOME ;; *) cache=$HOME/.cache ;; esac
+case ${XDG_CONFIG_HOME-} in /*) private=$XDG_CONFIG_HOME ;; *) private=$HOME/.config ;; esac
+cache=$cache/bee-busnode/iso private=$private/bee-busnode/iso
 
 die() {
     echo "build-in-container.sh: $*" >&2

@@ -100,3 +100,11 @@ def test_links_in_documents_lead_somewhere() -> None:
         if not (path.parent / target).exists()
     ]
     assert not dead
+
+
+@pytest.mark.parametrize("name", ["dist", ".venv"])
+def test_a_folder_kept_on_another_disk_is_no_change_of_the_commit(name: str, tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    (tmp_path / ".gitignore").write_text((ROOT / ".gitignore").read_text())
+    (tmp_path / name).symlink_to("/nonexistent")
+    assert subprocess.run(["git", "check-ignore", "-q", name], cwd=tmp_path, check=False).returncode == 0
