@@ -27,6 +27,10 @@ _CARRIED = ("acquire::http::", "acquire::https::")
 UPDATE = ["apt-get", "-q", "update", "--error-on=any"]
 # Where packages are downloaded: apt leaves what broke off under its final name, and resumes it there.
 _PARTIAL = ".partial"
+# Without the files that another clone's update takes away: others cannot wait as long as a download may take.
+_UNCACHED = ("-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=")
+# What a system has, beside the packages that it is to have.
+STATUS = "status"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +222,30 @@ class Archive:
             package.replace(folder / f"{package.name.partition('_')[0]}.deb")
         partial.rmdir()
 
+    def fetch_missing(self, packages: list[str], folder: Path) -> None:
+        """Fetch packages and all they depend on, verified by apt, that a system lacks.
+
+        Args:
+            packages: names.
+            folder: where the .deb files go; what the system has is in its file `status`, as in /var/lib/dpkg.
+
+        Raises:
+            BuildError: one is not there or not what the archive signed.
+        """
+        (folder / "partial").mkdir(parents=True, exist_ok=True)
+        shell.run(self.fetch_missing_command(packages, folder), self.log, self._environment)
+
+    def fetch_missing_command(self, packages: list[str], folder: Path) -> list[str]:
+        """The command of `fetch_missing`.
+
+        Args:
+            packages: names.
+            folder: where the .deb files go.
+        """
+        places = ["-o", f"Dir::State::status={folder / STATUS}", "-o", f"Dir::Cache::archives={folder}"]
+        how = ["--yes", "--no-install-recommends", "--download-only"]
+        return ["apt-get", "-q", *_UNCACHED, *places, *how, "install", *packages]
+
     def download_command(self, packages: list[str], folder: Path) -> list[str]:
         """The command of `download`.
 
@@ -225,9 +253,7 @@ class Archive:
             packages: names, with =VERSION where it matters.
             folder: where the .deb files go.
         """
-        # Without the files that another clone's update takes away: others cannot wait as long as this may take.
-        uncached = ["-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="]
-        return ["env", "-C", str(folder / _PARTIAL), "apt-get", "-q", *uncached, "download", *packages]
+        return ["env", "-C", str(folder / _PARTIAL), "apt-get", "-q", *_UNCACHED, "download", *packages]
 
 
 def _replace(file: Path, text: str, mode: int) -> None:

@@ -23,35 +23,21 @@ def module_name(path: str) -> str:
     return PurePosixPath(path).name.partition(".ko")[0].replace("-", "_")
 
 
-def parse_modules_dep(text: str) -> dict[str, list[str]]:
-    """Paths of a kernel's modules, each with the paths of all it depends on (modules.dep(5)).
-
-    Args:
-        text: content of modules.dep.
-    """
-    found: dict[str, list[str]] = {}
-    for line in text.splitlines():
-        path, colon, needed = line.partition(":")
-        if colon and path.strip():
-            found[path.strip()] = needed.split()
-    return found
-
-
 def load_order(
-    ours: Mapping[str, Iterable[str]], modules_dep: Mapping[str, Iterable[str]], builtin: Iterable[str], abi: str
+    ours: Mapping[str, Iterable[str]], kernels: Mapping[str, Iterable[str]], builtin: Iterable[str], abi: str
 ) -> list[str]:
     """Absolute paths of modules, dependencies first: the kernel's own from /lib/modules, ours from NVIDIA_FOLDER.
 
     Args:
         ours: our modules' file names, each with the names of the modules it depends on (modinfo -F depends).
-        modules_dep: the kernel's own modules, as parse_modules_dep gives them.
+        kernels: paths of the kernel's own modules, each with the paths of those it depends on.
         builtin: paths of what is compiled into the kernel (modules.builtin).
         abi: the kernel's release, which names its folder.
 
     Raises:
         BuildError: a module depends on one that is nowhere, or on itself.
     """
-    kernel = {module_name(path): path for path in modules_dep}
+    kernel = {module_name(path): path for path in kernels}
     own = {module_name(name): name for name in ours}
     compiled_in = {module_name(path) for path in builtin}
     graph: dict[str, list[str]] = {}
@@ -72,7 +58,7 @@ def load_order(
             current = waiting.pop()
             absolute = f"/lib/modules/{abi}/{current}"
             if absolute not in graph:
-                needed = list(modules_dep.get(current, ()))
+                needed = list(kernels.get(current, ()))
                 graph[absolute] = [f"/lib/modules/{abi}/{other}" for other in needed]
                 waiting += needed
 

@@ -11,7 +11,7 @@ from iso.errors import BuildError
 from iso.graph.stage import Job, Stage
 from iso.image import signing
 from iso.mounts import remove_tree
-from iso.stages import nvidia_cache, nvidia_debian, nvidia_run
+from iso.stages import nvidia_cache, nvidia_debian, nvidia_run, nvidia_system
 from iso.stages.kernel import archive_of, choose_toolchain, kernel_abi, known_archive, require_kernel
 from iso.stages.nvidia_cache import CERTIFICATE, LOAD_ORDER, MODULES
 from iso.stages.nvidia_driver import Driver, Source, Workshop
@@ -21,8 +21,6 @@ from iso.stages.nvidia_toolchain import Toolchain
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from iso.archive.apt import Archive
 
 _SOURCES: dict[str, Source] = {"debian": nvidia_debian, "run": nvidia_run}
 
@@ -39,18 +37,11 @@ def _kept(job: Job) -> str | None:
     return f"{nvidia_cache.entry(job).name} is complete" if nvidia_cache.is_here(job) else None
 
 
-def _headers(job: Job, archive: Archive) -> list[str]:
-    packages = ["build-essential", f"linux-headers-{kernel_abi(job.paths)}", "kmod", "xz-utils", "zstd"]
-    return build_root.recipe(archive, Workshop.of(job).build_root, "apt", packages)
-
-
 def _install_headers(job: Job) -> None:
     require_kernel(job)
     # The mirror may have gone on since they were chosen; what is installed now is what the driver is kept under.
     choose_toolchain(job)
-    here, archive = Workshop.of(job), archive_of(job)
-    here.folder.mkdir(parents=True, exist_ok=True)
-    build_root.make(archive, here.build_root, job.paths.chroot, _headers(job, archive))
+    nvidia_system.make(job, archive_of(job))
 
 
 def _kernel_package(job: Job) -> str:
@@ -75,13 +66,9 @@ def _download(job: Job) -> None:
     archive.download([_kernel_package(job)], here.kernel_package)
 
 
-def _unpacking(job: Job) -> list[list[str]]:
+def _unpacking(job: Job) -> list[str]:
     here = Workshop.of(job)
-    package = here.kernel_package / f"{_kernel_package(job)}.deb"
-    return [
-        ["dpkg-deb", "-x", str(package), str(here.kernel)],
-        ["/usr/sbin/depmod", "-b", str(here.kernel), kernel_abi(job.paths)],
-    ]
+    return ["dpkg-deb", "-x", str(here.kernel_package / f"{_kernel_package(job)}.deb"), str(here.kernel)]
 
 
 def _extract(job: Job) -> None:
@@ -90,12 +77,7 @@ def _extract(job: Job) -> None:
         remove_tree(folder)
     _SOURCES[job.config.nvidia_source].extract(job)
     _driver(job).require()
-    unpack, index = _unpacking(job)
-    shell.run(unpack, job.log)
-    # Debian moved /lib into /usr/lib; depmod asks for the old place.
-    if not (here.kernel / "lib").exists():
-        (here.kernel / "lib").symlink_to("usr/lib")
-    shell.run(index, job.log)
+    shell.run(_unpacking(job), job.log)
 
 
 def _driver(job: Job) -> Driver:
@@ -215,7 +197,7 @@ HEADERS = _substage(
     "6a. a system of the CD's release with the kernel's headers",
     _install_headers,
     lambda here: [here.build_root],
-    lambda job: [_headers(job, known_archive(job))],
+    lambda job: nvidia_system.making(job, known_archive(job)),
 )
 DOWNLOAD = _substage(
     "b_download",
@@ -229,7 +211,7 @@ EXTRACT = _substage(
     "6c. extract it",
     _extract,
     lambda here: [here.extracted, here.kernel],
-    lambda job: [*_SOURCES[job.config.nvidia_source].unpacking(job), *_unpacking(job)],
+    lambda job: [*_SOURCES[job.config.nvidia_source].unpacking(job), _unpacking(job)],
 )
 BUILD = _substage(
     "d_build",

@@ -9,7 +9,7 @@ from iso import build_root, cache, lock
 from iso.errors import BuildError
 from iso.graph.inputs import Inputs
 from iso.mounts import remove_tree
-from iso.stages import nvidia_run
+from iso.stages import nvidia_run, nvidia_system
 from iso.stages.kernel import kernel_abi
 from iso.stages.nvidia_toolchain import Toolchain
 from iso.tree import file_digest
@@ -26,10 +26,11 @@ CERTIFICATE = "signing-certificate.der"
 BUILD_SCRIPT = "build-modules.sh"
 SIGN_SCRIPT = "sign-modules.sh"
 # What decides how a built driver looks: it takes minutes to build, so that no other edit of the builder does it again.
-_SCRIPTS = (BUILD_SCRIPT, SIGN_SCRIPT, nvidia_run.UNPACK, build_root.ENTER)
+_SCRIPTS = (BUILD_SCRIPT, SIGN_SCRIPT, nvidia_run.UNPACK, nvidia_system.SCRIPT, build_root.ENTER)
 MAKERS = (
     *("build_root.py", "image/load_order.py", "image/signing.py", "stages/nvidia.py", "stages/nvidia_cache.py"),
     *("stages/nvidia_debian.py", "stages/nvidia_driver.py", "stages/nvidia_modules.py", "stages/nvidia_run.py"),
+    "stages/nvidia_system.py",
 )
 _PACKAGE = Path(__file__).parents[1]
 

@@ -85,6 +85,11 @@ class Workshop:
         return self.folder / "build-root.tar"
 
     @property
+    def compiler_packages(self) -> Path:
+        """What that system has beside a minimal one; with the file `status`, what was there before them."""
+        return self.folder / "compiler-packages"
+
+    @property
     def packages(self) -> Path:
         """What was downloaded."""
         return self.folder / "packages"
@@ -99,7 +104,7 @@ class Workshop:
 
     @property
     def kernel(self) -> Path:
-        """The kernel's own modules and what depmod says of them."""
+        """The kernel's own package, unpacked."""
         return self.folder / "kernel"
 
     @property

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from iso import shell
 from iso.errors import BuildError
 from iso.image import signing
-from iso.image.load_order import load_order, parse_modules_dep
+from iso.image.load_order import load_order, module_name
 from iso.stages.nvidia_cache import MODULES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -57,20 +58,41 @@ def order(modules: Path, kernel: Path, abi: str) -> list[str]:
 
     Args:
         modules: where they are.
-        kernel: where the kernel's package is unpacked, with what depmod(8) says of it.
+        kernel: where the kernel's package is unpacked.
         abi: the kernel's release.
 
     Raises:
         BuildError: one needs something that the kernel does not have.
     """
-    depends = {name: _modinfo(modules / name, "depends") for name in MODULES}
-    known = kernel / "lib/modules" / abi
-    return load_order(
-        {name: names.split(",") if names else [] for name, names in depends.items()},
-        parse_modules_dep((known / "modules.dep").read_text()),
-        (known / "modules.builtin").read_text().split(),
-        abi,
-    )
+    ours = {module: _depends(modules / module) for module in MODULES}
+    # Debian moved /lib into /usr/lib.
+    (known,) = kernel.glob(f"**/lib/modules/{abi}")
+    wanted = {name for names in ours.values() for name in names}
+    return load_order(ours, _needs(known, wanted), (known / "modules.builtin").read_text().split(), abi)
+
+
+def _needs(known: Path, wanted: Iterable[str]) -> dict[str, list[str]]:
+    """Paths of a kernel's modules; those wanted, and what they need in turn, with the paths of what each depends on.
+
+    Each says it itself, as modpost(8) wrote it there: depmod(8) would unpack four thousand of them for the same answer.
+    """
+    files = {module_name(file.name): file for file in known.glob("kernel/**/*.ko*")}
+    paths = {name: str(file.relative_to(known)) for name, file in files.items()}
+    found: dict[str, list[str]] = {path: [] for path in paths.values()}
+    waiting, seen = [module_name(name) for name in wanted], set[str]()
+    while waiting:
+        name = waiting.pop()
+        # Ours, and what is compiled into the kernel, has no file there.
+        if name in files and name not in seen:
+            seen.add(name)
+            needed = [module_name(other) for other in _depends(files[name])]
+            found[paths[name]] = [paths[other] for other in needed if other in paths]
+            waiting += needed
+    return found
+
+
+def _depends(module: Path) -> list[str]:
+    return [name for name in _modinfo(module, "depends").split(",") if name]
 
 
 def _modinfo(module: Path, field: str) -> str:

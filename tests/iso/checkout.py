@@ -31,6 +31,7 @@ def make_checkout(root: Path) -> Paths:
         "iso/builder/unpack-run.sh": "#!/bin/sh\n",
         "iso/builder/assemble.sh": "#!/bin/sh\n",
         "iso/builder/make-base.sh": "#!/bin/sh\n",
+        "iso/builder/make-build-root.sh": "#!/bin/sh\n",
         "iso/builder/make-initrd.sh": "#!/bin/sh\n",
         "iso/builder/work-folder.sh": "",
         "iso/builder/environment.chroot": "INITRD=No\n",

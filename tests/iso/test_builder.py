@@ -243,11 +243,10 @@ def test_os_release_gets_the_images_name_and_build(tmp_path: Path) -> None:
     assert subprocess.run([hook_file, tmp_path, tmp_path], capture_output=True, check=False).returncode == 1
 
 
-def make_module(path: Path, vermagic: str, firmware: list[str] | None = None) -> None:
+def make_module(path: Path, vermagic: str, firmware: list[str] | None = None, depends: str = "") -> None:
     """As much of a kernel module as modinfo reads: an ELF file with a section .modinfo."""
-    (path.parent / "modinfo.bin").write_bytes(
-        "".join(f"{field}\0" for field in (f"vermagic={vermagic}", *(f"firmware={x}" for x in firmware or []))).encode()
-    )
+    fields = [f"vermagic={vermagic}", f"depends={depends}", *(f"firmware={each}" for each in firmware or [])]
+    (path.parent / "modinfo.bin").write_bytes("".join(f"{field}\0" for field in fields).encode())
     (path.parent / "empty.s").touch()
     subprocess.run(["as", "-o", path, path.parent / "empty.s"], check=True)
     command = ["objcopy", "--add-section", f".modinfo={path.parent / 'modinfo.bin'}", str(path)]

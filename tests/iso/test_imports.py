@@ -109,6 +109,7 @@ SCRIPTS: dict[str, set[Callable[[Paths], str]]] = {
     "build-modules.sh": {driven},
     "in-build-root.sh": {compiled, driven},
     "make-base.sh": {assembled},
+    "make-build-root.sh": {driven},
     "make-initrd.sh": {assembled},
     "sign-modules.sh": {driven},
     "unpack-run.sh": {driven},

@@ -8,6 +8,7 @@ import os
 import shutil
 import struct
 import subprocess
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iso import shell
+from iso import build_root, cache, shell
 from iso.archive.apt import Archive
 from iso.archive.mirror import Mirror
 from iso.errors import BuildError
@@ -334,6 +335,45 @@ def test_a_module_of_another_kernel_is_refused(modules: Path) -> None:
         nvidia_modules.require_modules(modules, ABI)
 
 
+def package(folder: Path, abi: str, needs: dict[str, str], place: str = "usr/lib/modules") -> None:
+    """A kernel's package, unpacked: modules in folders of their own, each with what it says that it depends on."""
+    known = folder / place / abi
+    for name, depends in needs.items():
+        (known / "kernel" / name).mkdir(parents=True)
+        make_module(known / "kernel" / name / f"{name}.ko", f"{abi} SMP", depends=depends)
+    (known / "modules.builtin").write_text("kernel/video/backlight.ko\n")
+
+
+@pytest.mark.parametrize("place", ["usr/lib/modules", "lib/modules"])
+def test_modules_are_loaded_after_all_that_they_and_the_kernel_s_say_that_they_need(
+    modules: Path, tmp_path: Path, place: str
+) -> None:
+    make_module(modules / "nvidia-drm.ko", f"{ABI} SMP", depends="drm,nvidia-modeset,backlight")
+    make_module(modules / "nvidia-modeset.ko", f"{ABI} SMP", depends="nvidia,video")
+    needs = {"drm": "panel-quirks,i2c_core", "panel-quirks": "", "i2c-core": "", "video": "drm", "unrelated": "drm"}
+    package(tmp_path / "kernel", ABI, needs, place)
+    subprocess.run(["xz", *(tmp_path / "kernel").glob("**/drm.ko")], check=True)
+    found = [Path(path).name for path in nvidia_modules.order(modules, tmp_path / "kernel", ABI)]
+    assert sorted(found) == sorted([*nvidia_cache.MODULES, "drm.ko.xz", "panel-quirks.ko", "i2c-core.ko", "video.ko"])
+    place_of = found.index
+    assert place_of("panel-quirks.ko") < place_of("drm.ko.xz") < place_of("video.ko") < place_of("nvidia-modeset.ko")
+    assert place_of("i2c-core.ko") < place_of("drm.ko.xz")
+    assert place_of("nvidia.ko") < place_of("nvidia-modeset.ko") < place_of("nvidia-drm.ko")
+
+
+def test_a_module_that_needs_what_the_kernel_has_not_is_refused(modules: Path, tmp_path: Path) -> None:
+    make_module(modules / "nvidia.ko", f"{ABI} SMP", depends="vanished")
+    package(tmp_path / "kernel", ABI, {"drm": ""})
+    with pytest.raises(BuildError, match=r"nvidia\.ko depends on the module vanished"):
+        nvidia_modules.order(modules, tmp_path / "kernel", ABI)
+
+
+def minimal_system(folder: Path) -> None:
+    """As much of a minimal system as stage 6a asks of it."""
+    with tarfile.open(folder / "system.tar", "w") as system:
+        system.addfile(tarfile.TarInfo("./var/lib/dpkg/status"))
+
+
 @pytest.fixture
 def recorded(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Archive:
     """The mirror's archive, of which all is there; tools are asked for and not run."""
@@ -343,6 +383,10 @@ def recorded(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Archive:
     (archive.folder / "lists").mkdir(parents=True)
     (archive.folder / "apt.conf").touch()
     (archive.folder / "lists/mirror.invalid_dists_trixie_InRelease").write_text("Date: Tue, 14 Nov 2023 22:13:20 UTC\n")
+    cache.store(
+        build_root.bootstrap_tar(archive, paths).parent, build_root._bootstrap(archive, paths)[0], minimal_system
+    )
+    monkeypatch.setattr(Archive, "versions", lambda *_arguments: ["1"])
     for name in ("archive_of", "known_archive"):
         monkeypatch.setattr(nvidia, name, lambda _job: archive)
     for name in ("require_kernel", "choose_toolchain"):
