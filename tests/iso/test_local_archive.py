@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iso import faults, lock, shell
-from iso.archive.apt import Archive
+from iso.archive.apt import STATUS, Archive
 from iso.archive.mirror import Mirror
 from iso.errors import BuildError
 
@@ -189,6 +189,21 @@ def test_lists_kept_aside_stay_what_they_were(site: Site, tmp_path: Path) -> Non
     archive.update()
     assert {file.name: file.read_bytes() for file in aside.iterdir()} == before
     assert any((lists / name).read_bytes() != content for name, content in before.items())
+
+
+def test_of_what_a_system_is_to_have_only_that_is_fetched_which_it_lacks(site: Site, tmp_path: Path) -> None:
+    archive = site.archive(tmp_path, of_the_past=True)
+    archive.update()
+    package = f"linux-image-{ABI}"
+    here = f"Package: {package}\nStatus: install ok installed\nVersion: 6.12.1-1\nArchitecture: amd64\n"
+    for name, status, count in (("bare", "", 1), ("installed", here, 0)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / STATUS).write_text(status)
+        archive.fetch_missing([package], folder)
+        assert len(list(folder.glob("*.deb"))) == count
+    with pytest.raises(BuildError, match="Unable to locate package absent"):
+        archive.fetch_missing(["absent"], tmp_path / "bare")
 
 
 def test_a_question_waits_while_another_clone_updates_what_both_read(site: Site, tmp_path: Path) -> None:

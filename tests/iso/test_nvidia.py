@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import os
 import shutil
 import struct
@@ -20,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iso import build_root, cache, shell
-from iso.archive.apt import Archive
+from iso.archive.apt import STATUS, Archive
 from iso.archive.mirror import Mirror
 from iso.errors import BuildError
 from iso.stages import nvidia, nvidia_cache, nvidia_debian, nvidia_modules, nvidia_run
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 INSTALLER = b"#!/bin/sh\n"
 DIGEST = hashlib.sha256(INSTALLER).hexdigest()
+MINIMAL = "Package: dpkg\nStatus: install ok installed\n"
 NAME = "NVIDIA-Linux-x86_64-550.163.01.run"
 TRIXIE = """\
 linux-headers-6.12.107+deb13-amd64
@@ -371,7 +373,9 @@ def test_a_module_that_needs_what_the_kernel_has_not_is_refused(modules: Path, t
 def minimal_system(folder: Path) -> None:
     """As much of a minimal system as stage 6a asks of it."""
     with tarfile.open(folder / "system.tar", "w") as system:
-        system.addfile(tarfile.TarInfo("./var/lib/dpkg/status"))
+        status = tarfile.TarInfo("./var/lib/dpkg/status")
+        status.size = len(MINIMAL)
+        system.addfile(status, io.BytesIO(MINIMAL.encode()))
 
 
 @pytest.fixture
@@ -427,6 +431,14 @@ def test_a_plan_of_the_driver_has_the_commands_that_its_build_runs(
     with shell.recording() as commands:
         stage.run(asked)
     assert commands == told
+
+
+@pytest.mark.usefixtures("recorded")
+def test_to_the_system_that_compiles_the_kernel_counts_as_installed(paths: Paths) -> None:
+    asked = job(paths)
+    nvidia.HEADERS.run(asked)
+    status = (Workshop.of(asked).compiler_packages / STATUS).read_text()
+    assert status.startswith(f"{MINIMAL}\nPackage: linux-image-{ABI}\nStatus: install ok installed\nVersion: 1\n")
 
 
 @pytest.mark.parametrize("stage", nvidia.SUBSTAGES, ids=lambda stage: stage.name)
