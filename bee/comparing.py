@@ -87,7 +87,7 @@ def _expectation(path: str) -> Expectation:
     from bee.comparison import expectation
     from bee.typed_json import MalformedError
 
-    document = reading.json_of(reading.content_of(path, "expectation"), path, "expectation")
+    document = reading.json_of(reading.content_of(path, "expectation"), path, "expectation", by_hand=True)
     version = document.get("expectation_version") if isinstance(document, dict) else None
     if not isinstance(version, int) or isinstance(version, bool) or not isinstance(document, dict):
         raise BadInputError(

@@ -101,14 +101,28 @@ def _parsed(path: str, content: bytes) -> tuple[dict[str, object], bytes]:
     return cast("dict[str, object]", document), content
 
 
-def json_of(content: bytes, path: str, wanted: str) -> object:
+def json_of(content: bytes, path: str, wanted: str, *, by_hand: bool = False) -> object:
     """The JSON in `content`, which came from `path` and should be a `wanted`.
+
+    Args:
+        by_hand: people write it, so that a key that stands twice in one object, of which only the last would count,
+            is a slip of the pen.
 
     Raises:
         BadInputError: it is no JSON; NaN and Infinity are none (RFC 8259, section 6).
     """
+
+    def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for key, value in pairs:
+            if key in found:
+                said = f"{printable(key)} stands twice in one of its objects; take one of both out"
+                raise BadInputError(f"{name(path)} is no {wanted}: {said}")
+            found[key] = value
+        return found
+
     try:
-        return json.loads(content, parse_constant=_no_number)
+        return json.loads(content, parse_constant=_no_number, object_pairs_hook=once if by_hand else None)
     except RecursionError:
         raise BadInputError(f"{name(path)} is no {wanted}: its JSON is nested too deep") from None
     except ValueError as error:

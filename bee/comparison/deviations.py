@@ -7,7 +7,7 @@ from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, cast, get_args
 
 from bee.comparison.expectation import holds, own, said
-from bee.comparison.parts import KINDS, place_fields, strings
+from bee.comparison.parts import KINDS, model_words, place_fields, strings
 from bee.comparison.roles import hints
 from bee.comparison.seeing import list_seen, whole, why
 from bee.restoring import inner
@@ -93,11 +93,13 @@ class _Check:
         taken = _assigned([fits[id(entry)] for entry in (*required, *optional)])
         missing = [entry for number, entry in enumerate(required) if number not in taken.values()]
         left = [index for index in range(len(there)) if index not in taken]
-        instead = self._nearest(missing, left, there)
+        spare = [entry for number, entry in enumerate(optional, len(required)) if number not in taken.values()]
+        instead = self._nearest(missing, spare, left, there)
+        candidates = [*missing, *spare]
         found = [
             deviation
             for number, index in instead.items()
-            for deviation in self._part(missing[number], there[index], where)
+            for deviation in self._part(candidates[number], there[index], where)
         ]
         absent = [entry for number, entry in enumerate(missing) if number not in instead]
         item = _item(record, name)
@@ -125,17 +127,29 @@ class _Check:
             return [Deviation(f"{here}.{present}", said(entry.get(present, True)), "no")] if beside else []
         return self.record(entry, part, here)
 
-    def _nearest(self, missing: list[Constraints], left: list[int], there: list[object]) -> dict[int, int]:
-        """What is missing with what is there instead: in its very place, or else where little of it deviates."""
+    def _nearest(
+        self, missing: list[Constraints], spare: list[Constraints], left: list[int], there: list[object]
+    ) -> dict[int, int]:
+        """What is missing, or may be there, with what is there instead: in its very place, or almost like it.
+
+        The numbers are those of the entries in `missing` and `spare`, one after the other.
+        """
+        candidates = [*missing, *spare]
+        deviate = {
+            (id(entry), index): len(self._part(entry, there[index], ""))
+            for entry in {id(entry): entry for entry in candidates}.values()
+            for index in left
+        }
         ranked = []
-        for number, entry in enumerate(missing):
+        for number, entry in enumerate(candidates):
+            optional = number >= len(missing)
             for index in left:
-                placed = _in_place(entry, there[index]) is True
-                count = len(self._part(entry, there[index], ""))
-                if placed or (_is_there(there[index]) and (count == 1 or 2 * count <= len(entry))):
-                    ranked.append((not placed, count, number, index))
+                placed, count = _in_place(entry, there[index]) is True, deviate[id(entry), index]
+                alike = 2 * count <= len(set(entry) - {"count"}) if optional else count == 1 or 2 * count <= len(entry)
+                if (placed and not optional) or (_is_there(there[index]) and (placed or alike)):
+                    ranked.append((not placed, optional, count, number, index))
         instead: dict[int, int] = {}
-        for _, _, number, index in sorted(ranked):
+        for *_, number, index in sorted(ranked):
             if number not in instead and index not in instead.values():
                 instead[number] = index
         return instead
@@ -223,5 +237,4 @@ def _place(part: object, where: str) -> str:
 
 
 def _what(part: object) -> str:
-    said_of = [value for value in strings(part, KINDS[type(part)].model) if value]
-    return " ".join(said_of) or KINDS[type(part)].noun
+    return " ".join(model_words(part)) or KINDS[type(part)].noun

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 from bee import model
 from bee.comparison.matching import Candidate, match
-from bee.comparison.parts import KINDS, Surroundings, listed_as, place_fields, renumbered, strings
+from bee.comparison.parts import KINDS, Surroundings, listed_as, model_words, place_fields, renumbered, strings
 from bee.comparison.roles import ROUGH_SHARE, Role, hints, roles
 from bee.comparison.seeing import doubtful, listed, optional_tool, saw_bmc, saw_finding, step_of_rule, whole, why
-from bee.views.document import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -342,13 +341,7 @@ def _place(part: object) -> str:
 
 def _description(part: object) -> str | None:
     """What a part is, and its serial number."""
-    kind = KINDS[type(part)]
-    said = []
-    for name in kind.model:
-        value = getattr(part, name)
-        if name == "size_bytes":
-            value = size(value, decimal=not isinstance(part, model.Slot), missing="")
-        said += [str(value)] if value else []
+    said = model_words(part)
     serial = getattr(part, "serial", None)
     return ", ".join([*([" ".join(said)] if said else []), *([f"serial {serial}"] if serial else [])]) or None
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bee import gpus, model
 from bee.comparison.roles import Role, roles
 from bee.model import PciDevice
+from bee.quantities import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -90,6 +91,17 @@ def listed_as(kind: type | None, other: type | None) -> bool:
 def strings(part: object, names: Iterable[str]) -> tuple[str | None, ...]:
     """The values of these fields as text, None where one is not known."""
     return tuple(None if (value := getattr(part, name)) is None else str(value) for name in names)
+
+
+def model_words(part: object) -> list[str]:
+    """What a part is, as far as it is known, sizes as people say them."""
+    said = []
+    for name in KINDS[type(part)].model:
+        value = getattr(part, name)
+        if name == "size_bytes":
+            value = size(value, decimal=not isinstance(part, model.Slot), missing="")
+        said += [str(value)] if value else []
+    return said
 
 
 def place_fields(record: type) -> tuple[str, ...]:

@@ -162,6 +162,30 @@ def test_equal_parts_are_one_entry_with_their_count() -> None:
     ]
 
 
+@pytest.mark.parametrize("count", [3, {"min": 2, "max": 24}, {"min": 0}])
+def test_a_part_that_may_be_there_and_deviates_is_one_line_that_names_the_field(count: object) -> None:
+    three = [disk(place, str(place)) for place in range(3)]
+    (entry,) = golden(machine(disks=tuple(three)))["expect"]["storage"]["disks"]
+    document = {"expectation_version": 1, "expect": {"storage": {"disks": [{**entry, "count": count}]}}}
+    three[1] = replace(three[1], firmware="OLD1")
+    assert lines(document, machine(disks=tuple(three))) == [
+        f"storage.disks[sdb].firmware: expected {entry['firmware']}, found OLD1"
+    ]
+
+
+def test_an_empty_slot_that_may_be_filled_is_no_deviation() -> None:
+    (entry,) = golden(machine((module(1, "A"),)))["expect"]["memory"]["slots"]
+    document = {"expectation_version": 1, "expect": {"memory": {"slots": [{**entry, "count": {"max": 1}}]}}}
+    empty = replace(module(1, None), populated=False, size_bytes=None, type=None, speed_mts=None, manufacturer=None)
+    assert lines(document, machine((empty,))) == []
+
+
+def test_a_part_that_is_too_many_is_said_with_its_size_as_people_say_it() -> None:
+    document = golden(machine((module(1, "A"),)))
+    (line,) = lines(document, machine((module(1, "A"), module(2, "B"))))
+    assert line == "memory.slots[DIMM_2 BANK 2]: expected no such part, found Samsung M393A4K40DB3-CWE 32 GiB"
+
+
 def test_a_usb_disk_is_not_the_machines() -> None:
     stick = replace(disk(3, "STICK"), transport="usb")
     assert lines(golden(machine(disks=(stick,))), machine()) == []
@@ -217,9 +241,7 @@ def test_parts_are_assigned_so_that_all_fit_where_they_can() -> None:
     assert lines(document, of("A", "B", "A")) == []
     assert lines(document, of("A", "A", "B", "C", "C")) == []
     assert len(lines(document, of("B", "B", "B"))) == 1
-    assert lines(document, of("A", "B", "A", "D")) == [
-        "storage.disks[sdd]: expected no such part, found ATA D 480103981056"
-    ]
+    assert lines(document, of("A", "B", "A", "D")) == ["storage.disks[sdd]: expected no such part, found ATA D 480 GB"]
 
 
 def test_who_can_be_but_one_part_has_the_first_choice() -> None:
@@ -266,6 +288,8 @@ WRONG = {
     '{"expect": {}}': "has no expectation_version",
     '{"expectation_version": 2, "expect": {}}': "version 2, written by a newer bee; this bee reads version 1",
     '{"expectation_version": 1}': "expect is no object",
+    BIOS % '"9.9", "version": "3.4"': "version stands twice in one of its objects; take one of both out",
+    '{"expectation_version": 1, "expect": {}, "expect": {}}': "is no expectation: expect stands twice",
     '{"expectation_version": 1, "expect": {}, "sene": []}': "sene: an expectation has no such field",
     '{"expectation_version": 1, "expect": {"memroy": {}}}': "expect.memroy: there is no such part",
     '{"expectation_version": 1, "expect": {"memory": {"banks": []}}}': "expect.memory.banks: an audit has no such",
