@@ -11,6 +11,16 @@ if TYPE_CHECKING:
 IPMITOOL_SECONDS = 60.0
 # Where ipmitool itself looks for the BMC (its `open` interface).
 _NODES = (("/dev", "ipmi0"), ("/dev/ipmi", "0"), ("/dev/ipmidev", "0"))
+# A BMC's completion codes for what it does not have (IPMI 2.0, table 5-2), and ipmitool's own words for the same.
+_REFUSALS = (
+    "Invalid command",
+    "not supported",
+    "record not found",
+    "subfunction disabled or unavailable",
+    "Invalid channel",
+    "is not a LAN channel",
+    "SEL has no entries",
+)
 
 
 def is_there(step: Step) -> bool:
@@ -28,4 +38,4 @@ def ask(step: Step, *words: str) -> bytes:
 
     For what a BMC need not have (a LAN channel, an event log, sensors): its refusal, a bad exit code, is an answer.
     """
-    return step.run("ipmitool", *words, limit=IPMITOOL_SECONDS, good_exits=range(256)) or b""
+    return step.run("ipmitool", *words, limit=IPMITOOL_SECONDS, refusals=_REFUSALS) or b""

@@ -19,8 +19,8 @@ _NONE = re.compile(r"not have or support nvlink", re.IGNORECASE)
 
 
 def ask(step: Step, limit: float) -> tuple[nvlink.Report, nvlink.Report]:
-    """States and errors of all GPUs' links. Every exit code is good: a machine without NVLink is told so by it."""
-    outputs = [step.run(*command, limit=limit, good_exits=range(256)) for command in (STATUS, ERRORS)]
+    """States and errors of all GPUs' links. With a bad exit code it says on stdout that there is no NVLink."""
+    outputs = [step.run(*command, limit=limit, refusals=()) for command in (STATUS, ERRORS)]
     status, errors = (nvlink.parse(output or b"") for output in outputs)
     return status, errors
 

@@ -44,7 +44,7 @@ def members(step: Step, disks: tuple[Disk, ...], notes: list[str]) -> tuple[Raid
     # Without smartctl the disks have said so, or there are none.
     if not step.machine.has_tool("smartctl"):
         return ()
-    output = step.run(*_SCAN, limit=drive_health.SMARTCTL_SECONDS, good_exits=range(256))
+    output = step.run(*_SCAN, limit=drive_health.SMARTCTL_SECONDS)
     scan = smartctl.parse_scan(output or b"")
     for note in scan.notes:
         step.trouble(f"smartctl --scan: {note}")
@@ -97,8 +97,8 @@ def controllers(step: Step) -> tuple[RaidController, ...]:
 def _by_storcli(step: Step) -> list[RaidController]:
     if not step.machine.has_tool("storcli64"):
         return []
-    # A bad exit code is what a machine without such a controller gives.
-    outputs = [step.run(*command, limit=STORCLI_SECONDS, good_exits=range(256)) or b"" for command in _STORCLI]
+    # A bad exit code is what a machine without such a controller gives, and says so on stdout.
+    outputs = [step.run(*command, limit=STORCLI_SECONDS, refusals=()) or b"" for command in _STORCLI]
     report = storcli.parse(outputs[0], outputs[1])
     for note in report.notes:
         step.trouble(f"storcli64: {note}")
@@ -106,7 +106,7 @@ def _by_storcli(step: Step) -> list[RaidController]:
 
 
 def _by_sas_ircu(step: Step, tool: str) -> list[RaidController]:
-    listed = sas_ircu.parse_list(step.run(tool, "LIST", limit=SAS_IRCU_SECONDS, good_exits=range(256)) or b"")
+    listed = sas_ircu.parse_list(step.run(tool, "LIST", limit=SAS_IRCU_SECONDS, refusals=()) or b"")
     found = []
     for index in listed:
         output = step.run(tool, str(index), "DISPLAY", limit=SAS_IRCU_SECONDS)

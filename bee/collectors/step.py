@@ -39,8 +39,17 @@ class Step:
         if args not in self._begun and self.machine.has_tool(args[0]):
             self._begun[args] = Task(lambda: self.machine.run(*args, limit=limit))
 
-    def run(self, *args: str, limit: float, good_exits: tuple[int, ...] | range = (0,)) -> bytes | None:
+    def run(
+        self,
+        *args: str,
+        limit: float,
+        good_exits: tuple[int, ...] | range = (0,),
+        refusals: tuple[str, ...] | None = None,
+    ) -> bytes | None:
         """Run a tool for at most `limit` seconds; its output, None when it is missing or could not be started.
+
+        `refusals` are for a tool whose bad exit may be an answer: what it prints on stdout then is one, and on stderr
+        what holds one of these words. One that ends badly without either has failed.
 
         Whatever came before a time limit, a kill or a bad exit is given too: half a table is better than none, and the
         trouble is on record.
@@ -51,7 +60,7 @@ class Step:
         if run.outcome == "missing":
             self.absent(f"{args[0]} is not installed")
             return None
-        trouble = _trouble(run, limit, good_exits)
+        trouble = None if refusals is not None and _is_answer(run, refusals) else _trouble(run, limit, good_exits)
         if trouble is not None:
             self.trouble(trouble)
         return None if run.outcome == "unstartable" else run.stdout
@@ -96,6 +105,11 @@ class Step:
             seconds=round(time.monotonic() - self._begin, 3),
             tools=tuple(self._tools),
         )
+
+
+def _is_answer(run: Run, refusals: tuple[str, ...]) -> bool:
+    said = run.stderr.decode("utf-8", "replace").casefold()
+    return run.outcome == "exited" and (bool(run.stdout.strip()) or any(word.casefold() in said for word in refusals))
 
 
 def _trouble(run: Run, limit: float, good_exits: tuple[int, ...] | range) -> str | None:

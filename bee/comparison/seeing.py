@@ -42,13 +42,16 @@ def listed(audit: Audit, step: str, part: object, tools: tuple[tuple[str, ...], 
         tools: the beginnings of the commands that make the list.
     """
     optional = optional_tool(part)
-    return bool(_exited(audit, step, (optional,))) if optional is not None else _listed(audit, step, tools)
+    if optional is None:
+        return _listed(audit, step, tools)
+    own = tuple(tool for tool in tools if tool[0] == optional)
+    return bool(_exited(audit, step, (optional,))) and _listed(audit, step, own)
 
 
 def list_seen(audit: Audit, step: str, kind: type, tools: tuple[tuple[str, ...], ...]) -> bool:
     """Whether the audit's list of all parts of this kind is all there is."""
     if kind is model.RaidController:
-        return bool(_exited(audit, step, _RAID))
+        return bool(_exited(audit, step, _RAID)) and _listed(audit, step, tools)
     return _listed(audit, step, tools)
 
 

@@ -518,6 +518,48 @@ def test_a_bmc_without_sensors_and_log_is_no_trouble() -> None:
     assert collector(found, "psu").status == "ok"
 
 
+@pytest.mark.parametrize(
+    ("step", "args", "code", "stderr"),
+    [
+        ("psu", ("ipmitool", "sdr", "elist"), 1, "Unable to open SDR for reading"),
+        ("psu", ("ipmitool", "sel", "elist", "last", "500"), 1, "Get SEL Info command failed: Node busy"),
+        ("board", ("ipmitool", "lan", "print"), 1, "Could not open device at /dev/ipmi0"),
+        ("storage", ("storcli64", "/call", "show", "all", "J"), 139, "Segmentation fault"),
+        ("storage", ("sas3ircu", "LIST"), 1, ""),
+        ("storage", ("smartctl", "-j", "--scan"), 1, "out of memory"),
+        ("nvidia", ("nvidia-smi", "nvlink", "-s"), 255, "Failed to initialize NVML: Unknown Error"),
+    ],
+)
+def test_a_tool_that_fails_without_a_word_of_what_it_lists_has_seen_nothing(
+    step: str, args: tuple[str, ...], code: int, stderr: str
+) -> None:
+    found = audit(with_run(args, b"", code=code, stderr=stderr.encode()))
+    said = f"{' '.join(args)} ended with exit code {code}{f': {stderr}' if stderr else ''}"
+    assert (collector(found, step).status, collector(found, step).reasons) == ("partial", (said,))
+    differing = differences(audit(server()), found)
+    assert {difference.change for difference in differing} == {"unseen"}, differing
+
+
+@pytest.mark.parametrize(
+    ("args", "stdout", "stderr"),
+    [
+        (
+            ("storcli64", "/call", "show", "all", "J"),
+            b'{"Controllers": [{"Command Status": {"Status": "Failure", "Description": "No Controller found"}}]}',
+            b"",
+        ),
+        (("sas3ircu", "LIST"), b"SAS3IRCU: MPTLib2 Error 1\n", b""),
+        (("ipmitool", "lan", "print"), b"", b"Channel 1 is not a LAN channel!\n"),
+        (("ipmitool", "sdr", "elist"), b"", b"Error obtaining SDR info: Invalid command\nUnable to open SDR\n"),
+    ],
+)
+def test_a_tool_that_refuses_what_the_machine_has_not_is_no_trouble(
+    args: tuple[str, ...], stdout: bytes, stderr: bytes
+) -> None:
+    found = audit(with_run(args, stdout, code=1, stderr=stderr))
+    assert [(c.name, c.reasons) for c in found.collectors if c.status != "ok"] == []
+
+
 def test_nvidia_is_joined_to_the_pci_device(seen: Audit) -> None:
     assert seen.nvidia is not None
     assert seen.pcie is not None
