@@ -1,10 +1,13 @@
-"""How each defect shows in an audit: what the rules of bee/health.py look for. What is not known is no defect."""
+"""How each defect shows in an audit: what the rules of bee/health.py look for. What is not known is no defect.
+
+Those of disks are in bee/disk_defects.py.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bee import bmc_states
@@ -12,7 +15,7 @@ from bee.gpus import ERROR_NOTE, with_cards
 from bee.quantities import size
 
 if TYPE_CHECKING:
-    from bee.model import Audit, Disk, Gpu, Nvme, PciDevice, RaidController, RaidMember, Sensor, Slot
+    from bee.model import Audit, Gpu, PciDevice, RaidController, Sensor, Slot
 
 # Component and evidence of one finding.
 Found = tuple[str, str]
@@ -46,69 +49,11 @@ def clock(audit: Audit) -> Iterator[Found]:
         yield "clock", f"the audit began at {audit.started_at} by the machine's clock"
 
 
-def _disks(audit: Audit) -> Iterator[tuple[str, Disk | RaidMember]]:
-    """The disks, and the drives behind RAID controllers."""
-    if audit.storage is None:
-        return
-    for disk in audit.storage.disks:
-        yield f"disk {disk.name}", disk
-    for member in audit.storage.raid_members:
-        yield f"disk {member.type} behind {member.device}", member
-
-
-def _nvme(disk: Disk | RaidMember) -> Nvme | None:
-    return getattr(disk, "nvme", None)
-
-
-def counter(name: str) -> Callable[[Audit], Iterator[Found]]:
-    """The rule that a counter of a disk's health is zero; `name` is a field of `smart` or `nvme`."""
-
-    def check(audit: Audit) -> Iterator[Found]:
-        for component, disk in _disks(audit):
-            value = _health(disk, name)
-            if value:
-                yield component, f"{name} is {value}"
-
-    return check
-
-
-def media_errors(audit: Audit) -> Iterator[Found]:
-    """By the disks' own count, and by a RAID controller's of its drives, which smartctl may not reach."""
-    yield from counter("media_errors")(audit)
-    for controller in audit.storage.raid_controllers if audit.storage else ():
-        for drive in controller.drives:
-            if drive.media_errors:
-                component = f"drive {drive.enclosure}:{drive.slot} of {_raid(controller)}"
-                yield component, f"its controller counts {drive.media_errors} media errors"
-
-
-def _health(disk: Disk | RaidMember, name: str) -> int | None:
-    """The NVMe controller's own log goes before what smartctl makes of it."""
-    values = (getattr(record, name, None) for record in (_nvme(disk), disk.smart))
-    return next((value for value in values if value is not None), None)
-
-
-def smart(audit: Audit) -> Iterator[Found]:
-    for component, disk in _disks(audit):
-        if disk.smart is not None and disk.smart.passed is False:
-            yield component, "its own overall verdict (SMART) is: failing"
-        nvme = _nvme(disk)
-        if nvme is not None and nvme.critical_warning:
-            yield component, f"its NVMe critical warning is 0x{nvme.critical_warning:02x}"
-
-
-def self_test(audit: Audit) -> Iterator[Found]:
-    for component, disk in _disks(audit):
-        newest = disk.smart.self_tests[0] if disk.smart and disk.smart.self_tests else None
-        if newest is not None and newest.passed is False:
-            yield component, f"its newest self-test ended with: {newest.status}"
-
-
 def bad_volume(audit: Audit) -> Iterator[Found]:
     for controller in audit.storage.raid_controllers if audit.storage else ():
         for volume in controller.volumes:
             if volume.status and not volume.status.startswith(_VOLUME_WELL):
-                yield f"volume {volume.id} of {_raid(controller)}", f"{volume.level}, its state is {volume.status}"
+                yield f"volume {volume.id} of {raid_name(controller)}", f"{volume.level}, its state is {volume.status}"
 
 
 def bad_raid_drive(audit: Audit) -> Iterator[Found]:
@@ -118,39 +63,19 @@ def bad_raid_drive(audit: Audit) -> Iterator[Found]:
             said += [f"it has warned of failure {drive.predictive_failures} times"] if drive.predictive_failures else []
             said += ["its own verdict (SMART) is: failing"] if drive.smart_alert else []
             if said:
-                yield f"drive {drive.enclosure}:{drive.slot} of {_raid(controller)}", "; ".join(said)
+                yield f"drive {drive.enclosure}:{drive.slot} of {raid_name(controller)}", "; ".join(said)
 
 
 def bad_raid_controller(audit: Audit) -> Iterator[Found]:
     for controller in audit.storage.raid_controllers if audit.storage else ():
         if controller.status and controller.status not in _CONTROLLER_WELL:
-            yield _raid(controller), f"its state is {controller.status}"
+            yield raid_name(controller), f"its state is {controller.status}"
         if controller.battery and controller.battery not in _CONTROLLER_WELL:
-            yield _raid(controller), f"the battery of its cache is {controller.battery}"
+            yield raid_name(controller), f"the battery of its cache is {controller.battery}"
 
 
-def _raid(controller: RaidController) -> str:
+def raid_name(controller: RaidController) -> str:
     return f"RAID controller {controller.pci_address or controller.index} {controller.model or ''}".rstrip()
-
-
-def wear(least: int, below: int | None = None) -> Callable[[Audit], Iterator[Found]]:
-    def check(audit: Audit) -> Iterator[Found]:
-        for component, disk in _disks(audit):
-            wear = _health(disk, "wear_percent")
-            if wear is not None and wear >= least and (below is None or wear < below):
-                yield component, f"{wear} % of its rated endurance is used"
-
-    return check
-
-
-def spare(audit: Audit) -> Iterator[Found]:
-    for component, disk in _disks(audit):
-        nvme = _nvme(disk)
-        if nvme is None:
-            continue
-        spare, least = nvme.available_spare_percent, nvme.spare_threshold_percent
-        if spare is not None and least is not None and spare < least:
-            yield component, f"{spare} % of its spare blocks are left, its own limit is {least} %"
 
 
 def _modules(audit: Audit) -> list[Slot]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from bee import defects
+from bee import defects, disk_defects
 from bee.model import Finding
 from bee.records import dataclass, replace
 
@@ -51,14 +51,14 @@ RULES = (
         "critical",
         "a disk's own verdict is failing: SMART, or an NVMe critical warning",
         "Copy the data off it and replace it.",
-        defects.smart,
+        disk_defects.smart,
     ),
     Rule(
         "disk-self-test-failed",
         "critical",
         "a disk's newest self-test failed",
         "Copy the data off it and replace it.",
-        defects.self_test,
+        disk_defects.self_test,
     ),
     Rule(
         "raid-volume-degraded",
@@ -86,63 +86,70 @@ RULES = (
         "critical",
         f"a disk has used {WORN_PERCENT} % or more of its rated endurance",
         "Replace it; it may turn read-only.",
-        defects.wear(WORN_PERCENT),
+        disk_defects.wear(WORN_PERCENT),
     ),
     Rule(
         "disk-spare-low",
         "critical",
         "an NVMe disk has fewer spare blocks left than its own limit",
         "Replace it.",
-        defects.spare,
+        disk_defects.spare,
     ),
     Rule(
         "disk-pending",
         "critical",
         "a disk has sectors that it cannot read and has not replaced",
         "Copy the data off it; write it whole once and look again, replace it if any come back.",
-        defects.counter("pending_sectors"),
+        disk_defects.counter("pending_sectors"),
+    ),
+    Rule(
+        "disk-offline-uncorrectable",
+        "warning",
+        "a disk's own scan found sectors that it could not read or correct",
+        "Have it test itself (smartctl -t long); replace it when the number grows.",
+        disk_defects.counter("offline_uncorrectable_sectors"),
     ),
     Rule(
         "disk-media-errors",
         "warning",
         "a disk, or a RAID controller's drive, could not read or correct data",
         "Replace it when the number grows.",
-        defects.media_errors,
+        disk_defects.media_errors,
     ),
     Rule(
         "disk-uncorrected-errors",
         "warning",
         "a disk has reported errors to the host that it could not correct",
         "Replace it when the number grows.",
-        defects.counter("uncorrected_errors"),
+        disk_defects.counter("uncorrected_errors"),
     ),
     Rule(
         "disk-reallocated",
         "warning",
         "a disk has replaced bad sectors",
         "Replace it when the number grows.",
-        defects.counter("reallocated_sectors"),
+        disk_defects.counter("reallocated_sectors"),
     ),
     Rule(
         "disk-grown-defects",
         "warning",
         "a SAS disk has added to its list of defects since it was made",
         "Replace it when the number grows.",
-        defects.counter("grown_defects"),
+        disk_defects.counter("grown_defects"),
     ),
     Rule(
         "disk-wear",
         "warning",
         f"a disk has used {WEAR_PERCENT} % or more of its rated endurance",
         "Plan its replacement.",
-        defects.wear(WEAR_PERCENT, below=WORN_PERCENT),
+        disk_defects.wear(WEAR_PERCENT, below=WORN_PERCENT),
     ),
     Rule(
         "disk-crc-errors",
         "warning",
         "transfers between a disk and its controller were damaged on the way",
         "Reseat or change its cable, and look whether the number grows.",
-        defects.counter("crc_errors"),
+        disk_defects.counter("crc_errors"),
     ),
     Rule(
         "memory-missing",

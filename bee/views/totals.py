@@ -13,10 +13,10 @@ def drives(storage: dict[str, object]) -> tuple[int, int]:
     """
     own = [disk for disk in rows(storage, "disks") if disk.get("transport") != "usb"]
     media = {text(disk, "wwn", "") or text(disk, "name"): integer(disk, "size_bytes") or 0 for disk in own}
-    return len({_drive(disk) for disk in own}), sum(media.values())
+    return len({drive(disk, text(disk, "name")) for disk in own}), sum(media.values())
 
 
-def _drive(disk: dict[str, object]) -> str:
-    """What tells one drive from the others; every namespace has a WWN of its own."""
+def drive(disk: dict[str, object], name: str) -> str:
+    """What tells one drive from the others, its `name` where nothing else does; each namespace has a WWN of its own."""
     serial = text(part(disk, "nvme"), "serial", "")
-    return f"NVMe {serial}" if serial else text(disk, "wwn", "") or text(disk, "name")
+    return f"NVMe {serial}" if serial else text(disk, "wwn", "") or name

@@ -14,7 +14,8 @@ import pytest
 from bee import defects, health
 from bee.health import RULES, Rule, judged
 from bee.model import Link, Sensor, to_json
-from bee.views import text
+from bee.views import html, text
+from bee.views.totals import drives
 from tests.bee.recorded import audit, server
 from tests.bee.test_audit import errors, serialise
 
@@ -136,6 +137,11 @@ BROKEN: dict[str, tuple[dict[str, object], str, str]] = {
     "disk-worn-out": ({f"{NVME}.wear_percent": 101}, "disk nvme0n1", "101 %"),
     "disk-spare-low": ({f"{NVME}.available_spare_percent": 4}, "disk nvme0n1", "its own limit is 10 %"),
     "disk-pending": ({f"{SDA}.pending_sectors": 8}, "disk sda", "pending_sectors is 8"),
+    "disk-offline-uncorrectable": (
+        {f"{SDA}.offline_uncorrectable_sectors": 24},
+        "disk sda",
+        "offline_uncorrectable_sectors is 24",
+    ),
     "disk-media-errors": ({f"{NVME}.media_errors": 2}, "disk nvme0n1", "media_errors is 2"),
     "disk-reallocated": ({f"{SDA}.reallocated_sectors": 5}, "disk sda", "reallocated_sectors is 5"),
     "disk-grown-defects": ({f"{SDA}.grown_defects": 1}, "disk sda", "grown_defects is 1"),
@@ -351,6 +357,84 @@ def test_the_link_between_two_switches_is_judged_and_what_is_inside_a_switch_is_
     [finding] = found(cascaded(4))
     assert (finding.rule, finding.component[:16]) == ("pcie-link-narrow", "PCI 0000:43:00.0")
     assert finding.evidence == "its link has 4 lanes; it can have 16, its port 0000:42:00.0 16"
+
+
+def test_a_bad_nvme_disk_is_found_once_whatever_its_namespaces() -> None:
+    changes: dict[str, object] = {}
+    for number in (0, 1):
+        nvme = f"storage.disks.{number}.nvme"
+        changes |= {f"{nvme}.wear_percent": 104, f"{nvme}.available_spare_percent": 3, f"{nvme}.critical_warning": 5}
+        changes |= {f"storage.disks.{number}.smart.passed": False}
+    assert [(f.rule, f.component, f.evidence) for f in found(changed(SOUND, changes))] == [
+        (
+            "disk-failing",
+            "disk nvme0n1",
+            "its own overall verdict (SMART) is: failing; its NVMe critical warning is 0x05; this disk is also nvme0n2",
+        ),
+        ("disk-worn-out", "disk nvme0n1", "104 % of its rated endurance is used; this disk is also nvme0n2"),
+        (
+            "disk-spare-low",
+            "disk nvme0n1",
+            "3 % of its spare blocks are left, its own limit is 10 %; this disk is also nvme0n2",
+        ),
+    ]
+
+
+def two_paths(other: str | None) -> Audit:
+    """The sound machine with a SAS disk by two paths, or two disks; the health of the first path was not seen."""
+    assert SOUND.storage is not None
+    sda = SOUND.storage.disks[2]
+    bad = replace(sda, smart=sda.smart and replace(sda.smart, grown_defects=7))
+    paths = (replace(sda, name="sdb", wwn="0x5000c500a1", smart=None), replace(bad, name="sdc", wwn=other))
+    return replace(SOUND, storage=replace(SOUND.storage, disks=paths))
+
+
+def test_a_sas_disk_is_found_once_whatever_its_paths() -> None:
+    (once,) = found(two_paths("0x5000c500a1"))
+    assert (once.component, once.evidence) == ("disk sdb", "grown_defects is 7; this disk is also sdc")
+    for other in ("0x5000c500b2", None):
+        (lone,) = found(two_paths(other))
+        assert (lone.component, lone.evidence) == ("disk sdc", "grown_defects is 7")
+
+
+def test_a_drive_that_stands_among_disks_and_behind_its_controller_is_one() -> None:
+    assert SOUND.storage is not None
+    wwn = SOUND.storage.raid_members[0].wwn
+    assert wwn is not None
+    changes = {
+        "storage.disks.2.wwn": wwn,
+        f"{SDA}.grown_defects": 7,
+        "storage.raid_members.0.smart.grown_defects": 7,
+    }
+    assert [f.evidence for f in found(changed(SOUND, changes))] == [
+        "grown_defects is 7; this disk is also megaraid,4 behind /dev/bus/0"
+    ]
+
+
+def test_the_page_marks_every_path_of_a_disk_that_has_a_finding() -> None:
+    document: Any = json.loads(json.dumps(to_json(judged(two_paths("0x5000c500a1")))))
+    marked = re.findall(r">warning: </span>(sd[bc])</th>", html.page(document, b""))
+    assert marked == ["sdb", "sdc"]
+
+
+def test_disks_are_told_apart_as_the_qr_code_counts_them() -> None:
+    assert SOUND.storage is not None
+    every = {f"storage.disks.{n}.smart": SOUND.storage.disks[2].smart for n in range(len(SOUND.storage.disks))}
+    machine = changed(SOUND, {**every, "storage.raid_members": (), "storage.raid_controllers": ()})
+    assert machine.storage is not None
+    worn = replace(
+        machine,
+        storage=replace(
+            machine.storage,
+            disks=tuple(
+                replace(d, smart=d.smart and replace(d.smart, crc_errors=1))
+                for d in machine.storage.disks
+                if d.transport != "usb"
+            ),
+        ),
+    )
+    document: Any = to_json(worn)
+    assert len(found(worn)) == drives(document["storage"])[0] > 1
 
 
 def test_a_raid_drives_media_errors_are_found_where_the_controller_alone_knows_them() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from bee.views.document import integer, part, rows, size, strings, text
 from bee.views.html.drawing import bar, icon
 from bee.views.html.markup import Content, Markup, element, join
 from bee.views.html.parts import Row, card, facts, folded, known, mono, notes, number, section, table, words
-from bee.views.totals import drives
+from bee.views.totals import drive, drives
 
 if TYPE_CHECKING:
     from bee.views.html.marks import Marks
@@ -18,6 +19,7 @@ _NUMERIC = ("Size", "On for", "Temp.")
 _ERRORS = {
     "reallocated_sectors": "reallocated",
     "pending_sectors": "pending",
+    "offline_uncorrectable_sectors": "offline uncorrectable",
     "media_errors": "media",
     "uncorrected_errors": "uncorrected",
     "grown_defects": "grown defects",
@@ -32,16 +34,22 @@ def storage(document: dict[str, object], marks: Marks) -> Markup:
     remarks = [f"{text(d, 'name')}: {note}" for d in disks for note in strings(d, "notes")]
     remarks += [f"{text(m, 'type')}: {note}" for m in members for note in strings(m, "notes")]
     controllers = rows(here, "raid_controllers")
+    named = [*((d, text(d, "name", "")) for d in disks), *((m, _member(m)) for m in members)]
+    # A finding names one of a drive's paths and namespaces, and is about all of them.
+    called: defaultdict[str, list[str]] = defaultdict(list)
+    for record, name in named:
+        called[drive(record, name)].append(f"disk {name}")
+    listed = [_disk(record, name, marks.of(*called[drive(record, name)])) for record, name in named]
     count, space = drives(here)
     return section(
         document,
         "storage",
         "Disks",
-        table("Disks", _HEAD, [_disk(d, text(d, "name", ""), marks) for d in disks], numeric=_NUMERIC)
+        table("Disks", _HEAD, listed[: len(disks)], numeric=_NUMERIC)
         or element("p", "The kernel shows no disks.", class_="unknown"),
         join(
             element("h3", "Drives behind controllers, by smartctl"),
-            table("Drives behind controllers", _HEAD, [_disk(m, _member(m), marks) for m in members], numeric=_NUMERIC),
+            table("Drives behind controllers", _HEAD, listed[len(disks) :], numeric=_NUMERIC),
         )
         if members
         else None,
@@ -55,8 +63,7 @@ def _member(member: dict[str, object]) -> str:
     return f"{text(member, 'type')} behind {text(member, 'device')}"
 
 
-def _disk(disk: dict[str, object], name: str, marks: Marks) -> Row:
-    state = marks.of(f"disk {name}")
+def _disk(disk: dict[str, object], name: str, state: str) -> Row:
     return Row(
         (
             name,
