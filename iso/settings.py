@@ -105,7 +105,9 @@ def file_problem(value: str) -> str | None:
     try:
         mode = Path(value).stat().st_mode
     except OSError as error:
-        return error.strerror
+        # bash does so in name=~/file, sh and zsh do not.
+        unexpanded = ": no shell has put your home in place of ~: write $HOME" if value.startswith("~/") else ""
+        return f"{error.strerror}{unexpanded}"
     if stat.S_ISDIR(mode):
         return os.strerror(errno.EISDIR)
     # Of a pipe nothing would be left for the stage that uses it.

@@ -311,6 +311,7 @@ def test_what_is_no_file_to_be_read_again_is_refused_before_it_is_opened(setting
         ("", "names no file"),
         (str(tmp_path), "Is a directory"),
         (str(tmp_path / "missing"), "No such file or directory"),
+        ("~/missing.pub", "No such file or directory: no shell has put your home in place of ~: write $HOME"),
     ):
         assert f"{setting}={value}: {said}" in complaints(**{setting: value})
 
