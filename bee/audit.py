@@ -1,12 +1,13 @@
 """The flow: seven collectors side by side → one Audit in the document's order → one file, whole or not at all."""
 
-# ruff: noqa: PTH105, PTH108, PTH112, PTH116, PTH120 - pathlib's import alone costs a tenth of an audit's start
+# ruff: noqa: PTH105, PTH108, PTH112, PTH116, PTH120, PTH208 - pathlib's import alone costs a tenth of an audit's start
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,6 +33,8 @@ _FIRST_PLAUSIBLE_TIME = 1_704_067_200  # 2024-01-01T00:00:00Z
 _GRACE_SECONDS = REAP_SECONDS + 1.0
 # What an audit holds (serials, UUIDs) the kernel shows to root alone.
 _MODE = 0o600
+_TEMPORARY = re.compile(r"\.bee-[0-9a-f]{16}", re.ASCII)
+_STALE_SECONDS = 3600.0
 
 
 class OutputError(Exception):
@@ -208,8 +211,9 @@ def write_new(paths: Iterable[str], content: bytes) -> str:
 @contextlib.contextmanager
 def _beside(target: str, content: bytes) -> Iterator[str]:
     """A file with `content`, whole and on the disk, in the folder of `target`; gone afterwards unless renamed."""
-    folder, name = os.path.split(target)
-    temporary = f"{folder}/.{name}.{os.getpid()}"
+    folder = os.path.dirname(target)
+    _sweep(folder)
+    temporary = f"{folder}/.bee-{os.urandom(8).hex()}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -221,6 +225,15 @@ def _beside(target: str, content: bytes) -> Iterator[str]:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
     _sync_folder(folder)
+
+
+def _sweep(folder: str) -> None:
+    """Remove what a bee could not that lost its power; what is fresh another one may be writing."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            path = f"{folder}/{name}"
+            if _TEMPORARY.fullmatch(name) and time.time() - os.lstat(path).st_mtime > _STALE_SECONDS:
+                os.unlink(path)
 
 
 def _sync_folder(folder: str) -> None:

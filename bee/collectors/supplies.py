@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BMC, FIRMWARE = "ipmitool fru", "dmidecode -t 39"
 
-_WATTS_IN_NAME = re.compile(r"\b([0-9]{3,5})\s?W\b", re.ASCII)
+_WATTS_IN_NAME = re.compile(r"\b([0-9]{3,5})\s?WP?\b", re.ASCII)
 _BAY = re.compile(r"(?<![0-9])[0-9]{1,2}(?![0-9])", re.ASCII)
 _YES_NO = {"Yes": True, "No": False}
 _COMPARED = ("present", "manufacturer", "model", "serial", "part_number", "capacity_watts")

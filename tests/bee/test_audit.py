@@ -157,6 +157,20 @@ def test_a_failure_while_writing_leaves_the_audit_before(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_a_power_cut_has_left_neither_stops_an_audit_nor_piles_up(tmp_path: Path) -> None:
+    # The process that left it may have had this one's number.
+    (tmp_path / f".audit.json.{os.getpid()}").touch()
+    left, fresh, other = (tmp_path / f".bee-{name}" for name in ("0123456789abcdef", "f" * 16, "notes"))
+    for path in (left, fresh, other):
+        path.touch()
+    for path in (left, other):
+        os.utime(path, (0, 0))
+    write(str(tmp_path / "audit.json"), b"new")
+    assert (tmp_path / "audit.json").read_bytes() == b"new"
+    # Another bee may be writing the fresh one at this moment.
+    assert [path.exists() for path in (left, fresh, other)] == [False, True, True]
+
+
 def test_writing_follows_a_symlink_to_the_file_it_names(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     link = tmp_path / "audit.json"

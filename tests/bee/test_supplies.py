@@ -120,3 +120,19 @@ def test_what_supplies_are_plugged_into_is_none(name: str) -> None:
     found = psu(machine([*here("PS1"), (name, " Board Mfg             : Quanta\n Board Serial          : Q1\n")], []))
     assert [s.name for s in found.supplies] == ["PS1"]
     assert [f.description for f in found.frus][2:] == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "watts"),
+    [
+        # Dell's way of naming them.
+        ("PWR SPLY,750WP,RDNT,DELTA", 750),
+        ("PWR SPLY,1100W,RDNT,LTON", 1100),
+        ("Power Supply 800 W Platinum", 800),
+        ("DPS-1600AB-13 R", None),
+        ("X750WPT", None),
+    ],
+)
+def test_the_watts_that_stand_in_a_name_alone_are_its_capacity(name: str, watts: int | None) -> None:
+    [supply] = psu(machine([("PS1 Status", HERE.replace("DPS-800AB", name).format("SN-1"))], [])).supplies
+    assert supply.capacity_watts == watts
