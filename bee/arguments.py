@@ -17,7 +17,8 @@ exit codes:
   2    wrong usage, a file that is no audit, recording or expectation, a place that cannot be written,
        a missing jsonschema
   3    audit --save-to-usb: the audit was written, but some stick labelled BEE does not have it, or there is none
-  130  interrupted or terminated; nothing was written
+  130  interrupted or terminated before the result was safely in its place; an audit interrupted later ends
+       with 0 or 3, as above, and a line on stderr says what was not done
   141  whoever read the output went away
 """
 

@@ -174,18 +174,26 @@ def check_writable(path: str) -> None:
         raise OutputError(f"cannot write {path}: {folder}: {reason}; give another path, or - for stdout")
 
 
-def write(path: str, content: bytes) -> None:
+def write(path: str, content: bytes, before: Callable[[], str | None] = lambda: None) -> None:
     """Put `content` at `path` in one step: whoever reads it sees the audit before or this one, never half of one.
+
+    Args:
+        path: where; a link is followed.
+        content: the bytes.
+        before: called when `content` is whole on the disk and is not at `path` yet; returns where else it now is.
 
     Raises:
         OutputError: it could not be written; what was at `path` is untouched.
     """
     target = os.path.realpath(path)
+    kept = None
     try:
         with _beside(target, content) as temporary:
+            kept = before()
             os.replace(temporary, target)
     except (OSError, ValueError) as error:
-        raise OutputError(f"cannot write {path}: {_reason(error)}") from None
+        also = f"; the audit is in {kept}" if kept else ""
+        raise OutputError(f"cannot write {path}: {_reason(error)}{also}") from None
 
 
 def write_new(paths: Iterable[str], content: bytes) -> str:

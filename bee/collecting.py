@@ -8,6 +8,7 @@ import contextlib
 import json
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bee import audit as flow
@@ -53,14 +54,16 @@ def audit(arguments: argparse.Namespace) -> int:
             seen[:] = [redactor.recording(recording, to_json(found)) for recording in seen]
             content = redaction.audit(content, redactor)
             log.release(redactor.text)
-        if arguments.output is None and arguments.source is None:
-            _keep(output, content, found.started_at)
         return content
 
-    content = written(output, see)
+    in_history = arguments.output is None and arguments.source is None
+    content = written(output, see, partial(_keep, output) if in_history else lambda _: None)
     document = json.loads(content)
     stream = sys.stderr if output == "-" else sys.stdout
-    code, copies = _save_to_usb(document, content, seen[0]) if arguments.save_to_usb else (0, [])
+    try:
+        code, copies = _save_to_usb(document, content, seen[0]) if arguments.save_to_usb else (0, [])
+    except KeyboardInterrupt:
+        return _interrupted(output, "no stick is known to have it", NOT_SAVED)
     try:
         # The code goes last: on a console of 25 lines whatever follows it pushes it off.
         for line in copies:
@@ -70,17 +73,28 @@ def audit(arguments: argparse.Namespace) -> int:
     except OSError:
         # The audit is written, and that is what counts: whoever was to read the summary has gone.
         silence(stream)
+    except KeyboardInterrupt:
+        return _interrupted(output, "its summary was not shown", code)
     return code
 
 
-def _keep(output: str, content: bytes, started_at: str) -> None:
-    """Put the audit into the history; one that cannot be kept there is said, and still written to its own place."""
+def _interrupted(output: str, not_done: str, code: int) -> int:
+    """An interruption after the audit was written costs what was to come: the code says what there is."""
+    interruption.over()
+    place = "stdout" if output == "-" else printable(output)
+    print(f"bee: interrupted; the audit is written to {place}, {not_done}", file=sys.stderr)
+    return code
+
+
+def _keep(output: str, content: bytes) -> str | None:
+    """Put the audit into the history, and say where; one that cannot be kept there still goes to its own place."""
     from bee import history
 
     try:
-        history.keep(history.folder_of(output), content, started_at)
+        return history.keep(history.folder_of(output), content, json.loads(content)["started_at"])
     except flow.OutputError as error:
         print(f"bee: not in the history: {error}", file=sys.stderr)
+        return None
 
 
 def _save_to_usb(document: dict[str, object], content: bytes, seen: Recording) -> tuple[int, list[str]]:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def written(output: str, make: Callable[[], bytes]) -> bytes:
-    """What `make` makes, once it stands at `output` (`-`: stdout).
+def written(output: str, make: Callable[[], bytes], before: Callable[[bytes], str | None] = lambda _: None) -> bytes:
+    """What `make` makes, once it stands at `output` (`-`: stdout); `before` that a file's content goes to `before`.
 
     Raises:
         BadInputError: it cannot be written there, which is found out before anything is made as far as that can be.
@@ -23,7 +23,7 @@ def written(output: str, make: Callable[[], bytes]) -> bytes:
             flow.check_writable(output)
         content = make()
         if output != "-":
-            flow.write(output, content)
+            flow.write(output, content, lambda: before(content))
     except flow.OutputError as error:
         raise BadInputError(str(error)) from None
     if output == "-":

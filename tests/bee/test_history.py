@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bee import history
-from bee.audit import DEFAULT_PATH, OutputError
+from bee.audit import DEFAULT_PATH, OutputError, write
 from tests.house.tree import ROOT
 
 TIME = "2026-11-22T03:17:46Z"
@@ -114,3 +114,26 @@ def test_an_audit_at_its_own_place_is_kept_twice_and_elsewhere_once() -> None:
 def test_a_history_that_cannot_be_written_is_said_and_the_audit_is_written() -> None:
     said = _audits(f"touch /var/log/bee-audit; $BEE 2>&1 >/dev/null; grep -c started_at {DEFAULT_PATH}")
     assert said == ["bee: not in the history: cannot write /var/log/bee-audit: File exists", "1"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a mount")
+def test_an_audit_that_does_not_fit_leaves_none_in_the_history_however_often_it_is_tried() -> None:
+    """The newest has no room: the folder's file system is full, the history's is another."""
+    said = _audits(
+        "mkdir /var/log/bee-audit; mount -t tmpfs tmpfs /var/log/bee-audit; "
+        "mount -o remount,size=4k /var/log; echo >/var/log/full; "
+        "for try in 1 2 3; do $BEE 2>&1 >/dev/null || echo $?; done; ls -A /var/log /var/log/bee-audit"
+    )
+    line = f"bee: cannot write {DEFAULT_PATH}: No space left on device"
+    assert said == [line, "2"] * 3 + ["/var/log:", "bee-audit", "full", "", "/var/log/bee-audit:"]
+
+
+def test_an_audit_that_is_in_the_history_alone_is_said_to_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OutputError, match=r"/audit\.json: Input/output error; the audit is in .*/2026\.json$"):
+        write(f"{tmp_path}/audit.json", b"1", before=lambda: f"{tmp_path}/2026.json")

@@ -77,3 +77,38 @@ def test_an_audit_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
     done = subprocess.run(["nohup", *command], cwd=ROOT, capture_output=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     assert errors((tmp_path / "audit.json").read_bytes()) == []
+
+
+EVERY_STEP = ("--skip", "board,cpu,memory,storage,pcie,psu,nvidia")
+
+
+@pytest.mark.parametrize(
+    ("during", "flags", "code", "said"),
+    [
+        ("show_summary", (), 0, "bee: interrupted; the audit is written to {}, its summary was not shown\n"),
+        (
+            "_save_to_usb",
+            ("--save-to-usb",),
+            3,
+            "bee: interrupted; the audit is written to {}, no stick is known to have it\n",
+        ),
+        ("written", (), 130, "bee: interrupted\n"),
+    ],
+)
+def test_an_interruption_says_whether_the_audit_was_written(
+    tmp_path: Path, during: str, flags: tuple[str, ...], code: int, said: str
+) -> None:
+    path = tmp_path / "audit.json"
+    program = f"""
+import os, signal, sys, time
+from bee import cli, collecting
+def interrupted(*_):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(20)
+collecting.{during} = interrupted
+sys.exit(cli.main(sys.argv[1:]))
+"""
+    command = [sys.executable, "-c", program, "audit", "--output", str(path), *EVERY_STEP, *flags]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (code, said.format(path))
+    assert path.exists() == (code != 130)
