@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     Record = Disk | RaidMember
     Check = Callable[[Audit], Iterator[Found]]
 
+# How the vendor or the model of a hypervisor's disk begins.
+_VIRTUAL = ("vmware", "qemu", "vbox", "virtual", "msft")
+_SMARTCTL_SAID = "smartctl: "
+# smartctl's advice where a RAID controller's volume stands in the place of its drives.
+_ASK_BEHIND = "try adding '-d"
+
 
 def _disks(audit: Audit) -> dict[str, list[tuple[str, Record]]]:
     """The disks, and the drives behind RAID controllers: by what tells one from another, its names and records.
@@ -88,6 +94,21 @@ def _self_test(disk: Record) -> str | None:
     newest = disk.smart.self_tests[0] if disk.smart and disk.smart.self_tests else None
     failed = newest is not None and newest.passed is False
     return f"its newest self-test ended with: {newest.status}" if newest is not None and failed else None
+
+
+def no_health(audit: Audit) -> Iterator[Found]:
+    """Of disks that have a health to give, and give it by none of their paths: root asked smartctl for it."""
+    for records in _disks(audit).values() if audit.host.root else ():
+        name, disk = records[0]
+        said = [note for note in disk.notes if note.startswith(_SMARTCTL_SAID)]
+        volume = any(_ASK_BEHIND in note for note in said)
+        if said and not volume and _has_health(disk) and all(record.smart is None for _, record in records):
+            yield f"disk {name}", said[0]
+
+
+def _has_health(disk: Record) -> bool:
+    own = getattr(disk, "transport", None) in {"sata", "sas"} and not getattr(disk, "removable", None)
+    return own and not any((name or "").casefold().startswith(_VIRTUAL) for name in (disk.vendor, disk.model))
 
 
 def wear(least: int, below: int | None = None) -> Check:

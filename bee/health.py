@@ -61,6 +61,13 @@ RULES = (
         disk_defects.self_test,
     ),
     Rule(
+        "disk-no-health",
+        "warning",
+        "smartctl could not read a SATA or SAS disk's health; RAID controllers' volumes and virtual disks are left out",
+        "Reseat the disk and its cable and look again; replace it when it still does not answer.",
+        disk_defects.no_health,
+    ),
+    Rule(
         "raid-volume-degraded",
         "critical",
         "a RAID volume is not in order",

@@ -14,7 +14,18 @@ from bee import model
 from bee.comparison.matching import Candidate, match
 from bee.comparison.parts import KINDS, Surroundings, listed_as, model_words, place_fields, renumbered, strings
 from bee.comparison.roles import ROUGH_SHARE, Role, hints, roles
-from bee.comparison.seeing import doubtful, listed, optional_tool, saw_bmc, saw_finding, step_of_rule, whole, why
+from bee.comparison.seeing import (
+    doubtful,
+    listed,
+    no_health,
+    optional_tool,
+    saw_bmc,
+    saw_finding,
+    step_of_rule,
+    whole,
+    why,
+    why_no_health,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +42,7 @@ _STEPS = ("host", "board", "nvidia", "storage", "memory", "cpu", "psu", "pcie")
 # The lists that say more of a part go before those that have it too.
 _FIRST = ("supplies", "raid_controllers", "raid_members")
 _WHOLE = "all of it"
+_Drive = model.Disk | model.RaidMember
 _CUT_BY_LSBLK = ("model", "serial", "firmware")
 _NEVER = (Role.PLACE, Role.LABEL, Role.MEASURED, Role.REPEATED, Role.REMARK)
 # Only Areca's drives are asked by their slot; others by a number that their controller once gave them.
@@ -89,8 +101,10 @@ class _Comparison:
         self._doubtful = doubtful(self._audits)
         self._found: list[Difference] = []
         self._told: defaultdict[tuple[object, ...], set[type | None]] = defaultdict(set)
-        # By step and the audit that did not see: how much of what.
+        # By step, or by a drive silent in a step that is whole, and the audit that did not see: what and how often.
         self._unseen: defaultdict[tuple[str, int], Counter[str]] = defaultdict(Counter)
+        # By what the other audit's findings call it, and the audit in which it is silent: the disk, and why it is.
+        self._silent: dict[tuple[str, int], tuple[str, str]] = {}
         self._old_names: dict[str, str] = {}
 
     def result(self) -> tuple[Difference, ...]:
@@ -101,9 +115,11 @@ class _Comparison:
             elif old is not None or new is not None:
                 self._unseen[step, OLD if old is None else NEW][_WHOLE] += 1
         self._findings()
+        reasons = {(part, side): reason for (_, side), (part, reason) in self._silent.items()}
         for (step, side), counts in self._unseen.items():
             many = " and ".join(what if what == _WHOLE else _counted(count, what) for what, count in counts.items())
-            self._say("unseen", step, detail=f"{many} not seen in {_SIDES[side]}: {why(self._audits[side], step)}")
+            reason = reasons.get((step, side)) or why(self._audits[side], step)
+            self._say("unseen", step, detail=f"{many} not seen in {_SIDES[side]}: {reason}")
         return tuple(
             sorted(
                 self._found,
@@ -142,6 +158,9 @@ class _Comparison:
         seen = side is None or (saw_bmc(self._audits[side]) if name == "bmc" else whole(self._audits[side], spot.step))
         if spot.doubtful is not None:
             side, seen = spot.doubtful, False
+        if side is not None and seen and no_health(records[side]) and not no_health(records[1 - side]):
+            self._unseen[spot.part, side]["fact"] += 1
+            return
         if side is not None and not seen:
             self._unseen[spot.step, side]["fact"] += 1
             return
@@ -169,6 +188,7 @@ class _Comparison:
             spot = self._spot(after.part, above, NEW)
             spot = replace(spot, known_as=spot.known_as | self._around[OLD].known_as(before.part))
             self._learn_name(before.part, after.part)
+            self._learn_silence((before.part, after.part), spot)
             self._record(before.part, after.part, spot)
         for before, after in _moved(matched):
             spot = self._spot(after.part, above, NEW)
@@ -236,6 +256,14 @@ class _Comparison:
             if called is not None and not isinstance(new, model.Interface):
                 self._old_names[called] = getattr(old, name) if old is not None else f"+{called}"
 
+    def _learn_silence(self, parts: tuple[object, object], spot: _Spot) -> None:
+        """A disk whose health one audit alone could read: what the other lacks of it has not gone away."""
+        for side, (part, other) in enumerate((parts, parts[::-1])):
+            if not isinstance(part, _Drive) or not isinstance(other, _Drive):
+                continue
+            if no_health(part) and not no_health(other) and whole(self._audits[side], spot.step):
+                self._silent[_called(other), side] = (spot.part, why_no_health(part))
+
     def _findings(self) -> None:
         old, new = (audit.findings for audit in self._audits)
         before = _by_rule((_key(finding, {}), finding) for finding in old)
@@ -250,7 +278,10 @@ class _Comparison:
             self._events()
 
     def _finding(self, finding: Finding, missing_in: int) -> None:
-        if not saw_finding(self._audits, finding.rule, missing_in):
+        silent = self._silent.get((finding.component, missing_in)) if finding.rule.startswith("disk-") else None
+        if silent is not None:
+            self._unseen[silent[0], missing_in]["finding"] += 1
+        elif not saw_finding(self._audits, finding.rule, missing_in):
             self._unseen[step_of_rule(finding.rule) or "", missing_in]["finding"] += 1
         elif missing_in == NEW:
             self._say("better", finding.component, finding.rule, detail=f"no longer: {finding.evidence}")
@@ -307,6 +338,11 @@ def _is_cut(name: str, record: object) -> bool:
     """Whether lsblk alone said it: it has the end of a firmware's version, the beginning of a model."""
     alone = isinstance(record, model.Disk) and record.smart is None and record.nvme is None
     return alone and name in _CUT_BY_LSBLK
+
+
+def _called(part: _Drive) -> str:
+    """What findings call a drive."""
+    return f"disk {part.name}" if isinstance(part, model.Disk) else f"disk {part.type} behind {part.device}"
 
 
 def _counted(count: int, what: str) -> str:

@@ -88,6 +88,18 @@ def saw_finding(audits: tuple[Audit, Audit], rule: str, side: int) -> bool:
     return whole(audits[side], step) and (not rule.startswith("psu-") or doubtful(audits) is None)
 
 
+def no_health(part: object) -> bool:
+    """Whether no tool read a drive's health, so that lsblk's word, cut as it is, is all that is known of a disk."""
+    return (
+        isinstance(part, model.Disk | model.RaidMember) and part.smart is None and getattr(part, "nvme", None) is None
+    )
+
+
+def why_no_health(part: model.Disk | model.RaidMember) -> str:
+    """Why it was not read, in smartctl's words."""
+    return next((note for note in part.notes if note.startswith("smartctl: ")), "no tool read its health")
+
+
 def saw_bmc(audit: Audit) -> bool:
     """Whether the BMC was asked: a machine where nothing asks it does not say that there is none."""
     return bool(_exited(audit, "board", ("ipmitool",)))

@@ -853,6 +853,17 @@ def test_smartctl_that_cannot_open_a_disk_gives_no_health_and_says_so() -> None:
     assert (found.storage.disks[2].smart, found.storage.disks[2].notes) == (None, ("smartctl: open failed",))
 
 
+def test_a_disk_that_no_longer_answers_is_no_better_and_has_not_changed() -> None:
+    text = b'{"smartctl": {"exit_status": 2, "messages": [{"string": "Read Device Identity failed: not ready"}]}}'
+    found = audit(with_run(SDA, text, code=2))
+    told = [(d.change, d.part, d.field) for d in differences(audit(server()), found)]
+    assert told == [("worse", "disk sda", "disk-no-health"), ("unseen", "disk sda", None)]
+    [_, unseen] = differences(audit(server()), found)
+    assert unseen.detail == "3 facts and 3 findings not seen in NEW: smartctl: Read Device Identity failed: not ready"
+    back = [(d.change, d.part, d.field) for d in differences(found, audit(server()))]
+    assert back == [("better", "disk sda", "disk-no-health"), ("unseen", "disk sda", None)]
+
+
 def test_without_root_the_steps_say_so() -> None:
     args = ("dmidecode", "-t", "4")
     denied = exited(args, b"# dmidecode 3.4\n", code=1, stderr=b"/dev/mem: Permission denied\n")

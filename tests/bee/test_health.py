@@ -122,6 +122,11 @@ BROKEN: dict[str, tuple[dict[str, object], str, str]] = {
         "disk megaraid,4 behind /dev/bus/0",
         "its newest self-test ended with: Completed",
     ),
+    "disk-no-health": (
+        {"storage.disks.2.smart": None, "storage.disks.2.notes": ("smartctl: open failed: device not ready",)},
+        "disk sda",
+        "smartctl: open failed: device not ready",
+    ),
     "raid-volume-degraded": (
         {"storage.raid_controllers.1.volumes.0.status": "Degraded (DGD)"},
         "volume 286 of RAID controller 0000:af:00.0 SAS3008",
@@ -266,6 +271,32 @@ def test_what_is_no_defect_is_no_finding(changes: dict[str, object]) -> None:
     assert found(changed(SOUND, changes)) == []
 
 
+SILENT = {"storage.disks.2.smart": None, "storage.disks.2.notes": ("smartctl: Permission denied",)}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"host.root": False}, id="nobody but root may ask"),
+        pytest.param({"storage.disks.2.notes": ()}, id="smartctl is not installed"),
+        pytest.param({"storage.disks.2.transport": "usb"}, id="a USB stick"),
+        pytest.param({"storage.disks.2.transport": None}, id="a volume, as most drivers show it"),
+        pytest.param({"storage.disks.2.transport": "sas", "storage.disks.2.vendor": "VMware"}, id="a virtual disk"),
+        pytest.param(
+            {
+                "storage.disks.2.transport": "sas",
+                "storage.disks.2.notes": ("smartctl: please try adding '-d cciss,N'",),
+            },
+            id="a volume of Smart Array",
+        ),
+        pytest.param({"storage.disks.2.removable": True}, id="a card reader"),
+    ],
+)
+def test_a_disk_that_never_gives_its_health_is_no_finding(changes: dict[str, object]) -> None:
+    assert [finding.rule for finding in found(changed(SOUND, SILENT))] == ["disk-no-health"]
+    assert found(changed(SOUND, {**SILENT, **changes})) == []
+
+
 def switched(vendor: str, *, gpu: bool = True) -> Audit:
     """The sound machine with a card of two bridges and a function, whose link to the slot has slowed down."""
     assert SOUND.pcie is not None
@@ -385,7 +416,7 @@ def two_paths(other: str | None) -> Audit:
     assert SOUND.storage is not None
     sda = SOUND.storage.disks[2]
     bad = replace(sda, smart=sda.smart and replace(sda.smart, grown_defects=7))
-    paths = (replace(sda, name="sdb", wwn="0x5000c500a1", smart=None), replace(bad, name="sdc", wwn=other))
+    paths = (replace(sda, name="sdb", wwn="0x5000c500a1", smart=None, notes=()), replace(bad, name="sdc", wwn=other))
     return replace(SOUND, storage=replace(SOUND.storage, disks=paths))
 
 
