@@ -52,6 +52,8 @@ def test_a_signal_that_whoever_started_it_has_ignored_stays_ignored_and_the_othe
     code = f"""
 import os, signal, time
 from bee import interruption
+# The tests themselves may run under nohup(1).
+signal.signal(signal.SIG{other}, signal.SIG_DFL)
 interruption.end_in_order()
 os.kill(os.getpid(), signal.SIG{name})
 time.sleep(0.1)
