@@ -70,6 +70,13 @@ def test_a_key_that_it_was_not_built_with_does_not(guest: Guest) -> None:
     assert "Permission denied" in tried.stderr
 
 
+@pytest.fixture
+def let_in_again(guest: Guest, built: Built) -> None:
+    """sshd hears nobody for a while who has just tried wrong passwords (sshd_config(5), PerSourcePenalties)."""
+    guest.wait_for(lambda: guest.answers(built.password), "the end of sshd's penalty", CONSOLE_LIMIT)
+
+
+@pytest.mark.usefixtures("let_in_again")
 def test_nobody_else_has_a_password(guest: Guest, built: Built) -> None:
     shadow = guest.run_by_password(built.password, "cat /etc/shadow").stdout
     fields = (line.split(":") for line in shadow.splitlines())
@@ -85,6 +92,7 @@ def test_the_password_opens_the_account_on_the_serial_line(guest: Guest, built: 
     assert built.password not in guest.serial
 
 
+@pytest.mark.usefixtures("let_in_again")
 def test_the_smoke_test_passes_and_says_who_has_a_password(guest: Guest, built: Built) -> None:
     answer = guest.run_by_password(built.password, "sh -s", stdin=SMOKETEST.read_text(), limit=SMOKE_LIMIT)
     assert answer.code == 0, answer
