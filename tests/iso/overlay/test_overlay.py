@@ -188,3 +188,9 @@ def test_scripts_are_executable() -> None:
         *("addresses", "console", "network", "nvidia", "sshsetup", "static_addresses.py"),
     ]
     assert all(path.stat().st_mode & 0o111 == 0o111 for path in SCRIPTS.iterdir())
+
+
+def test_what_a_crashed_system_left_in_the_firmware_is_not_taken_out_of_it() -> None:
+    hook = (ROOT / "iso/builder/hooks/normal/0500-lean-boot.hook.chroot").read_text()
+    masked = hook.partition("for unit in")[2].partition("\ndo\n")[0].split()
+    assert {"systemd-pstore.service", "modprobe@efi_pstore.service"} <= set(masked)
