@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bee.drives import SMARTCTL_NOTE
 from bee.model import SelfTest, Smart
 from bee.parsers import smartctl
 from bee.placeholders import known
@@ -27,7 +28,7 @@ def ask(step: Step, args: tuple[str, ...], notes: list[str]) -> smartctl.Smart:
     if output is None:
         return smartctl.Smart()
     smart = smartctl.parse(output)
-    notes.extend(f"smartctl: {note}" for note in smart.notes)
+    notes.extend(f"{SMARTCTL_NOTE}{note}" for note in smart.notes)
     return smart
 
 

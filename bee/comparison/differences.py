@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bee import model
+from bee import drives, model
 from bee.comparison.matching import Candidate, match
 from bee.comparison.parts import KINDS, Surroundings, listed_as, model_words, place_fields, renumbered, strings
 from bee.comparison.roles import ROUGH_SHARE, Role, hints, roles
@@ -42,7 +42,6 @@ _STEPS = ("host", "board", "nvidia", "storage", "memory", "cpu", "psu", "pcie")
 # The lists that say more of a part go before those that have it too.
 _FIRST = ("supplies", "raid_controllers", "raid_members")
 _WHOLE = "all of it"
-_Drive = model.Disk | model.RaidMember
 _CUT_BY_LSBLK = ("model", "serial", "firmware")
 _NEVER = (Role.PLACE, Role.LABEL, Role.MEASURED, Role.REPEATED, Role.REMARK)
 # Only Areca's drives are asked by their slot; others by a number that their controller once gave them.
@@ -259,10 +258,10 @@ class _Comparison:
     def _learn_silence(self, parts: tuple[object, object], spot: _Spot) -> None:
         """A disk whose health one audit alone could read: what the other lacks of it has not gone away."""
         for side, (part, other) in enumerate((parts, parts[::-1])):
-            if not isinstance(part, _Drive) or not isinstance(other, _Drive):
+            if not isinstance(part, drives.Drive) or not isinstance(other, drives.Drive):
                 continue
             if no_health(part) and not no_health(other) and whole(self._audits[side], spot.step):
-                self._silent[_called(other), side] = (spot.part, why_no_health(part))
+                self._silent[drives.component(drives.name(other)), side] = (spot.part, why_no_health(part))
 
     def _findings(self) -> None:
         old, new = (audit.findings for audit in self._audits)
@@ -338,11 +337,6 @@ def _is_cut(name: str, record: object) -> bool:
     """Whether lsblk alone said it: it has the end of a firmware's version, the beginning of a model."""
     alone = isinstance(record, model.Disk) and record.smart is None and record.nvme is None
     return alone and name in _CUT_BY_LSBLK
-
-
-def _called(part: _Drive) -> str:
-    """What findings call a drive."""
-    return f"disk {part.name}" if isinstance(part, model.Disk) else f"disk {part.type} behind {part.device}"
 
 
 def _counted(count: int, what: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bee import model
+from bee.drives import SMARTCTL_NOTE, Drive
 
 if TYPE_CHECKING:
     from bee.model import Audit, Collector
@@ -90,14 +91,12 @@ def saw_finding(audits: tuple[Audit, Audit], rule: str, side: int) -> bool:
 
 def no_health(part: object) -> bool:
     """Whether no tool read a drive's health, so that lsblk's word, cut as it is, is all that is known of a disk."""
-    return (
-        isinstance(part, model.Disk | model.RaidMember) and part.smart is None and getattr(part, "nvme", None) is None
-    )
+    return isinstance(part, Drive) and part.smart is None and getattr(part, "nvme", None) is None
 
 
-def why_no_health(part: model.Disk | model.RaidMember) -> str:
+def why_no_health(part: Drive) -> str:
     """Why it was not read, in smartctl's words."""
-    return next((note for note in part.notes if note.startswith("smartctl: ")), "no tool read its health")
+    return next((note for note in part.notes if note.startswith(SMARTCTL_NOTE)), "no tool read its health")
 
 
 def saw_bmc(audit: Audit) -> bool:
