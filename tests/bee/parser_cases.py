@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -44,8 +45,9 @@ class Case:
         json: whether its tool prints JSON.
         planted: records in noise, which it must find.
         seen: what reduces a result to the form that `planted` expects.
-        records: what a result holds many of, where each is printed on lines of its own; None where one broken line
-            may cost everything (JSON, XML) or where there is one record.
+        records: what a result holds many of, in the order in which it is printed; None where a cut may cost everything
+            (JSON) or where there is one record.
+        resumes: whether a broken line costs no more records than it touches.
     """
 
     parse: Callable[[bytes], Any]
@@ -56,6 +58,7 @@ class Case:
     planted: st.SearchStrategy[planting.Planted]
     seen: Callable[[Any], object]
     records: Callable[[Any], Sequence[object]] | None = None
+    resumes: bool = True
 
     @property
     def returns(self) -> object:
@@ -68,7 +71,7 @@ class Case:
 
     def sample(self) -> bytes:
         """What the tool printed."""
-        return (RECORDINGS / self.recording).read_bytes()
+        return _recorded(self.recording)
 
     def seeds(self) -> list[bytes]:
         """All that there is of what the tool printed: the recordings first, then what is in the corpus."""
@@ -78,6 +81,11 @@ class Case:
         if "BEE_CORPUS" in os.environ:
             paths += sorted(path for pattern in self.corpus for path in Path(os.environ["BEE_CORPUS"]).glob(pattern))
         return [path.read_bytes() for path in paths]
+
+
+@cache
+def _recorded(name: str) -> bytes:
+    return (RECORDINGS / name).read_bytes()
 
 
 def _storcli_drives(data: bytes) -> storcli.Report:
@@ -200,6 +208,8 @@ CASES: dict[str, Case] = {
         seen=lambda report: [
             (e.attributes.get("id"), e.value("uuid"), e.value("fb_memory_usage/total")) for e in report.gpus
         ],
+        records=lambda report: report.gpus,
+        resumes=False,
     ),
     "nvidia-smi nvlink": Case(
         parse=nvlink.parse,

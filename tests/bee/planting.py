@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import unicodedata
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
@@ -30,32 +31,44 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
     max_leaves=12,
 )
-# A line that no format takes for a record's beginning or for a field, such as a warning of the tool.
-_mark = st.characters(codec="utf-8", categories=("L", "N", "P", "S"), exclude_characters=':|{[<&-="\ufffd')
-noise = st.lists(st.text(_mark, max_size=12), max_size=3)
+# Marks that a format gives a meaning to, and what stands for bytes that are no text.
+_MARKS = frozenset(':|{[<&-="\ufffd')
 
 
-@st.composite
-def _buried(draw: st.DrawFn, records: list[Planted]) -> Planted:
-    lines = draw(noise)
-    for record in records:
-        lines += [record.text, *draw(noise)]
-    return Planted("\n".join(lines), [record.expected for record in records])
+def _lines(text: str) -> list[str]:
+    marks = (char if unicodedata.category(char)[0] in "LNPS" and char not in _MARKS else " " for char in text)
+    return "".join(marks).split(" ") if text else []
+
+
+# Lines that no format takes for a record's beginning or for a field, such as warnings of the tool. One draw of text
+# and not one a line: what hypothesis takes for a draw decides how many examples there can be.
+noise = st.text(max_size=40).map(_lines)
+
+
+def _bury(records: list[Planted], lines: list[str]) -> str:
+    """Records with noise before, between and after them."""
+    gaps = [lines[at :: len(records) + 1] for at in range(len(records) + 1)]
+    texts = (line for record, gap in zip(records, gaps[1:], strict=True) for line in (record.text, *gap))
+    return "\n".join([*gaps[0], *texts])
 
 
 def many(record: st.SearchStrategy[Planted]) -> st.SearchStrategy[Planted]:
     """Some records, noise before, between and after them; what is expected is the list of all."""
-    return st.lists(record, min_size=1, max_size=4).flatmap(_buried)
+    return st.builds(
+        lambda records, lines: Planted(_bury(records, lines), [planted.expected for planted in records]),
+        st.lists(record, min_size=1, max_size=4),
+        noise,
+    )
 
 
 def one(record: st.SearchStrategy[Planted]) -> st.SearchStrategy[Planted]:
     """One record between noise."""
-    return record.flatmap(lambda planted: _buried([planted]).map(lambda text: Planted(text.text, planted.expected)))
+    return st.builds(lambda planted, lines: Planted(_bury([planted], lines), planted.expected), record, noise)
 
 
 def document(contents: st.SearchStrategy[tuple[dict[str, object], object]]) -> st.SearchStrategy[Planted]:
     """A JSON object, of any layout and with keys that no version has printed yet, between noise."""
-    unknown = st.dictionaries(word.map("key {}".format), st.none() | word | st.lists(large, max_size=3), max_size=3)
+    unknown = st.dictionaries(word.map("key {}".format), st.none() | word | st.lists(large, max_size=3), max_size=2)
     return one(
         st.builds(
             lambda pair, extra, indent: Planted(json.dumps({**extra, **pair[0]}, indent=indent), pair[1]),
@@ -218,7 +231,10 @@ def ir_controller(draw: st.DrawFn) -> Planted:
 
 
 block_devices = document(
-    st.lists(st.tuples(st.from_regex(r"sd[a-z]{1,3}", fullmatch=True), large, word), max_size=4).map(
+    st.lists(
+        st.tuples(st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=3).map("sd{}".format), large, word),
+        max_size=4,
+    ).map(
         lambda rows: (
             {
                 "blockdevices": [

@@ -1,26 +1,33 @@
 """What every parser must do with any bytes at all, and with real output that is cut, shuffled or buried in noise.
 
-Plain hypothesis tests: the profile in force (tests/conftest.py, `--hypothesis-profile`) says how many examples.
+Plain hypothesis tests: the profile in force (tests/conftest.py, `--hypothesis-profile`) says how many examples. Most of
+their time is hypothesis' own, a draw at a time: what does not depend on a format is drawn once for all parsers, so that
+100,000 examples reach each of them in the time that one would need.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from copy import deepcopy
+from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, note
 from hypothesis import strategies as st
 
-from bee.parsers import nvidia_smi
 from tests.bee.parser_cases import CASES
-from tests.bee.planting import json_values, noise
+from tests.bee.planting import Planted, json_values, noise
 
 every_parser = pytest.mark.parametrize("name", CASES)
-parsers_of_json = pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.json])
-parsers_of_records = pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.records])
+OF_JSON = [name for name, case in CASES.items() if case.json]
+RESUMING = [name for name, case in CASES.items() if case.records and case.resumes]
 
 any_text = st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass"))
+# A place in something whose length only the test knows: it is taken modulo that length.
+place = st.integers(0, 2**16)
+change_of_a_line = st.tuples(st.sampled_from(["drop", "double", "swap"]), place, place)
 
 
 def records(name: str, data: bytes) -> list[object]:
@@ -29,20 +36,28 @@ def records(name: str, data: bytes) -> list[object]:
     return list(listing(CASES[name].parse(data)))
 
 
-@every_parser
 @given(data=st.binary(max_size=400) | any_text)
-def test_any_bytes_are_read_without_an_exception(name: str, data: bytes) -> None:
-    CASES[name].parse(data)
+def test_any_bytes_are_read_without_an_exception(data: bytes) -> None:
+    for name, case in CASES.items():
+        note(name)
+        case.parse(data)
 
 
-@every_parser
-@given(data=st.data())
-def test_words_of_the_format_in_any_order_are_read_without_an_exception(name: str, data: st.DataObject) -> None:
+@given(words=st.lists(place | st.binary(max_size=4), max_size=30), between=st.sampled_from([b"", b" ", b"\n"]))
+def test_words_of_the_format_in_any_order_are_read_without_an_exception(
+    words: list[int | bytes], between: bytes
+) -> None:
     """Random bytes rarely get past a format's first line; its own words, shuffled, reach the rest."""
+    for name, case in CASES.items():
+        note(name)
+        known = _words(name)
+        case.parse(between.join(known[word % len(known)] if isinstance(word, int) else word for word in words))
+
+
+@cache
+def _words(name: str) -> list[bytes]:
     lines = CASES[name].sample().split(b"\n")
-    pieces = sorted({*lines, *(piece for line in lines for piece in line.split(b" ")), b"\n", b" ", b":", b"\t"})
-    drawn = data.draw(st.lists(st.sampled_from(pieces) | st.binary(max_size=4), max_size=30))
-    CASES[name].parse(data.draw(st.sampled_from([b"", b" ", b"\n"])).join(drawn))
+    return sorted({*lines, *(piece for line in lines for piece in line.split(b" ")), b"\n", b" ", b":", b"\t"})
 
 
 @every_parser
@@ -55,27 +70,10 @@ def test_nothing_gives_an_empty_record(name: str) -> None:
 def test_output_cut_at_any_point_is_read(name: str) -> None:
     data = CASES[name].sample()
     for end in range(len(data)):
-        CASES[name].parse(data[:end])
+        _keeps_what_is_before_the_cut(name, data, end)
 
 
-@every_parser
-@given(data=st.data())
-def test_planted_output_cut_at_any_point_is_read(name: str, data: st.DataObject) -> None:
-    text = data.draw(CASES[name].planted).text.encode()
-    CASES[name].parse(text[: data.draw(st.integers(0, len(text)))])
-
-
-@parsers_of_records
-@given(data=st.data())
-def test_output_that_is_cut_keeps_every_record_before_the_cut(name: str, data: st.DataObject) -> None:
-    text = data.draw(CASES[name].planted).text.encode() if data.draw(st.booleans()) else CASES[name].sample()
-    whole, cut = records(name, text), records(name, text[: data.draw(st.integers(0, len(text)))])
-    # The last one may lack what came after the cut.
-    assert cut[:-1] == whole[: len(cut[:-1])]
-    assert len(cut) <= len(whole)
-
-
-@parsers_of_json
+@pytest.mark.parametrize("name", OF_JSON)
 def test_json_that_is_cut_is_noted(name: str) -> None:
     data = CASES[name].sample().rstrip()
     for end in range(1, len(data)):
@@ -84,88 +82,108 @@ def test_json_that_is_cut_is_noted(name: str) -> None:
 
 @every_parser
 @given(data=st.data())
-def test_lines_dropped_doubled_or_swapped_are_read(name: str, data: st.DataObject) -> None:
-    lines = CASES[name].sample().split(b"\n")
-    for _ in range(data.draw(st.integers(1, 6))):
-        _change_a_line(lines, data)
-    CASES[name].parse(b"\n".join(lines))
+def test_records_planted_in_noise_come_back_and_those_before_any_cut_are_kept(name: str, data: st.DataObject) -> None:
+    planted, end = data.draw(_planted_and_cut(name))
+    text = planted.text.encode()
+    assert CASES[name].seen(CASES[name].parse(text)) == planted.expected
+    _keeps_what_is_before_the_cut(name, text, end % (len(text) + 1))
 
 
-@parsers_of_records
-@given(data=st.data())
+@cache
+def _planted_and_cut(name: str) -> st.SearchStrategy[tuple[Planted, int]]:
+    return st.tuples(CASES[name].planted, place)
+
+
+def _keeps_what_is_before_the_cut(name: str, data: bytes, end: int) -> None:
+    if CASES[name].records is None:
+        CASES[name].parse(data[:end])
+        return
+    whole, cut = _records_of(name, data), records(name, data[:end])
+    # The last one may lack what came after the cut.
+    assert cut[:-1] == whole[: len(cut[:-1])]
+    assert len(cut) <= len(whole)
+
+
+@cache
+def _records_of_sample(name: str) -> list[object]:
+    return records(name, CASES[name].sample())
+
+
+def _records_of(name: str, data: bytes) -> list[object]:
+    return _records_of_sample(name) if data is CASES[name].sample() else records(name, data)
+
+
+@given(changes=st.lists(change_of_a_line, min_size=1, max_size=6))
+def test_lines_dropped_doubled_or_swapped_are_read(changes: list[tuple[str, int, int]]) -> None:
+    for name, case in CASES.items():
+        note(name)
+        lines = case.sample().split(b"\n")
+        for change in changes:
+            _change_a_line(lines, *change)
+        case.parse(b"\n".join(lines))
+
+
+@given(change=change_of_a_line)
 def test_one_line_dropped_doubled_or_swapped_costs_no_more_than_the_records_it_touches(
-    name: str, data: st.DataObject
+    change: tuple[str, int, int],
 ) -> None:
-    lines = CASES[name].sample().split(b"\n")
-    whole = records(name, b"\n".join(lines))
-    swapped = _change_a_line(lines, data)
-    found = records(name, b"\n".join(lines))
-    # A record's own line, or its heading: then what it held falls to the record before it.
-    assert sum(1 for record in whole if record not in found) <= (4 if swapped else 2)
+    for name in RESUMING:
+        note(name)
+        lines = CASES[name].sample().split(b"\n")
+        _change_a_line(lines, *change)
+        found = records(name, b"\n".join(lines))
+        # A record's own line, or its heading: then what it held falls to the record before it.
+        lost = [record for record in _records_of_sample(name) if record not in found]
+        assert len(lost) <= (4 if change[0] == "swap" else 2)
 
 
-def _change_a_line(lines: list[bytes], data: st.DataObject) -> bool:
-    """Change `lines`; True when two have changed places."""
-    at = data.draw(st.integers(0, len(lines) - 1))
-    change = data.draw(st.sampled_from(["drop", "double", "swap"]))
+def _change_a_line(lines: list[bytes], change: str, first: int, second: int) -> None:
+    at, other = first % len(lines), second % len(lines)
     if change == "swap":
-        other = data.draw(st.integers(0, len(lines) - 1))
         lines[at], lines[other] = lines[other], lines[at]
     elif change == "double":
         lines.insert(at, lines[at])
     elif len(lines) > 1:
         del lines[at]
-    return change == "swap"
 
 
-@every_parser
-@given(data=st.data())
-def test_bytes_overwritten_at_random_are_read(name: str, data: st.DataObject) -> None:
-    changed = bytearray(CASES[name].sample())
-    for _ in range(data.draw(st.integers(1, 8))):
-        at = data.draw(st.integers(0, len(changed) - 1))
-        changed[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
-    CASES[name].parse(bytes(changed))
+@given(changes=st.lists(st.tuples(place, st.integers(0, 3), st.binary(max_size=4)), min_size=1, max_size=8))
+def test_bytes_overwritten_at_random_are_read(changes: list[tuple[int, int, bytes]]) -> None:
+    for name, case in CASES.items():
+        note(name)
+        data = bytearray(case.sample())
+        for where, count, new in changes:
+            at = where % len(data)
+            data[at : at + count] = new
+        case.parse(bytes(data))
 
 
-@every_parser
-@given(data=st.data())
-def test_known_records_planted_in_noise_come_back(name: str, data: st.DataObject) -> None:
-    planted = data.draw(CASES[name].planted)
-    assert CASES[name].seen(CASES[name].parse(planted.text.encode())) == planted.expected
+@given(changes=st.lists(st.tuples(place, json_values), min_size=1, max_size=3))
+def test_known_keys_with_values_of_any_kind_are_read(changes: list[tuple[int, object]]) -> None:
+    for name in OF_JSON:
+        note(name)
+        document = [json.loads(CASES[name].sample())]
+        for where, value in changes:
+            holders = list(_holders(document))
+            holder, key = holders[where % len(holders)]
+            # A copy: one that is put below itself would be no document.
+            holder[key] = deepcopy(value)
+        CASES[name].parse(json.dumps(document[0]).encode())
 
 
-@parsers_of_json
-@given(data=st.data())
-def test_known_keys_with_values_of_any_kind_are_read(name: str, data: st.DataObject) -> None:
-    def scramble(value: object) -> object:
-        if data.draw(st.integers(0, 9)) == 0:
-            return data.draw(json_values)
-        if isinstance(value, dict):
-            return {key: scramble(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [scramble(item) for item in value]
-        return value
-
-    CASES[name].parse(json.dumps(scramble(json.loads(CASES[name].sample()))).encode())
+def _holders(value: object) -> Iterator[tuple[Any, Any]]:
+    """Each value below `value`, as what holds it and its key or index there."""
+    if isinstance(value, dict | list):
+        for key, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
+            yield value, key
+            yield from _holders(item)
 
 
-@parsers_of_json
 @given(before=noise, after=noise)
-def test_json_is_found_between_lines_of_warnings(name: str, before: list[str], after: list[str]) -> None:
-    data = CASES[name].sample()
-    # Brackets are what programs begin their messages with.
-    lines = ["[warning] {x}", *before, data.decode(), *after, "{"]
-    assert CASES[name].parse("\n".join(lines).encode()) == CASES[name].parse(data)
-
-
-@given(text=st.data())
-def test_nvidia_smi_keeps_every_gpu_before_a_cut(text: st.DataObject) -> None:
-    document = text.draw(CASES["nvidia-smi"].planted).text
-    whole, cut = (_gpus(document[:end]) for end in (None, text.draw(st.integers(0, len(document)))))
-    assert cut[:-1] == whole[: len(cut[:-1])]
-    assert len(cut) <= len(whole)
-
-
-def _gpus(text: str) -> list[Any]:
-    return list(nvidia_smi.parse(text.encode()).gpus)
+def test_json_is_found_between_lines_of_warnings(before: list[str], after: list[str]) -> None:
+    for name in OF_JSON:
+        note(name)
+        data = CASES[name].sample()
+        # Brackets are what programs begin their messages with.
+        lines = ["[warning] {x}", *before, data.decode(), *after, "{"]
+        assert CASES[name].parse("\n".join(lines).encode()) == CASES[name].parse(data)

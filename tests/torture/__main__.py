@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 def _arguments(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make torture ARGS=…", description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--seed", type=int, default=1, help="what all choices are drawn from (default: 1)")
-    parser.add_argument("--examples", type=int, default=100_000, help="of every property test (default: 100000)")
+    parser.add_argument(
+        "--examples",
+        type=int,
+        default=100_000,
+        help="of every parsers' property test; a tenth of others (default: 100000)",
+    )
     parser.add_argument("--seconds", type=float, default=600, help="of fuzzing every parser (default: 600)")
     parser.add_argument(
         "--limit", type=float, default=7200, help="seconds after which a property test is killed (default: 7200)"

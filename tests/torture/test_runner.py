@@ -138,7 +138,7 @@ def test_interrupted_it_ends_at_once_and_goes_on_from_there(tmp_path: Path) -> N
 
 
 def test_a_property_test_runs_as_a_unit_with_its_examples_and_its_seed(tmp_path: Path) -> None:
-    words = ("--only", "property: bee/test_quantities.py::test_sizes_come_back_exactly", "--examples", "150")
+    words = ("--only", "property: bee/test_quantities.py::test_sizes_come_back_exactly", "--examples", "1500")
     done = subprocess.run(torture(*words, state=tmp_path), cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     (result,) = summary.kept(tmp_path)
@@ -181,8 +181,8 @@ def test_a_units_sources_are_what_its_parser_is_made_of() -> None:
 
 
 def test_a_property_of_one_parser_runs_again_for_that_parser_alone() -> None:
-    of_all = "tests/bee/test_parser_properties.py::test_any_bytes_are_read_without_an_exception"
-    names = {str(path.relative_to(ROOT)) for path in units.sources_of(f"{of_all}[nvme id-ctrl]")}
+    planted = "tests/bee/test_parser_properties.py::test_records_planted_in_noise_come_back"
+    names = {str(path.relative_to(ROOT)) for path in units.sources_of(f"{planted}[nvme id-ctrl]")}
     assert {"bee/parsers/nvme.py", "bee/parsers/json_text.py", "tests/bee/parser_cases.py"} <= names
     assert names.isdisjoint({"bee/parsers/lspci.py", "bee/audit.py", "bee/machine.py"})
     elsewhere = {str(path.relative_to(ROOT)) for path in units.sources_of("tests/bee/test_qr.py::test_any_text[lspci]")}
