@@ -47,6 +47,9 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--summary", action="store_true", help="print the results that are kept, as a table, and run none"
     )
+    parser.add_argument(
+        "--earlier", type=Path, metavar="FILE", help="an earlier --summary, for the units that the folders do not have"
+    )
     return parser.parse_args(words)
 
 
@@ -67,7 +70,12 @@ def main(words: list[str] | None = None) -> int:
     arguments = _arguments(words)
     states = arguments.state or [ROOT / ".torture"]
     if arguments.summary:
-        print(summary.table(summary.kept(*states)), end="")
+        try:
+            earlier = arguments.earlier.read_text() if arguments.earlier else ""
+        except OSError as error:
+            print(f"--earlier {arguments.earlier}: {error.strerror}", file=sys.stderr)
+            return 2
+        print(summary.table(summary.kept(*states, earlier=earlier)), end="")
         return 0
     budget = units.Budget(
         seed=arguments.seed,

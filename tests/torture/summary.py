@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import re
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -18,10 +20,17 @@ _COLUMNS = ("unit", "budget", "seed", "executions", "seconds", "processor second
 _LAST_COLUMNS = ("code", "outcome")
 
 
-def kept(*states: Path) -> list[Result]:
-    """All results in some state folders, by proof and name."""
-    found = (read_result(path) for state in states for path in sorted((state / "results").glob("*.json")))
-    return sorted((result for result in found if result), key=lambda result: (result.proof, result.name))
+def kept(*states: Path, earlier: str = "") -> list[Result]:
+    """All results in some state folders, by proof and name.
+
+    Args:
+        states: the folders. Of a unit that more than one has, the last one's result counts.
+        earlier: a document that `table` wrote where these folders were not: what they lack is taken from it.
+    """
+    paths = (path for state in states for path in sorted((state / "results").glob("*.json")))
+    found = [*results_in(earlier), *(result for path in paths if (result := read_result(path)))]
+    by_unit = {(result.proof, result.name): result for result in found}
+    return [by_unit[unit] for unit in sorted(by_unit)]
 
 
 def table(results: list[Result]) -> str:
@@ -40,6 +49,42 @@ def table(results: list[Result]) -> str:
         if said:
             parts.append("\n".join(said) + "\n")
     return "\n".join(parts)
+
+
+def results_in(document: str) -> list[Result]:
+    """The results that `table` showed. It rounded the seconds."""
+    results: list[Result] = []
+    proof, details = "", []
+    for line in document.splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if line.startswith("## "):
+            proof = line.removeprefix("## ")
+        elif cells[:1] == ["unit"]:
+            details = [name.replace(" ", "_") for name in cells[len(_COLUMNS) : -len(_LAST_COLUMNS)]]
+        elif cells and cells[0].startswith("`"):
+            results.append(_result(proof, details, cells))
+        elif results and line.startswith("- `"):
+            name, _, finding = line.removeprefix("- `").partition("`: ")
+            at = next(at for at, result in enumerate(results) if (result.proof, result.name) == (proof, name))
+            results[at] = replace(results[at], findings=(*results[at].findings, finding))
+    return results
+
+
+def _result(proof: str, details: list[str], cells: list[str]) -> Result:
+    name, budget, seed, executions, seconds, cpu_seconds, *counted, code, outcome = cells
+    return Result(
+        proof=proof,
+        name=name.strip("`").replace(r"\|", "|"),
+        budget=budget,
+        seed=int(seed),
+        code=code.strip("`"),
+        outcome=outcome,
+        seconds=float(seconds),
+        cpu_seconds=float(cpu_seconds),
+        executions=int(executions.replace(",", "")),
+        findings=(),
+        details={name: int(count) for name, count in zip(details, counted, strict=True) if count},
+    )
 
 
 def _cells(result: Result, details: list[str]) -> tuple[str, ...]:

@@ -13,9 +13,11 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.torture import runner, summary, units
-from tests.torture.proofs import Unit
+from tests.torture.proofs import OUTCOMES, Result, Unit
 from tests.torture.sources import ROOT, closure
 
 COUNT = "print('executions: 3'); print('coverage: 5'); open({path!r}, 'a').write('ran ')"
@@ -193,3 +195,48 @@ def test_a_result_says_in_json_what_was_run(unit: Unit, tmp_path: Path) -> None:
     runner.run([unit], tmp_path / "state", str)
     kept = json.loads((tmp_path / "state/results" / unit.file_name).read_text())
     assert (kept["seed"], kept["budget"], kept["code"]) == (1, "1 s", unit.code())
+
+
+_names = st.text("abc|[]' :-", min_size=1, max_size=12).map(lambda text: f"x{text}y")
+_results = st.builds(
+    Result,
+    proof=st.sampled_from(["fuzz", "signals"]),
+    name=_names,
+    budget=st.sampled_from(["600 s", "100000 examples"]),
+    seed=st.integers(0, 2**32),
+    code=st.text("0123456789abcdef", min_size=12, max_size=12),
+    outcome=st.sampled_from(OUTCOMES),
+    seconds=st.integers(0, 9999).map(float),
+    cpu_seconds=st.integers(0, 9999).map(float),
+    executions=st.integers(0, 10**7),
+    findings=st.lists(_names, max_size=2).map(tuple),
+    details=st.dictionaries(st.sampled_from(["coverage", "rolled_back"]), st.integers(0, 99)),
+)
+
+
+@given(results=st.lists(_results, max_size=4, unique_by=lambda result: (result.proof, result.name)))
+def test_a_summary_is_read_back_whole(results: list[Result]) -> None:
+    results.sort(key=lambda result: (result.proof, result.name))
+    assert summary.results_in(summary.table(results)) == results
+
+
+def test_an_earlier_summary_fills_what_the_folders_lack(unit: Unit, tmp_path: Path) -> None:
+    runner.run([unit], tmp_path / "there", str)
+    earlier = summary.table(summary.kept(tmp_path / "there"))
+    other = dataclasses.replace(unit, name="another part", seed=7)
+    runner.run([other, dataclasses.replace(unit, seed=2)], tmp_path / "here", str)
+    assert [(r.name, r.seed) for r in summary.kept(tmp_path / "here", earlier=earlier)] == [
+        (unit.name, 2),
+        (other.name, 7),
+    ]
+    (tmp_path / "here/results" / unit.file_name).unlink()
+    assert [(r.name, r.seed) for r in summary.kept(tmp_path / "here", earlier=earlier)] == [
+        (unit.name, 1),
+        (other.name, 7),
+    ]
+
+
+def test_an_earlier_summary_that_is_not_there_is_said(tmp_path: Path) -> None:
+    command = torture("--summary", "--earlier", str(tmp_path / "none.md"), state=tmp_path)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, f"--earlier {tmp_path}/none.md: No such file or directory\n")
