@@ -3,7 +3,7 @@
 `Live` is the machine bee runs on, `Recorded` one that was seen before. Collectors take either and cannot tell.
 """
 
-# ruff: noqa: PTH102, PTH106, PTH113, PTH123, PTH208 - pathlib's import alone costs a tenth of an audit's start
+# ruff: noqa: PTH113, PTH123, PTH208 - pathlib's import alone costs a tenth of an audit's start
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 from bee.process import MAX_OUTPUT_BYTES, REAP_SECONDS, Process
 from bee.records import dataclass, field
+from bee.working_folder import home_of, private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,8 +31,6 @@ MAX_FILE_BYTES = 4 * 2**20
 _ONE_AT_A_TIME = ("ipmitool",)
 # A shelf of 200 disks must not start 200 tools at once.
 _MAX_AT_ONCE = 64
-# Where the tools' working folders can stand, best first: on a live CD all of these are memory.
-_SCRATCH = ("/tmp", "/run", "/dev/shm")  # noqa: S108 - a fresh folder of mode 0700 is made there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,15 +209,15 @@ class Live:
                 return Run(args=args, outcome="stopped")
             self._under_way += 1
         try:
-            with _private_folder() as folder:
-                return self._watch(args, program, folder, limit)
+            with private_folder() as folder, home_of(args, folder) as home:
+                return self._watch(args, program, folder, home, limit)
         finally:
             with self._changed:
                 self._under_way -= 1
                 self._changed.notify_all()
 
-    def _watch(self, args: tuple[str, ...], program: str, folder: str, limit: float) -> Run:
-        environment = {"PATH": ":".join(self._path), "LC_ALL": "C", "HOME": "/nonexistent", "TERM": "dumb"}
+    def _watch(self, args: tuple[str, ...], program: str, folder: str, home: str, limit: float) -> Run:
+        environment = {"PATH": ":".join(self._path), "LC_ALL": "C", "HOME": home, "TERM": "dumb"}
         begin = time.monotonic()
         end = begin + limit
         try:
@@ -282,38 +281,6 @@ class Live:
 def is_program(path: str) -> bool:
     """Whether `path` is a file that may be executed; a folder is "executable" too."""
     return os.access(path, os.X_OK) and os.path.isfile(path)
-
-
-@contextlib.contextmanager
-def _private_folder() -> Iterator[str]:
-    """A folder of mode 0700 for one run, since some tools write logs where they stand (storcli); / if none can be made.
-
-    tempfile would do the same, but its import costs as much as an audit.
-    """
-    made = next((folder for parent in _SCRATCH if (folder := _make_folder(parent))), None)
-    try:
-        yield made or "/"
-    finally:
-        if made is not None:
-            _remove(made)
-
-
-def _make_folder(parent: str) -> str | None:
-    folder = f"{parent}/bee-{os.urandom(8).hex()}"
-    try:
-        os.mkdir(folder, 0o700)
-    except OSError:
-        return None
-    return folder
-
-
-def _remove(folder: str) -> None:
-    with contextlib.suppress(OSError):
-        os.rmdir(folder)
-        return
-    import shutil  # noqa: PLC0415 - only where a tool has left something
-
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _read_in_pieces(file: IO[bytes]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import re
@@ -10,11 +11,12 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from bee import audit as flow
-from bee import process
+from bee import process, working_folder
 from bee.audit import collect, serialise
 from bee.background import Task
 from bee.machine import MAX_OUTPUT_BYTES, Live, Recorded, Run
@@ -235,6 +237,32 @@ def test_the_working_folder_is_private_and_is_gone_with_what_the_tool_left_in_it
     folder, mode = live(tools).run("tool", limit=10).stdout.decode().split()
     assert mode == "700"
     assert not Path(folder).exists()
+
+
+def test_an_ipmitool_that_shows_no_name_reads_a_register_of_one_entry(tools: Path) -> None:
+    program(tools, "ipmitool", 'echo "$HOME"; pwd; cat "$HOME/.local/usr/share/misc/enterprise-numbers.txt"')
+    for words in (("fru",), ("sdr", "elist"), ("lan", "print"), ("mc", "guid")):
+        home, folder, *register = live(tools).run("ipmitool", *words, limit=10).stdout.decode().splitlines()
+        assert home == folder
+        assert not Path(folder).exists()
+        assert register == ["0", "  Reserved", "    Internet Assigned Numbers Authority", "      iana&iana.org"]
+
+
+def test_half_a_register_is_none(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(working_folder, "open", full, raising=False)
+    program(tools, "ipmitool", 'echo "$HOME"')
+    assert live(tools).run("ipmitool", "fru", limit=10).stdout == b"/nonexistent\n"
+
+
+@pytest.mark.parametrize("args", [("ipmitool", "mc", "info"), ("smartctl", "mc", "fru")])
+def test_who_shows_a_manufacturers_name_has_the_whole_register_and_no_tool_another_home(
+    tools: Path, args: tuple[str, ...]
+) -> None:
+    program(tools, args[0], 'echo "$HOME"; ls -A')
+    assert live(tools).run(*args, limit=10).stdout == b"/nonexistent\n"
 
 
 def test_only_one_ipmitool_runs_at_a_time_and_other_tools_run_beside_each_other(tools: Path) -> None:
