@@ -16,7 +16,8 @@ _SCRATCH = ("/tmp", "/run", "/dev/shm")  # noqa: S108 - a fresh folder of mode 0
 _NOWHERE = "/nonexistent"
 # ipmitool reads the IANA's enterprise numbers, 5 MB, whenever it starts, those in its home first. `mc info` alone shows
 # a name from there; the others are given one entry.
-REGISTER = ".local/usr/share/misc/enterprise-numbers.txt"
+_FOLDERS = (".local", ".local/usr", ".local/usr/share", ".local/usr/share/misc")
+REGISTER = f"{_FOLDERS[-1]}/enterprise-numbers.txt"
 ONE_ENTRY = b"0\n  Reserved\n    Internet Assigned Numbers Authority\n      iana&iana.org\n"
 _SHOWS_A_NAME = ("ipmitool", "mc", "info")
 
@@ -46,24 +47,23 @@ def home_of(args: tuple[str, ...], folder: str) -> Iterator[str]:
     if args[0] != "ipmitool" or args[:3] == _SHOWS_A_NAME or folder == "/":
         yield _NOWHERE
         return
-    register = f"{folder}/{REGISTER}"
-    folders = [register[:at] for at in range(len(folder) + 1, len(register)) if register[at] == "/"]
     try:
         # Half a register would be worse than none.
-        yield folder if _is_written(register, folders) else _NOWHERE
+        yield folder if _has_register(folder) else _NOWHERE
     finally:
         # What is left here, `private_folder` removes in a way that costs more.
         with contextlib.suppress(OSError):
-            os.unlink(register)
-            for each in reversed(folders):
-                os.rmdir(each)
+            os.unlink(f"{folder}/{REGISTER}")
+            for each in reversed(_FOLDERS):
+                os.rmdir(f"{folder}/{each}")
 
 
-def _is_written(register: str, folders: list[str]) -> bool:
+def _has_register(folder: str) -> bool:
+    """Whether it could be written."""
     try:
-        for each in folders:
-            os.mkdir(each, 0o700)
-        with open(register, "wb", buffering=0) as file:
+        for each in _FOLDERS:
+            os.mkdir(f"{folder}/{each}", 0o700)
+        with open(f"{folder}/{REGISTER}", "wb", buffering=0) as file:
             return file.write(ONE_ENTRY) == len(ONE_ENTRY)
     except OSError:
         return False

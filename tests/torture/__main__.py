@@ -26,7 +26,7 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
         "--examples",
         type=int,
         default=100_000,
-        help="of every parsers' property test; a tenth of others (default: 100000)",
+        help="of each of the parsers' property tests; of others a tenth (default: 100000)",
     )
     parser.add_argument("--seconds", type=float, default=600, help="of fuzzing every parser (default: 600)")
     parser.add_argument(
@@ -65,18 +65,25 @@ def _chosen(budget: units.Budget, only: list[str] | None) -> list[Unit]:
     ]
 
 
+def _summary(states: list[Path], earlier: Path | None) -> int:
+    try:
+        results = summary.kept(*states, earlier=earlier.read_text() if earlier else "")
+    except OSError as error:
+        print(f"--earlier {earlier}: {error.strerror}", file=sys.stderr)
+        return 2
+    except ValueError:
+        print(f"--earlier {earlier}: no table that --summary wrote", file=sys.stderr)
+        return 2
+    print(summary.table(results), end="")
+    return 0
+
+
 def main(words: list[str] | None = None) -> int:
     """Run what must run. Exit code 0: all passed; 1: something was found, or stopped; 130: interrupted."""
     arguments = _arguments(words)
     states = arguments.state or [ROOT / ".torture"]
     if arguments.summary:
-        try:
-            earlier = arguments.earlier.read_text() if arguments.earlier else ""
-        except OSError as error:
-            print(f"--earlier {arguments.earlier}: {error.strerror}", file=sys.stderr)
-            return 2
-        print(summary.table(summary.kept(*states, earlier=earlier)), end="")
-        return 0
+        return _summary(states, arguments.earlier)
     budget = units.Budget(
         seed=arguments.seed,
         examples=arguments.examples,

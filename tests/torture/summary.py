@@ -52,7 +52,11 @@ def table(results: list[Result]) -> str:
 
 
 def results_in(document: str) -> list[Result]:
-    """The results that `table` showed. It rounded the seconds."""
+    """The results that `table` showed, which rounded the seconds.
+
+    Raises:
+        ValueError: it is no such document.
+    """
     results: list[Result] = []
     proof, details = "", []
     for line in document.splitlines():
@@ -65,7 +69,7 @@ def results_in(document: str) -> list[Result]:
             results.append(_result(proof, details, cells))
         elif results and line.startswith("- `"):
             name, _, finding = line.removeprefix("- `").partition("`: ")
-            at = next(at for at, result in enumerate(results) if (result.proof, result.name) == (proof, name))
+            at = [(result.proof, result.name) for result in results].index((proof, name))
             results[at] = replace(results[at], findings=(*results[at].findings, finding))
     return results
 

@@ -240,3 +240,13 @@ def test_an_earlier_summary_that_is_not_there_is_said(tmp_path: Path) -> None:
     command = torture("--summary", "--earlier", str(tmp_path / "none.md"), state=tmp_path)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (2, f"--earlier {tmp_path}/none.md: No such file or directory\n")
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"| unit |\n| `x` | y |\n", b"## fuzz\n| `x` | 1 s | one | 2 | 3 | 4 | `c` | passed |\n"]
+)
+def test_an_earlier_summary_that_is_none_is_said(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "other.md").write_bytes(content)
+    command = torture("--summary", "--earlier", str(tmp_path / "other.md"), state=tmp_path)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, f"--earlier {tmp_path}/other.md: no table that --summary wrote\n")

@@ -81,25 +81,26 @@ def fuzz(budget: Budget) -> list[Unit]:
 
 def properties(budget: Budget, folder: str = "tests/bee") -> list[Unit]:
     """Every property test below `folder`, each parameter set by itself."""
-    return [
-        Unit(
-            proof="property",
-            name=test.removeprefix("tests/"),
-            budget=f"{examples} examples",
-            seed=budget.seed,
-            command=(
-                *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "timeout=0"),
-                *("--hypothesis-profile=torture", f"--hypothesis-seed={budget.seed}", "--hypothesis-show-statistics"),
-                test,
-            ),
-            environment={"TORTURE_EXAMPLES": str(examples)},
-            read=tested,
-            limit=budget.limit,
-            sources=sources_of(test),
-        )
-        for test in _property_tests(folder)
-        for examples in (budget.examples if test.startswith(_OF_PARSERS) else max(1, budget.examples // 10),)
-    ]
+    return [_of_test(test, budget) for test in _property_tests(folder)]
+
+
+def _of_test(test: str, budget: Budget) -> Unit:
+    examples = budget.examples if test.startswith(_OF_PARSERS) else max(1, budget.examples // 10)
+    return Unit(
+        proof="property",
+        name=test.removeprefix("tests/"),
+        budget=f"{examples} examples",
+        seed=budget.seed,
+        command=(
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "timeout=0"),
+            *("--hypothesis-profile=torture", f"--hypothesis-seed={budget.seed}", "--hypothesis-show-statistics"),
+            test,
+        ),
+        environment={"TORTURE_EXAMPLES": str(examples)},
+        read=tested,
+        limit=budget.limit,
+        sources=sources_of(test),
+    )
 
 
 def signals(budget: Budget) -> list[Unit]:
