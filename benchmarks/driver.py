@@ -80,7 +80,7 @@ def _bare_make(folder: Path, checkout: Path) -> tuple[float, float]:
     result.mkdir()
     shown = [Bind(source, "/source"), Bind(result, "/result", writable=True)]
     make = ["/bin/bash", "-euc", _MAKE, "make", kernel_abi(paths)]
-    command = build_root.command_line(here.build_root, paths.chroot, shown, make)
+    command = build_root.command_line(here.build_root, paths.mount_point, shown, make)
     isolated = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", *command]
     subprocess.run(isolated, env=os.environ, check=True, stdin=subprocess.DEVNULL)
     clock, program, kernel = map(float, (result / "seconds").read_text().split())

@@ -43,7 +43,7 @@ def bootstrap(archive: Archive, paths: Paths) -> Path:
     key, tar = _bootstrap(archive, paths)
     lock.use(tar.parent)
     if not cache.is_complete(tar.parent, key):
-        cache.store(tar.parent, key, lambda folder: _make_bootstrap(archive, folder / _TAR, paths.chroot))
+        cache.store(tar.parent, key, lambda folder: _make_bootstrap(archive, folder / _TAR, paths.mount_point))
         lock.use(tar.parent)
     return tar
 

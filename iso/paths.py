@@ -129,7 +129,7 @@ class Paths:
         return self.dist / "live-build"
 
     @property
-    def chroot(self) -> Path:
+    def mount_point(self) -> Path:
         """An empty folder in which namespaces of one command mount what they work on."""
         return self.dist / "mnt"
 

@@ -148,7 +148,7 @@ CHECKS: dict[str, Callable[[str], str | None]] = {
     "snapshot": _snapshot,
     "authorized_keys": _keys_file,
     container.SETTING: _one_of(*container.ENGINES),
-    # What is in them is checked together, once both are known (iso.image.signing).
+    # What is in them is checked together, once both are known (iso.image.module_key).
     "sign_key": file_problem,
     "sign_cert": file_problem,
     "release_key": _release_key,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iso.errors import BadInputError
-from iso.image import signing, vendor
+from iso.image import module_key, vendor
 from iso.paths import strange_characters
 from iso.settings import CHECKS, PATHS, PIN_OR_NEWEST, SNAPSHOT_FIELD, VERSIONS_CHECKS, file_problem
 from iso.urls import shown
@@ -228,7 +228,7 @@ def _together(pinned: Mapping[str, str], settings: Mapping[str, str]) -> Iterabl
     given = [settings.get(key) for key in ("sign_key", "sign_cert")]
     # What is no file at all has its own complaint.
     if None in given or not any(file_problem(path) for path in given if path is not None):
-        yield from signing.problems(*(Path(path) if path is not None else None for path in given))
+        yield from module_key.problems(*(Path(path) if path is not None else None for path in given))
 
 
 def _repeated(key: str, value: str) -> str:

@@ -35,7 +35,7 @@ def _cmdline(job: Job) -> list[list[str]]:
     system = build_root.bootstrap_tar(archive, job.paths)
     return [
         *build_root.bootstrapping(archive, job.paths),
-        build_root.command_line(system, job.paths.chroot, _binds(job), _COMMAND),
+        build_root.command_line(system, job.paths.mount_point, _binds(job), _COMMAND),
     ]
 
 
@@ -44,7 +44,7 @@ def _compile(job: Job) -> None:
     result = _result(job)
     remove_tree(result)
     result.mkdir(parents=True)
-    build_root.run(system, job.paths.chroot, _binds(job), _COMMAND, job.log)
+    build_root.run(system, job.paths.mount_point, _binds(job), _COMMAND, job.log)
     (result / "bee").replace(job.paths.program)
     remove_tree(result)
 

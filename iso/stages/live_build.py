@@ -16,7 +16,7 @@ from iso.image import release
 from iso.isolation import owner
 from iso.mounts import remove_tree
 from iso.replacement import replace_file
-from iso.stages import base
+from iso.stages import image_base
 from iso.stages.kernel import archive_of, kernel_abi, known_archive, require_kernel
 from iso.tree import listing, plain_modes, walk
 
@@ -96,19 +96,19 @@ def _configure(job: Job, workdir: Path) -> None:
 
 
 def _expected(job: Job) -> dict[str, str]:
-    """What `base.listed` would say of a work folder prepared now, with what goes into the initrd as it is staged."""
+    """What `image_base.listed` would say of a work folder prepared now, its initrd's part as it is staged."""
     with tempfile.TemporaryDirectory() as place:
         _configure(job, Path(place))
-        return base.listed(Path(place)) | listing(job.paths.workdir / base.INITRD, base.INITRD)
+        return image_base.listed(Path(place)) | listing(job.paths.workdir / image_base.INITRD, image_base.INITRD)
 
 
 def _sync(job: Job) -> None:
-    includes, initrd = job.paths.workdir / _INCLUDES, job.paths.workdir / base.INITRD
+    includes, initrd = job.paths.workdir / _INCLUDES, job.paths.workdir / image_base.INITRD
     for folder in (includes, initrd):
         remove_tree(folder)
     shutil.copytree(job.paths.overlay, includes, symlinks=True)
     initrd.mkdir()
-    for part in base.INITRD_PARTS:
+    for part in image_base.INITRD_PARTS:
         source, target = includes / part, initrd / part
         if not os.path.lexists(source):
             continue
@@ -117,7 +117,7 @@ def _sync(job: Job) -> None:
             shutil.copytree(source, target, symlinks=True)
         else:
             shutil.copy(source, target, follow_symlinks=False)
-    remove_tree(initrd / base.INITRD_NOT)
+    remove_tree(initrd / image_base.INITRD_NOT)
     for path in reversed(list(walk(initrd))):
         if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
             path.rmdir()
@@ -125,27 +125,27 @@ def _sync(job: Job) -> None:
 
 def _command(job: Job, on: Path, date: int) -> list[str]:
     stem = image(job).with_suffix("")
-    words = [job.paths.workdir, job.paths.chroot, on, date, stem]
-    return ["/bin/sh", str(job.paths.builder / _ASSEMBLE), *map(str, words), owner(), base.room()]
+    words = [job.paths.workdir, job.paths.mount_point, on, date, stem]
+    return ["/bin/sh", str(job.paths.builder / _ASSEMBLE), *map(str, words), owner(), image_base.room()]
 
 
 def _date(job: Job, archive: Archive) -> int:
     """Of the image's files: none is younger than the archive it is made of, or than the image."""
-    return min(base.date(archive), release.source_date(job.paths))
+    return min(image_base.date(archive), release.source_date(job.paths))
 
 
 def _cmdline(job: Job) -> list[list[str]]:
     archive = known_archive(job)
-    on, making = base.planned(job, archive, _expected(job))
+    on, making = image_base.planned(job, archive, _expected(job))
     return [*making, _command(job, on, _date(job, archive))]
 
 
 def _build(job: Job) -> None:
     require_kernel(job)
     archive = archive_of(job)
-    on = base.kept(job, archive)
-    replace_file(job.paths.boot_loaders, base.loaders_of(on).read_bytes())
-    job.paths.chroot.mkdir(parents=True, exist_ok=True)
+    on = image_base.kept(job, archive)
+    replace_file(job.paths.boot_loaders, image_base.loaders_of(on).read_bytes())
+    job.paths.mount_point.mkdir(parents=True, exist_ok=True)
     environment = {
         "SOURCE_DATE_EPOCH": str(release.source_date(job.paths)),
         "MKSQUASHFS_OPTIONS": _SQUASHFS_OPTIONS,
@@ -161,13 +161,13 @@ def _outputs(job: Job) -> list[Path]:
 
 def _assembly(job: Job) -> Inputs:
     files: dict[str, str] = {}
-    for script in (_ASSEMBLE, *base.SCRIPTS):
+    for script in (_ASSEMBLE, *image_base.SCRIPTS):
         files |= listing(job.paths.builder / script, f"iso/builder/{script}")
     facts = {
         "date": str(release.source_date(job.paths)),
         "mksquashfs": _SQUASHFS_OPTIONS,
     }
-    return Inputs(files=files, settings=facts, tools=packages.versions(base.TOOLS))
+    return Inputs(files=files, settings=facts, tools=packages.versions(image_base.TOOLS))
 
 
 PREPARE = Stage(

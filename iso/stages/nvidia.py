@@ -9,7 +9,7 @@ from iso import build_root, shell
 from iso.build_root import Bind
 from iso.errors import BuildError
 from iso.graph.stage import Job, Stage
-from iso.image import signing
+from iso.image import module_key
 from iso.mounts import remove_tree
 from iso.stages import nvidia_cache, nvidia_debian, nvidia_run, nvidia_system
 from iso.stages.kernel import archive_of, choose_toolchain, kernel_abi, known_archive, require_kernel
@@ -102,7 +102,7 @@ def _signing(job: Job, key: Path, certificate: Path) -> tuple[list[Bind], list[s
         Bind(Workshop.of(job).modules, "/result", writable=True),
     ]
     script, abi = f"/builder/{nvidia_cache.SIGN_SCRIPT}", kernel_abi(job.paths)
-    return shown, ["/bin/sh", script, abi, signing.HASH, "/signing/key", "/signing/certificate", "/result"]
+    return shown, ["/bin/sh", script, abi, module_key.HASH, "/signing/key", "/signing/certificate", "/result"]
 
 
 def _work(job: Job) -> list[tuple[list[Bind], list[str]]]:
@@ -116,7 +116,7 @@ def _build(job: Job) -> None:
     remove_tree(here.modules)
     here.modules.mkdir()
     for shown, command in _work(job):
-        build_root.run(here.build_root, job.paths.chroot, shown, command, job.log)
+        build_root.run(here.build_root, job.paths.mount_point, shown, command, job.log)
     require_modules(here.modules, kernel_abi(job.paths))
     if job.config.sign_cert:
         require_signatures(here.modules, job.config.sign_cert)
@@ -138,7 +138,7 @@ def _link_libraries(job: Job) -> None:
     for blob in driver.firmware:
         _copy(blob, firmware, 0o644)
     if job.config.sign_cert:
-        signing.write_der(job.config.sign_cert, here.product / CERTIFICATE)
+        module_key.write_der(job.config.sign_cert, here.product / CERTIFICATE)
 
 
 def _copy(file: Path, folder: Path, mode: int) -> None:
@@ -218,7 +218,9 @@ BUILD = _substage(
     "6d. build its kernel modules",
     _build,
     lambda here: [here.modules],
-    lambda job: [build_root.command_line(Workshop.of(job).build_root, job.paths.chroot, *each) for each in _work(job)],
+    lambda job: [
+        build_root.command_line(Workshop.of(job).build_root, job.paths.mount_point, *each) for each in _work(job)
+    ],
 )
 LINK_LIBRARIES = _substage(
     "e_symlinks",

@@ -28,7 +28,7 @@ SIGN_SCRIPT = "sign-modules.sh"
 # What decides how a built driver looks: it takes minutes to build, so that no other edit of the builder does it again.
 _SCRIPTS = (BUILD_SCRIPT, SIGN_SCRIPT, nvidia_run.UNPACK, nvidia_system.SCRIPT, build_root.ENTER)
 MAKERS = (
-    *("build_root.py", "image/load_order.py", "image/signing.py", "stages/nvidia.py", "stages/nvidia_cache.py"),
+    *("build_root.py", "image/load_order.py", "image/module_key.py", "stages/nvidia.py", "stages/nvidia_cache.py"),
     *("stages/nvidia_debian.py", "stages/nvidia_driver.py", "stages/nvidia_modules.py", "stages/nvidia_run.py"),
     "stages/nvidia_system.py",
 )

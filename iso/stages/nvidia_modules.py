@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from iso import shell
 from iso.errors import BuildError
-from iso.image import signing
+from iso.image import module_key
 from iso.image.load_order import load_order, module_name
 from iso.stages.nvidia_cache import MODULES
 
@@ -44,12 +44,12 @@ def require_signatures(folder: Path, certificate: Path) -> None:
     Raises:
         BuildError: one is not, or by another.
     """
-    wanted = signing.serial(certificate)
+    wanted = module_key.serial(certificate)
     for name in MODULES:
         kind, hashed, signer = (_modinfo(folder / name, field) for field in ("sig_id", "sig_hashalgo", "sig_key"))
-        if (kind, hashed) != ("PKCS#7", signing.HASH):
-            raise BuildError(f"{name} has no {signing.HASH} signature: {kind or 'none'} {hashed}".rstrip())
-        if signing.normal_serial(signer) != wanted:
+        if (kind, hashed) != ("PKCS#7", module_key.HASH):
+            raise BuildError(f"{name} has no {module_key.HASH} signature: {kind or 'none'} {hashed}".rstrip())
+        if module_key.normal_serial(signer) != wanted:
             raise BuildError(f"{name} is signed by certificate {signer}, not by {certificate} ({wanted})")
 
 

@@ -112,7 +112,7 @@ def _unpacked_by(job: Job, installer: Path) -> tuple[list[Bind], list[str]]:
 def unpacking(job: Job) -> list[list[str]]:
     """The command that unpacks the installer, from where it lies or will lie."""
     installer = next((place for place in places(job) if place.is_file()), places(job)[-1])
-    return [build_root.command_line(Workshop.of(job).build_root, job.paths.chroot, *_unpacked_by(job, installer))]
+    return [build_root.command_line(Workshop.of(job).build_root, job.paths.mount_point, *_unpacked_by(job, installer))]
 
 
 def extract(job: Job) -> None:
@@ -127,7 +127,7 @@ def extract(job: Job) -> None:
     if installer is None:
         raise BuildError(f"{places(job)[-1]}: gone since it was downloaded: run doit iso again")
     here.extracted.mkdir(parents=True, exist_ok=True)
-    build_root.run(here.build_root, job.paths.chroot, *_unpacked_by(job, installer), job.log)
+    build_root.run(here.build_root, job.paths.mount_point, *_unpacked_by(job, installer), job.log)
 
 
 def located(folder: Path, config: Config) -> Driver:

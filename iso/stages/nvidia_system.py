@@ -60,7 +60,7 @@ def make(job: Job, archive: Archive) -> None:
     _, install = _commands(job, archive, minimal)
     remove_tree(here.compiler_packages)
     here.compiler_packages.mkdir(parents=True)
-    job.paths.chroot.mkdir(parents=True, exist_ok=True)
+    job.paths.mount_point.mkdir(parents=True, exist_ok=True)
     abi = kernel_abi(job.paths)
     had = shell.capture(["tar", "-xOf", str(minimal), "./var/lib/dpkg/status"])
     kernel = _KERNEL.format(abi=abi, version=archive.newest(f"linux-image-{abi}"))
@@ -75,7 +75,7 @@ def _wanted(job: Job) -> list[str]:
 
 def _commands(job: Job, archive: Archive, minimal: Path) -> list[list[str]]:
     here = Workshop.of(job)
-    places = [minimal, here.compiler_packages, job.paths.chroot, here.build_root]
+    places = [minimal, here.compiler_packages, job.paths.mount_point, here.build_root]
     return [
         archive.fetch_missing_command(_wanted(job), here.compiler_packages),
         ["/bin/sh", str(job.paths.builder / SCRIPT), *map(str, places), owner()],

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from iso.paths import Paths
-from iso.stages.base import TOOLS
+from iso.stages.image_base import TOOLS
 from iso.tree import file_digest
 from tests.house.tree import ROOT
 
@@ -35,6 +35,8 @@ default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
 [engine]
 cgroup_manager = "cgroupfs"
 """
+# crun refuses control groups of both versions side by side.
+RUNTIME = 'runtime = "runc"\n' if shutil.which("runc") else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Built:
 @pytest.fixture(scope="module")
 def built(build_another: Builder, tmp_path_factory: pytest.TempPathFactory) -> Built:
     file = tmp_path_factory.mktemp("podman") / "containers.conf"
-    file.write_text(CONFIGURATION)
+    file.write_text(CONFIGURATION + RUNTIME)
     # This machine's own release: its tools then have the same versions, but for what was not updated for a while.
     variables = {
         "BEE_BUILDER_SUITE": platform.freedesktop_os_release()["VERSION_CODENAME"],

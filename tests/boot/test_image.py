@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,11 +24,15 @@ from iso.versions import configure
 from tests.boot.conftest import timed
 from tests.boot.leaks import complaints
 from tests.house.tree import ROOT
+from tests.iso.overlay.medium import is_ordinary
 
 if TYPE_CHECKING:
     from iso.paths import Paths
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
+# Words of live-boot's that are nothing to the short way: it asks for no network and no persistence, and knows its
+# medium by its label; panic= is initramfs-tools' own, too.
+NOTHING_TO_IT = {"BOOTIF=", "ignore_uuid", "nonetworking", "nopersistence", "panic="}
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +160,15 @@ def test_the_checksums_are_signed(iso: Path, key: Path, tmp_path: Path) -> None:
     listed = iso.with_name("SHA256SUMS").read_text()
     for suffix in (".iso", ".vmlinuz", ".initrd.img", ".squashfs", ".packages", ".spdx.json"):
         assert f"  {iso.stem}{suffix}\n" in listed
+
+
+def test_every_word_that_live_boot_knows_takes_the_boot_to_it(tree: Path, tmp_path: Path) -> None:
+    scripts = "".join(file.read_text() for file in (tree / "usr/lib/live/boot").iterdir())
+    branches = [
+        branch
+        for case in re.findall(r'case "\$\{_PARAMETER\}" in(.*?)\besac\b', scripts, re.DOTALL)
+        for branch in re.findall(r"^\s*([^\s()#]+)\)$", case, re.MULTILINE)  # live-boot.swap|swap) toram=*)
+    ]
+    words = {word.rstrip("*") for branch in branches for word in branch.split("|")}
+    assert words >= {"toram", "persistence", "fetch=", "verify-checksums=", "live-boot.swap"}
+    assert {word for word in words if is_ordinary(tmp_path, f"boot=live {word}")} <= NOTHING_TO_IT

@@ -19,8 +19,8 @@ from iso.graph.inputs import Inputs
 from iso.graph.stage import Stage, Step
 from iso.graph.stamps import Stamp
 from iso.paths import Paths
-from iso.stages import base, live_build, nvidia, nvidia_cache
 from iso.stages import compile as compiling
+from iso.stages import image_base, live_build, nvidia, nvidia_cache
 from tests.iso.checkout import config, make_checkout
 
 if TYPE_CHECKING:
@@ -168,13 +168,13 @@ def test_a_base_is_another_when_what_makes_it_was_edited(
     paths: Paths, archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = live_build.BUILD.job(config(), paths)
-    before = base._place(job, archive, {})
-    for module in ("base.py", "boot_loaders.py"):
-        real = base.file_digest
+    before = image_base._place(job, archive, {})
+    for module in ("image_base.py", "boot_loaders.py"):
+        real = image_base.file_digest
         with monkeypatch.context() as patched:
             patched.setattr(
-                base,
+                image_base,
                 "file_digest",
                 lambda path, module=module, real=real: module if str(path).endswith(module) else real(path),
             )
-            assert base._place(job, archive, {}) != before
+            assert image_base._place(job, archive, {}) != before

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.iso.overlay.world import OVERLAY
+from tests.iso.overlay.medium import is_ordinary, run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCRIPT = OVERLAY / "etc/initramfs-tools/scripts/bee-medium"
 ORDINARY = "BOOT_IMAGE=/live/vmlinuz boot=live nonetworking quiet console=tty0 console=ttyS0,115200"
-
-
-def _run(root: Path, command: str) -> int:
-    """What one of its functions returns, under dash."""
-    return subprocess.run(
-        ["dash", "-c", f'. "{SCRIPT}"; {command}'], env={"PATH": "/usr/bin:/bin", "BEE_ROOT": str(root)}, check=False
-    ).returncode
-
-
-def _is_ordinary(root: Path, cmdline: str) -> bool:
-    (root / "proc").mkdir(exist_ok=True)
-    (root / "proc/cmdline").write_text(f"{cmdline}\n")
-    return _run(root, "is_ordinary") == 0
 
 
 @pytest.mark.parametrize(
@@ -34,7 +19,7 @@ def _is_ordinary(root: Path, cmdline: str) -> bool:
     ["", "nomodeset", "bee.nvidia=force", "bee.net=eno1:192.0.2.7/24 bee.skip=psu", "loglevel=7", "initrd=/live/x"],
 )
 def test_the_cds_own_menu_keeps_to_it(tmp_path: Path, words: str) -> None:
-    assert _is_ordinary(tmp_path, f"{ORDINARY} {words}")
+    assert is_ordinary(tmp_path, f"{ORDINARY} {words}")
 
 
 @pytest.mark.parametrize(
@@ -60,8 +45,8 @@ def test_the_cds_own_menu_keeps_to_it(tmp_path: Path, words: str) -> None:
     ],
 )
 def test_what_asks_live_boot_for_more_is_left_to_it(tmp_path: Path, word: str) -> None:
-    assert not _is_ordinary(tmp_path, f"{ORDINARY} {word}")
-    assert not _is_ordinary(tmp_path, f"{word} {ORDINARY}")
+    assert not is_ordinary(tmp_path, f"{ORDINARY} {word}")
+    assert not is_ordinary(tmp_path, f"{word} {ORDINARY}")
 
 
 @pytest.mark.parametrize(
@@ -82,9 +67,9 @@ def test_drivers_of_storage_usb_and_network_cards_are_asked_for(tmp_path: Path, 
     device.mkdir(parents=True)
     (device / "class").write_text(f"{pci_class}\n")
     (device / "uevent").touch()
-    assert _run(tmp_path, "add_drivers") == 0
+    assert run(tmp_path, "add_drivers") == 0
     assert (device / "uevent").read_text() == ("add\n" if asked else "")
 
 
 def test_a_machine_without_pci_is_no_failure(tmp_path: Path) -> None:
-    assert _run(tmp_path, "add_drivers") == 0
+    assert run(tmp_path, "add_drivers") == 0

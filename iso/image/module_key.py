@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HASH = "sha512"
+# As openssl calls P-256 and P-384.
+_CURVES = ("prime256v1", "secp384r1")
+_KEY_ALONE = (
+    "no_header,no_version,no_serial,no_signame,no_issuer,no_validity,no_subject,no_extensions,no_sigdump,no_aux"
+)
 
 
 def problems(key: Path | None, certificate: Path | None) -> list[str]:
@@ -27,8 +32,7 @@ def problems(key: Path | None, certificate: Path | None) -> list[str]:
         return ["sign_cert= needs sign_key=, the private key of that certificate"]
     if certificate is None:
         return ["sign_key= needs sign_cert=, the certificate that a machine must know for it"]
-    said = []
-    public = []
+    said, public = [], []
     # What openssl says of a file may quote it: of a private key nothing is repeated.
     for setting, path, command, meant in (
         (
@@ -51,9 +55,24 @@ def problems(key: Path | None, certificate: Path | None) -> list[str]:
             said.append(f"{setting}={path}: {error.strerror}")
         except BuildError:
             said.append(f"{setting}={path}: not {meant} (see openssl-req(1))")
-    if len(public) == 2 and public[0] != public[1]:
-        said.append(f"sign_cert={certificate}: this certificate is not of the key {key}")
+    if len(public) == 2:
+        if public[0] != public[1]:
+            said.append(f"sign_cert={certificate}: this certificate is not of the key {key}")
+        elif not _is_verifiable(certificate):
+            said.append(
+                f"sign_key={key}: the kernel verifies RSA keys and EC keys on P-256 or P-384, none of another kind"
+            )
     return said
+
+
+def _is_verifiable(certificate: Path) -> bool:
+    """Whether the kernel can verify what its key signed (Documentation/admin-guide/module-signing.rst)."""
+    # Of its key alone: any words may be in a name.
+    shown = shell.capture(
+        ["openssl", "x509", "-noout", "-text", "-certopt", _KEY_ALONE, "-in", str(certificate)],
+    )
+    facts = dict(line.strip().split(": ", 1) for line in shown.splitlines() if ": " in line)
+    return facts.get("Public Key Algorithm") == "rsaEncryption" or facts.get("ASN1 OID") in _CURVES
 
 
 def write_der(certificate: Path, target: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from iso.image import signing
+from iso.image import module_key
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +29,11 @@ def openssl(*arguments: str) -> str:
 
 @pytest.mark.parametrize("certificate", ["one.pem", "one.der"])
 def test_a_pair_is_fit(keys: Path, certificate: str) -> None:
-    assert signing.problems(keys / "one.key", keys / certificate) == []
+    assert module_key.problems(keys / "one.key", keys / certificate) == []
 
 
 def test_no_key_is_fit_too() -> None:
-    assert signing.problems(None, None) == []
+    assert module_key.problems(None, None) == []
 
 
 @pytest.mark.parametrize(
@@ -49,24 +49,46 @@ def test_no_key_is_fit_too() -> None:
     ],
 )
 def test_what_is_no_pair_is_refused(keys: Path, key: str, certificate: str, said: str) -> None:
-    (line,) = signing.problems(keys / key, keys / certificate)
+    (line,) = module_key.problems(keys / key, keys / certificate)
     assert said in line
     secret = (keys / "one.key").read_text().splitlines()[1]
     assert secret not in line
 
 
+@pytest.mark.parametrize(
+    ("kind", "taken"),
+    [
+        (["rsa:2048"], True),
+        (["ec", "-pkeyopt", "ec_paramgen_curve:P-384"], True),
+        (["ec", "-pkeyopt", "ec_paramgen_curve:P-521"], False),
+        (["ec", "-pkeyopt", "ec_paramgen_curve:secp256k1"], False),
+        (["ed25519"], False),
+        (["rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048"], False),
+    ],
+)
+def test_only_a_key_that_the_kernel_can_verify_with_is_taken(tmp_path: Path, kind: list[str], taken: bool) -> None:
+    key, certificate = tmp_path / "key", tmp_path / "certificate"
+    # RSA may stand in its name, as the words of a key's kind do not.
+    subject = "/CN=Public Key Algorithm: rsaEncryption"
+    openssl("req", "-new", "-x509", "-newkey", *kind, "-nodes", "-subj", subject, "-keyout", str(key),
+            "-out", str(certificate))  # fmt: skip
+    said = module_key.problems(key, certificate)
+    assert bool(said) != taken
+    assert not said or "RSA" in said[0]
+
+
 def test_both_files_are_complained_of_at_once(keys: Path) -> None:
-    assert len(signing.problems(keys / "absent", keys / "absent")) == 2
+    assert len(module_key.problems(keys / "absent", keys / "absent")) == 2
 
 
 def test_serial_numbers_compare_whoever_wrote_them(keys: Path) -> None:
     written = openssl("x509", "-in", str(keys / "one.pem"), "-noout", "-serial").strip().partition("=")[2]
     colons = ":".join(written[i : i + 2] for i in range(0, len(written), 2)).lower()
-    assert signing.serial(keys / "one.der") == signing.normal_serial(colons) == written.lstrip("0")
-    assert signing.normal_serial("00:0A:b1") == "AB1"
+    assert module_key.serial(keys / "one.der") == module_key.normal_serial(colons) == written.lstrip("0")
+    assert module_key.normal_serial("00:0A:b1") == "AB1"
 
 
 def test_the_certificate_is_written_as_der(keys: Path, tmp_path: Path) -> None:
     for source in ("one.pem", "one.der"):
-        signing.write_der(keys / source, tmp_path / source)
+        module_key.write_der(keys / source, tmp_path / source)
         assert (tmp_path / source).read_bytes() == (keys / "one.der").read_bytes()

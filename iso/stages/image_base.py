@@ -161,7 +161,7 @@ def _packages(job: Job) -> Path:
 
 def _command(job: Job, system: Path, loaders: Path, file: Path) -> list[str]:
     lists = file.with_name(_LISTS)
-    places = [job.paths.workdir, job.paths.chroot, system, loaders, lists, _packages(job), file]
+    places = [job.paths.workdir, job.paths.mount_point, system, loaders, lists, _packages(job), file]
     return ["/bin/sh", str(job.paths.builder / SCRIPTS[0]), *map(str, places), owner(), room()]
 
 
@@ -176,7 +176,7 @@ def _fill(job: Job, archive: Archive, key: str, folder: Path) -> None:
 def _make(job: Job, archive: Archive, file: Path) -> None:
     system = build_root.bootstrap(archive, job.paths)
     loaders = boot_loaders.signed(archive, job.paths)
-    for folder in (_packages(job), job.paths.chroot):
+    for folder in (_packages(job), job.paths.mount_point):
         folder.mkdir(parents=True, exist_ok=True)
     environment = {"SOURCE_DATE_EPOCH": str(date(archive)), **mirror.proxy_environment()}
     archive.link_lists(file.with_name(_LISTS))

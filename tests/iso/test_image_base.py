@@ -25,7 +25,7 @@ from iso.errors import BuildError
 from iso.image import boot_loaders
 from iso.isolation import owner
 from iso.mounts import mounted_below
-from iso.stages import base, live_build, overlay
+from iso.stages import image_base, live_build, overlay
 from iso.tree import file_digest, listing
 from tests.iso.checkout import config, make_checkout, run
 from tests.iso.test_overlay_edits import TREES, edit
@@ -79,14 +79,14 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         file.write_text("a base")
         found.append(file)
 
-    monkeypatch.setattr(base, "_make", make)
+    monkeypatch.setattr(image_base, "_make", make)
     return found
 
 
 def place(paths: Paths, archive: Archive) -> Path:
     """The base of the checkout as it is, made where it is not there."""
     job = live_build.BUILD.job(config(), paths)
-    return base.kept(job, archive)
+    return image_base.kept(job, archive)
 
 
 def prepare(paths: Paths) -> None:
@@ -132,7 +132,7 @@ def test_a_base_that_could_not_be_made_is_not_there(
         file.write_text("half of it")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(base, "_make", half)
+    monkeypatch.setattr(image_base, "_make", half)
     with pytest.raises(KeyboardInterrupt):
         place(paths, archive)
     assert not list(paths.cache.glob("base-*/*"))
@@ -193,7 +193,7 @@ def test_a_change_while_a_base_is_made_leaves_none(
         file.write_text("a base")
         (paths.workdir / "VERSIONS").write_text("PROFILE=release\n")
 
-    monkeypatch.setattr(base, "_make", make)
+    monkeypatch.setattr(image_base, "_make", make)
     with pytest.raises(BuildError, match="changed while it was made"):
         place(paths, archive)
     assert not list(paths.cache.glob("base-*/MANIFEST"))
@@ -209,19 +209,19 @@ def test_a_change_during_the_wait_for_another_build_is_in_the_key(
         (paths.workdir / "VERSIONS").write_text("PROFILE=release\n")
         yield
 
-    monkeypatch.setattr(base, "lock", SimpleNamespace(waiting=waiting, use=base.lock.use))
-    file = base.kept(job, archive)
+    monkeypatch.setattr(image_base, "lock", SimpleNamespace(waiting=waiting, use=image_base.lock.use))
+    file = image_base.kept(job, archive)
     monkeypatch.undo()
-    assert file == base._place(job, archive, base.listed(paths.workdir))[1]
+    assert file == image_base._place(job, archive, image_base.listed(paths.workdir))[1]
 
 
 def test_a_plan_has_the_base_that_a_build_would_make(paths: Paths, archive: Archive) -> None:
     (paths.builder / "package-lists/bee.list.chroot").write_text("another\n")
     job = live_build.BUILD.job(config(), paths)
     expected = live_build._expected(job)
-    assert expected != base.listed(paths.workdir)
+    assert expected != image_base.listed(paths.workdir)
     prepare(paths)
-    assert expected == base.listed(paths.workdir)
+    assert expected == image_base.listed(paths.workdir)
 
 
 def test_what_an_older_image_was_made_of_is_removed_after_some_others(
@@ -424,7 +424,7 @@ def test_the_parts_of_the_initrd_are_staged_apart(paths: Paths) -> None:
         (paths.overlay / name).parent.mkdir(parents=True, exist_ok=True)
         (paths.overlay / name).write_text(name)
     run(live_build.SYNC, paths, config())
-    found = listing(paths.workdir / base.INITRD, "")
+    found = listing(paths.workdir / image_base.INITRD, "")
     assert {name for name, mark in found.items() if " " in mark} == {
         "/etc/modprobe.d/a.conf",
         "/etc/modules",
@@ -436,8 +436,8 @@ def test_its_key_has_the_tools_of_this_machine(paths: Paths, archive: Archive, m
     job = live_build.BUILD.job(config(), paths)
     keys = []
     for version in ("1", "2"):
-        monkeypatch.setattr(base.packages, "versions", lambda _names, version=version: {"live-build": version})
-        keys.append(base._place(job, archive, {})[0])
+        monkeypatch.setattr(image_base.packages, "versions", lambda _names, version=version: {"live-build": version})
+        keys.append(image_base._place(job, archive, {})[0])
     assert keys[0] != keys[1]
 
 
@@ -445,9 +445,9 @@ def test_an_image_keeps_what_its_base_says_of_its_boot_loaders(
     paths: Paths, archive: Archive, made: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on = place(paths, archive)
-    base.loaders_of(on).write_text("shim-signed 1\n")
+    image_base.loaders_of(on).write_text("shim-signed 1\n")
     job = live_build.BUILD.job(config(), paths)
-    monkeypatch.setattr(base, "kept", lambda _job, _archive: on)
+    monkeypatch.setattr(image_base, "kept", lambda _job, _archive: on)
     monkeypatch.setattr(live_build, "archive_of", lambda _job: archive)
     monkeypatch.setattr(live_build, "require_kernel", lambda _job: None)
     monkeypatch.setattr(live_build.shell, "run_isolated", lambda *_arguments: live_build.image(job).touch())
