@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DOWNLOADS = "downloads"
+# How the name ends of what is being deleted, or was when a prune was killed.
+_PRUNED = ".pruned"
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -37,6 +40,11 @@ class Entry:
     def in_use(self) -> bool:
         """Whether a running build has it: by a lock on it, or on the file that locks it for whoever changes it."""
         return lock.is_held(self.path) or lock.is_held(self._lock)
+
+    @property
+    def is_leftover(self) -> bool:
+        """Whether a prune that was killed left it half deleted."""
+        return self.path.name.startswith(".") and self.path.suffix == _PRUNED
 
     @property
     def _lock(self) -> Path:
@@ -94,6 +102,8 @@ class Pruned:
 def prune(cache: Path, limit: int) -> Pruned:
     """Remove what was unused longest, until no more than so much is left; what a build has in use stays.
 
+    What killed prunes left goes in any case.
+
     Args:
         cache: its folder.
         limit: bytes.
@@ -101,11 +111,11 @@ def prune(cache: Path, limit: int) -> Pruned:
     Raises:
         BuildError: an entry cannot be deleted.
     """
-    found = entries(cache)
+    found = sorted(entries(cache), key=lambda entry: not entry.is_leftover)
     left = sum(entry.size for entry in found)
     removed, spared = [], []
     for entry in found:
-        if left <= limit:
+        if left <= limit and not entry.is_leftover:
             break
         if _remove(entry):
             removed.append(entry)
@@ -118,6 +128,8 @@ def prune(cache: Path, limit: int) -> Pruned:
 def keep_latest(cache: Path, prefix: str, count: int) -> None:
     """Remove what was unused longest of one kind of entries; what a build has in use stays.
 
+    What killed prunes left goes in any case.
+
     Args:
         cache: its folder.
         prefix: how the kind's names begin.
@@ -126,8 +138,10 @@ def keep_latest(cache: Path, prefix: str, count: int) -> None:
     Raises:
         BuildError: an entry cannot be deleted.
     """
-    found = [entry for entry in entries(cache) if entry.path.name.startswith(prefix)]
-    for entry in found[: max(0, len(found) - count)]:
+    everything = entries(cache)
+    found = [entry for entry in everything if entry.path.name.startswith(prefix)]
+    leftovers = [entry for entry in everything if entry.is_leftover]
+    for entry in [*leftovers, *found[: max(0, len(found) - count)]]:
         _remove(entry)
 
 
@@ -136,14 +150,23 @@ def _remove(entry: Entry) -> bool:
         return False
     with lock.alone(entry.path) as mine:
         if mine:
-            # Out of the way at once: whoever looks for it meanwhile finds none, and makes it again.
-            gone = entry.path.with_name(f".{entry.path.name}.pruned")
-            entry.path.replace(gone)
-            if gone.is_dir():
-                remove_tree(gone)
-            else:
-                gone.unlink()
+            _delete(entry.path if entry.is_leftover else _out_of_the_way(entry.path))
     return mine
+
+
+def _out_of_the_way(path: Path) -> Path:
+    """Rename what goes at once: whoever looks for it meanwhile finds none, and makes it again."""
+    # A name of its own: a killed prune may have left one of the same entry.
+    gone = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PRUNED}")
+    path.replace(gone)
+    return gone
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        remove_tree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def parse_size(text: str) -> int:

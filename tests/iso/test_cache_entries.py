@@ -117,6 +117,41 @@ def test_what_a_killed_build_left_goes_like_the_rest(folder: Path) -> None:
     assert not left.exists()
 
 
+@pytest.fixture
+def killed(folder: Path) -> list[Path]:
+    """What prunes left that were killed while they deleted the oldest entries, a folder and a file."""
+    left = [folder / ".old.pruned", folder / ".new.0a1b2c3d.pruned", folder / "downloads/.old.run.pruned"]
+    for path in left[:2]:
+        path.mkdir()
+        (path / "content").write_bytes(b"x" * KIB)
+    left[2].write_bytes(b"x" * KIB)
+    return left
+
+
+def test_what_a_killed_prune_left_stops_no_other_prune(folder: Path, killed: list[Path]) -> None:
+    pruned = prune(folder, 250 * KIB)
+    assert {path.name for path in killed} | {"old", "old.run"} == set(names(pruned.removed))
+    assert not [path for path in killed if path.exists()]
+    assert names(entries(folder)) == ["new", "new.run.partial"]
+
+
+def test_what_killed_prunes_left_goes_even_where_little_enough_is_there(folder: Path, killed: list[Path]) -> None:
+    assert sorted(names(prune(folder, 1 << 30).removed)) == sorted(path.name for path in killed)
+    assert names(entries(folder)) == ["old", "old.run", "new", "new.run.partial"]
+
+
+def test_a_build_that_keeps_the_latest_clears_what_killed_prunes_left(folder: Path, killed: list[Path]) -> None:
+    cache_entries.keep_latest(folder, "old", 0)
+    assert names(entries(folder)) == ["new", "new.run.partial"]
+    assert not [path for path in killed if path.exists()]
+
+
+def test_what_another_prune_is_deleting_now_is_left_to_it(folder: Path, killed: list[Path], locked: list[int]) -> None:
+    take(killed[0], locked, fcntl.LOCK_EX)
+    assert names(prune(folder, 1 << 30).spared) == [killed[0].name]
+    assert killed[0].exists()
+
+
 @given(
     number=st.integers(0, 10**6), unit=st.sampled_from(["", "K", "M", "G", "T"]), tail=st.sampled_from(["", "B", "iB"])
 )
