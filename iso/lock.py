@@ -80,16 +80,30 @@ def use(path: Path) -> None:
     Args:
         path: a folder or file; nothing happens where it is not there.
     """
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        os.utime(path)
-    except OSError:
-        # It is being removed, or is on a file system without locks or another user's.
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return
+        try:
+            # Whoever has it alone only asks whether it is in use, or is removing it: neither takes long.
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            if _is_still(path, descriptor):
+                os.utime(path)
+                return
+        except OSError:
+            # It is on a file system without locks, or another user's.
+            os.close(descriptor)
+            return
         os.close(descriptor)
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    """Whether a path leads to what was opened there: while a lock was waited for, another may have removed it."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager
@@ -110,7 +124,7 @@ def alone(path: Path) -> Iterator[bool]:
         except OSError:
             yield False
         else:
-            yield True
+            yield _is_still(path, descriptor)
     finally:
         os.close(descriptor)
 

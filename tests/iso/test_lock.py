@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -54,3 +57,59 @@ def test_who_waits_says_so_and_comes_after(tmp_path: Path, capfd: pytest.Capture
         waiter.join(timeout=30)
     assert order == ["released", "waited"]
     assert capfd.readouterr().out == f"waiting for another build, which has {file}\n"
+
+
+def held_by_us(path: Path) -> list[int]:
+    """The descriptors of this process that are open on a file or folder."""
+    return [int(link.name) for link in Path("/proc/self/fd").iterdir() if link.is_symlink() and link.readlink() == path]
+
+
+def test_a_use_is_never_lost_to_a_question_of_the_same_moment(tmp_path: Path) -> None:
+    asking = "from itertools import count\nprint('held', flush=True)\nfor _ in count(): lock.is_held(Path(sys.argv[1]))"
+    end, uses = time.monotonic() + 2, 0
+    with other(asking, tmp_path) as first, other(asking, tmp_path) as second:
+        try:
+            while time.monotonic() < end and uses < 50_000:
+                lock.use(tmp_path)
+                (descriptor,) = held_by_us(tmp_path)
+                os.close(descriptor)
+                uses += 1
+        finally:
+            first.kill()
+            second.kill()
+    assert uses > 10
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_who_uses_what_is_being_removed_has_what_is_there_then(tmp_path: Path, replaced: bool) -> None:
+    entry = tmp_path / "entry"
+    entry.mkdir()
+    with lock.alone(entry) as mine:
+        assert mine
+        user = threading.Thread(target=lock.use, args=(entry,), daemon=True)
+        user.start()
+        user.join(timeout=0.2)
+        assert user.is_alive()
+        entry.rename(tmp_path / "gone")
+        if replaced:
+            entry.mkdir()
+    user.join(timeout=30)
+    assert not user.is_alive()
+    assert lock.is_held(entry) == replaced
+    for descriptor in held_by_us(entry):
+        os.close(descriptor)
+    assert held_by_us(tmp_path / "gone") == []
+
+
+def test_nobody_has_alone_what_was_removed_since_it_was_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = tmp_path / "entry"
+    entry.mkdir()
+    flock = fcntl.flock
+
+    def removed_meanwhile(descriptor: int, kind: int) -> None:
+        entry.rmdir()
+        flock(descriptor, kind)
+
+    monkeypatch.setattr(fcntl, "flock", removed_meanwhile)
+    with lock.alone(entry) as mine:
+        assert not mine
