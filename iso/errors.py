@@ -15,6 +15,17 @@ class BuildError(Exception):
     """The build cannot go on: what happened, where, and what to do, without a traceback."""
 
 
+class MissingProgramError(BuildError):
+    """A program that this machine does not have.
+
+    Args:
+        program: its name.
+    """
+
+    def __init__(self, program: str) -> None:
+        super().__init__(f"{program}: this program is not installed on this machine")
+
+
 class BadInputError(BuildError):
     """Settings or files that are wrong from the start: all complaints at once, before any work.
 

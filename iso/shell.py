@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from iso import faults
-from iso.errors import BuildError
+from iso.errors import BuildError, MissingProgramError
 from iso.isolation import handed_over, isolated
 from iso.urls import without_userinfo
 
@@ -79,12 +79,14 @@ def capture(command: Sequence[str], extra: Mapping[str, str] | None = None) -> s
         extra: variables to add to its environment.
 
     Raises:
-        BuildError: it is missing or failed; with what it said.
+        BuildError: it is missing (MissingProgramError) or failed; with what it said.
     """
     try:
         done = subprocess.run(
             command, env=environment(extra), stdin=subprocess.DEVNULL, capture_output=True, check=False
         )
+    except FileNotFoundError:
+        raise MissingProgramError(command[0]) from None
     except OSError as error:
         raise BuildError(f"{command[0]}: {error.strerror}") from None
     if done.returncode:

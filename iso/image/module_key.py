@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from iso import shell
-from iso.errors import BuildError
+from iso.errors import BuildError, MissingProgramError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 HASH = "sha512"
 # As openssl calls P-256 and P-384.
 _CURVES = ("prime256v1", "secp384r1")
+_RSA_BITS = 2048
+# How DER begins: a sequence, the length of its length, its length (as sign-file tells it from PEM).
+_SEQUENCE, _LONG = b"\x30", (b"\x81", b"\x82", b"\x83", b"\x84")
 _KEY_ALONE = (
     "no_header,no_version,no_serial,no_signame,no_issuer,no_validity,no_subject,no_extensions,no_sigdump,no_aux"
 )
@@ -32,47 +35,64 @@ def problems(key: Path | None, certificate: Path | None) -> list[str]:
         return ["sign_cert= needs sign_key=, the private key of that certificate"]
     if certificate is None:
         return ["sign_key= needs sign_cert=, the certificate that a machine must know for it"]
+    return _pair_problems(key, certificate)
+
+
+def _pair_problems(key: Path, certificate: Path) -> list[str]:
     said, public = [], []
     # What openssl says of a file may quote it: of a private key nothing is repeated.
-    for setting, path, command, meant in (
-        (
-            "sign_key",
-            key,
-            ["openssl", "pkey", "-inform", "PEM", "-passin", "pass:", "-pubout", "-in"],
-            "a bare private key in PEM",
-        ),
-        (
-            "sign_cert",
-            certificate,
-            ["openssl", "x509", "-noout", "-pubkey", "-in"],
-            "an X.509 certificate in PEM or DER",
-        ),
+    for setting, path, ask, meant in (
+        ("sign_key", key, _public_half, "a bare private key in PEM"),
+        ("sign_cert", certificate, _certified, "an X.509 certificate in PEM or DER"),
     ):
         try:
-            with path.open("rb"):
-                public.append(shell.capture([*command, str(path)]))
+            public.append(ask(path))
         except OSError as error:
             said.append(f"{setting}={path}: {error.strerror}")
+        except MissingProgramError as error:
+            return [f"{setting}={path}: cannot be looked at: {error}"]
         except BuildError:
             said.append(f"{setting}={path}: not {meant} (see openssl-req(1))")
     if len(public) == 2:
         if public[0] != public[1]:
             said.append(f"sign_cert={certificate}: this certificate is not of the key {key}")
-        elif not _is_verifiable(certificate):
-            said.append(
-                f"sign_key={key}: the kernel verifies RSA keys and EC keys on P-256 or P-384, none of another kind"
-            )
+        elif problem := _unfit(certificate):
+            said.append(f"sign_key={key}: {problem}")
     return said
 
 
-def _is_verifiable(certificate: Path) -> bool:
-    """Whether the kernel can verify what its key signed (Documentation/admin-guide/module-signing.rst)."""
+def _public_half(key: Path) -> str:
+    with key.open("rb"):
+        return shell.capture(
+            ["openssl", "pkey", "-inform", "PEM", "-passin", "pass:", "-pubout", "-in", str(key)],
+        )
+
+
+def _certified(certificate: Path) -> str:
+    return _x509(certificate, "-noout", "-pubkey")
+
+
+def _x509(certificate: Path, *options: str) -> str:
+    """What openssl says of a certificate, in a form that the kernel's sign-file takes, too."""
+    with certificate.open("rb") as stream:
+        head = stream.read(8)
+    is_der = head[:1] == _SEQUENCE and head[1:2] in _LONG
+    # openssl reads all that holds a certificate, PKCS#12 for one; a certificate itself begins with another sequence.
+    if is_der and head[head[1] - 0x80 + 2 :][:1] != _SEQUENCE:
+        raise BuildError(f"{certificate}: not an X.509 certificate in PEM or DER")
+    return shell.capture(["openssl", "x509", "-inform", "DER" if is_der else "PEM", *options, "-in", str(certificate)])
+
+
+def _unfit(certificate: Path) -> str | None:
+    """Why modules should not be signed with a certificate's key (Documentation/admin-guide/module-signing.rst)."""
     # Of its key alone: any words may be in a name.
-    shown = shell.capture(
-        ["openssl", "x509", "-noout", "-text", "-certopt", _KEY_ALONE, "-in", str(certificate)],
-    )
+    shown = _x509(certificate, "-noout", "-text", "-certopt", _KEY_ALONE)
     facts = dict(line.strip().split(": ", 1) for line in shown.splitlines() if ": " in line)
-    return facts.get("Public Key Algorithm") == "rsaEncryption" or facts.get("ASN1 OID") in _CURVES
+    if facts.get("Public Key Algorithm") != "rsaEncryption":
+        others = "the kernel verifies RSA keys and EC keys on P-256 or P-384, none of another kind"
+        return None if facts.get("ASN1 OID") in _CURVES else others
+    bits = int(re.sub(r"[^0-9]", "", facts.get("Public-Key", "")) or 0)
+    return None if bits >= _RSA_BITS else f"an RSA key of {bits} bits can be broken: make one of {_RSA_BITS} or more"
 
 
 def write_der(certificate: Path, target: Path) -> None:
@@ -85,7 +105,7 @@ def write_der(certificate: Path, target: Path) -> None:
     Raises:
         BuildError: it is no certificate.
     """
-    shell.capture(["openssl", "x509", "-in", str(certificate), "-outform", "DER", "-out", str(target)])
+    _x509(certificate, "-outform", "DER", "-out", str(target))
 
 
 def serial(certificate: Path) -> str:
@@ -97,7 +117,7 @@ def serial(certificate: Path) -> str:
     Raises:
         BuildError: it is none.
     """
-    said = shell.capture(["openssl", "x509", "-in", str(certificate), "-noout", "-serial"])
+    said = _x509(certificate, "-noout", "-serial")
     return normal_serial(said.partition("=")[2])
 
 

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from iso import remembered, shell
-from iso.errors import BuildError
+from iso.errors import BuildError, MissingProgramError
 from iso.replacement import replace_file
 
 NAMESPACE = "file"
@@ -36,6 +36,8 @@ def problem(key: Path) -> str | None:
             public_key(key)
     except OSError as error:
         return error.strerror
+    except MissingProgramError as error:
+        return f"cannot be looked at: {error}"
     except BuildError:
         # ssh-keygen's own words may quote the file: nothing of it is repeated.
         return "not an SSH private key without a passphrase, readable by its owner alone (ssh-keygen(1))"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from iso import shell
 from iso.image import module_key
 
 
@@ -19,6 +20,8 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "-subj", f"/CN={name}", "-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem")  # fmt: skip
         openssl("x509", "-in", f"{folder}/{name}.pem", "-outform", "DER", "-out", f"{folder}/{name}.der")
     openssl("pkey", "-in", f"{folder}/one.key", "-outform", "DER", "-out", f"{folder}/one.key.der")
+    openssl("pkcs12", "-export", "-in", f"{folder}/one.pem", "-inkey", f"{folder}/one.key", "-passout", "pass:",
+            "-out", f"{folder}/one.p12")  # fmt: skip
     openssl("pkey", "-in", f"{folder}/one.key", "-aes256", "-passout", "pass:x", "-out", f"{folder}/locked.key")
     return folder
 
@@ -44,6 +47,7 @@ def test_no_key_is_fit_too() -> None:
         ("one.pem", "one.pem", "not a bare private key in PEM"),
         ("one.key.der", "one.pem", "not a bare private key in PEM"),
         ("one.key", "one.key", "not an X.509 certificate"),
+        ("one.key", "one.p12", "not an X.509 certificate in PEM or DER"),
         ("absent", "one.pem", "No such file"),
         (".", "one.pem", "Is a directory"),
     ],
@@ -59,6 +63,8 @@ def test_what_is_no_pair_is_refused(keys: Path, key: str, certificate: str, said
     ("kind", "taken"),
     [
         (["rsa:2048"], True),
+        (["rsa:2047"], False),
+        (["rsa:1024"], False),
         (["ec", "-pkeyopt", "ec_paramgen_curve:P-384"], True),
         (["ec", "-pkeyopt", "ec_paramgen_curve:P-521"], False),
         (["ec", "-pkeyopt", "ec_paramgen_curve:secp256k1"], False),
@@ -75,6 +81,12 @@ def test_only_a_key_that_the_kernel_can_verify_with_is_taken(tmp_path: Path, kin
     said = module_key.problems(key, certificate)
     assert bool(said) != taken
     assert not said or "RSA" in said[0]
+
+
+def test_without_openssl_that_is_what_is_said(keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shell, "_SYSTEM_PATH", str(keys))
+    (line,) = module_key.problems(keys / "one.key", keys / "one.pem")
+    assert line.endswith("one.key: cannot be looked at: openssl: this program is not installed on this machine")
 
 
 def test_both_files_are_complained_of_at_once(keys: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from iso import shell
 from iso.errors import BuildError
 from iso.image import release_key
 
@@ -89,3 +90,10 @@ def test_a_key_that_only_seems_to_sign_is_refused_before_any_work(tmp_path: Path
     assert said is not None
     assert "ssh-keygen -p" in said
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_without_ssh_keygen_that_is_what_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path / "release", "-t", "ed25519")
+    monkeypatch.setattr(shell, "_SYSTEM_PATH", str(tmp_path))
+    said = release_key.problem(tmp_path / "release")
+    assert said == "cannot be looked at: ssh-keygen: this program is not installed on this machine"
