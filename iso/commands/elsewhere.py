@@ -15,9 +15,9 @@ class _Elsewhere(Command):  # type: ignore[misc]  # doit has no types
     doc_description = None
     instead: str
 
-    @property
-    def doc_purpose(self) -> str:
-        return f"not here: {self.instead}"
+    def __init_subclass__(cls) -> None:
+        # doit's help asks the class, not an instance.
+        cls.doc_purpose = f"not here: {cls.instead}"
 
     def execute(self, _params: Any, _args: list[str]) -> int:
         """Say it.

@@ -190,3 +190,11 @@ def test_a_command_about_doit_s_own_database_says_where_to_turn(asked: Path, com
     assert line.startswith(f"doit {command}: ")
     assert state(asked) == before
     assert doit(asked, "help", command).returncode == 0
+
+
+def test_the_help_says_of_each_command_what_it_is_for(asked: Path) -> None:
+    done = doit(asked, "help")
+    assert done.returncode == 0, done.stderr
+    assert " object at 0x" not in done.stdout
+    (line,) = [line for line in done.stdout.splitlines() if " clean " in line]
+    assert line.endswith(" not here: rm -rf dist removes all results")
