@@ -38,17 +38,26 @@ for part in $later; do
     cp -a "$workdir/config/$part" "config/$part"
 done
 
-# The initrd has two names here, one file.
-cp "${base%/*}/initrd.img" binary/live/made
-for name in binary/live/initrd.img*; do ln -f binary/live/made "$name"; done
-rm binary/live/made
-
 # As live-build copies includes (Chroot_copy_dir), whatever size and time a file of the system has. A file that the system
 # has, too, keeps that one's mode, but for whether it can be run: git knows no more of a file.
 rsync -EIKlr --chown=0:0 "$workdir/config/includes.chroot/" chroot/
 for hook in config/hooks/after-overlay/*; do "$hook" "$PWD/chroot" "$workdir/config/includes.chroot"; done
 
 SOURCE_DATE_EPOCH=$date lb binary_rootfs
+
+# The image's id, on its medium and in its initrd: a machine with several media runs from the one whose initrd it has, in the
+# ordinary boot (scripts/bee-medium) as in live-boot's (matches_uuid). Without a folder, whose number of links is a file
+# system's own; in front of the base's initrd, which has two names here, one file.
+id=$(sha256sum binary/live/filesystem.squashfs)
+mkdir -p binary/.disk
+echo "${id%% *}" | tee binary/.disk/live-uuid >bee-image-id
+touch --date="@$date" bee-image-id
+{
+    echo bee-image-id | cpio --quiet --create --format=newc --reproducible --owner=0:0
+    cat "${base%/*}/initrd.img"
+} >binary/live/made
+for name in binary/live/initrd.img*; do ln -f binary/live/made "$name"; done
+rm binary/live/made bee-image-id
 find binary -newermt "@$date" -exec touch --no-dereference --date="@$date" {} +
 
 # Written beside and synced, the disk busy while the ISO is made; then renamed, the ISO last, so that what lies beside it

@@ -312,18 +312,42 @@ def test_without_an_overlay_mount_and_on_a_disk_the_image_is_the_same(tmp_path: 
 def test_the_initrd_beside_a_base_has_both_its_names_in_the_image_and_lies_beside_it(tmp_path: Path) -> None:
     checkout = make_checkout(tmp_path / "checkout")
     results = assembled(tmp_path, make_base(tmp_path), checkout.source_overlay)
-    assert (results / "image.initrd.img").read_text() == "the base's initrd"
+    beside = (results / "image.initrd.img").read_bytes()
+    assert beside.endswith(b"the base's initrd")
     with tarfile.open(results / "image.iso") as iso:
         names = [member for member in iso if member.name.startswith("binary/live/initrd")]
         (first,) = (member for member in names if member.isreg())
-        stream = iso.extractfile(first)
-        assert stream
-        assert stream.read() == b"the base's initrd"
+        assert content(iso, first.name) == beside
     # One file, as live-build's is.
     assert {member.name: member.linkname for member in names} == {
         "binary/live/initrd.img": "",
         "binary/live/initrd.img-6.1": "binary/live/initrd.img",
     }
+
+
+def content(iso: tarfile.TarFile, name: str) -> bytes:
+    """A file of what the stand-in for live-build makes of an image."""
+    stream = iso.extractfile(name)
+    assert stream
+    return stream.read()
+
+
+def test_an_image_s_initrd_knows_its_medium_from_every_other_image_s(tmp_path: Path) -> None:
+    checkout, on = make_checkout(tmp_path / "checkout"), make_base(tmp_path)
+    ids = []
+    for text in ("one", "another"):
+        (checkout.source_overlay / "etc/motd").write_text(text)
+        results = assembled(tmp_path, on, checkout.source_overlay)
+        with tarfile.open(results / "image.iso") as iso:
+            on_medium = content(iso, "binary/.disk/live-uuid")
+        unpacked = tmp_path / text
+        unpacked.mkdir()
+        with (results / "image.initrd.img").open("rb") as initrd:
+            subprocess.run(["cpio", "--quiet", "--extract"], stdin=initrd, cwd=unpacked, check=True)
+        assert (unpacked / "bee-image-id").read_bytes() == on_medium
+        assert on_medium == f"{file_digest(results / 'image.squashfs')}\n".encode()
+        ids.append(on_medium)
+    assert ids[0] != ids[1]
 
 
 @pytest.fixture

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 _SCRIPT = OVERLAY / "etc/initramfs-tools/scripts/bee-medium"
 
 
+def _done(root: Path, command: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "BEE_ROOT": str(root)}
+    words = ["dash", "-c", f'. "{_SCRIPT}"; {command}']
+    return subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+
+
 def run(root: Path, command: str) -> int:
     """What one of its functions returns, under dash.
 
@@ -20,9 +26,17 @@ def run(root: Path, command: str) -> int:
         root: stands for the machine's own.
         command: shell.
     """
-    return subprocess.run(
-        ["dash", "-c", f'. "{_SCRIPT}"; {command}'], env={"PATH": "/usr/bin:/bin", "BEE_ROOT": str(root)}, check=False
-    ).returncode
+    return _done(root, command).returncode
+
+
+def says(root: Path, command: str) -> str:
+    """What one of its functions prints.
+
+    Args:
+        root: stands for the machine's own.
+        command: shell.
+    """
+    return _done(root, command).stdout
 
 
 def is_ordinary(root: Path, cmdline: str) -> bool:
