@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from iso.tree import file_digest
 from tests.boot.command_line import (
     WIRE,
     hardware_arguments,
@@ -30,7 +31,6 @@ from tests.boot.start import NO_NIC, Start
 if TYPE_CHECKING:
     from tests.boot.hardware import Hardware
     from tests.boot.lan import Lan
-    from tests.boot.usb_stick import Stick
 
 QEMU = "qemu-system-x86_64"
 BOOT_LIMIT = 20 * 60  # seconds, from power-on to a log-in
@@ -49,6 +49,14 @@ DEFAULT_START = Start()
 
 # In every guest's command line, by which it is found again.
 FOLDER_PREFIX = f"bee-guest-{os.getpid()}-"
+
+
+class Device(Protocol):
+    """What can be put into a machine."""
+
+    def arguments(self) -> list[str]:
+        """QEMU's, with it."""
+        ...
 
 
 class GuestError(Exception):
@@ -142,6 +150,7 @@ class Guest:
         self._through: tuple[str, ...] = ()
         self._address = "127.0.0.1"
         self._process = process
+        self._disks = self._digests()
         self._began = time.monotonic()
 
     # -- the serial line
@@ -206,6 +215,16 @@ class Guest:
     def wire(self) -> Path:
         """What passed the network card, as a pcap file."""
         return self._folder / WIRE
+
+    # -- its disks
+
+    def changed_disks(self) -> list[str]:
+        """Files of the machine's disks that something was written to since power-on."""
+        found = self._digests()
+        return [name for name in found if found[name] != self._disks[name]]
+
+    def _digests(self) -> dict[str, str]:
+        return {file.name: file_digest(file) for file in sorted(self._folder.glob("disk*.img"))}
 
     # -- the network card's cable
 
@@ -337,7 +356,7 @@ def boot(
     *,
     cable: bool = True,
     lan: Lan | None = None,
-    stick: Stick | None = None,
+    stick: Device | None = None,
 ) -> Iterator[Guest]:
     """Power a machine on with the image as its medium; at the end it and its files are gone.
 
@@ -348,7 +367,7 @@ def boot(
         start: firmware, medium and network.
         cable: whether the network card's cable is plugged in from the start.
         lan: what is at the other end of the cable; without it a network of QEMU's own, with DHCP.
-        stick: in a USB socket from the start.
+        stick: something more that is in it from the start, such as a stick in a USB socket.
     """
     _sweep()
     folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))  # short: a socket's path has at most 107 bytes

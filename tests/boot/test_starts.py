@@ -107,6 +107,17 @@ def test_it_runs_from_the_medium_that_it_was_booted_from(started: Started) -> No
         assert source.startswith("/dev/sr" if start.medium == CD else "/dev/sd")
 
 
+def test_it_takes_the_short_way_but_where_its_entry_wants_live_boot(started: Started) -> None:
+    # Only the short way mounts /tmp before systemd does.
+    short = "tmpfs /tmp tmpfs" in started.guest.run("cat /etc/fstab").stdout
+    assert short == (started.entry != TORAM)
+
+
+def test_no_disk_of_the_machine_was_written_to(started: Started) -> None:
+    assert started.guest.run("blkid -o value -s TYPE /dev/nvme0n1").stdout == "ext4\n"
+    assert started.guest.changed_disks() == []
+
+
 def test_the_entry_of_the_menu_did_what_it_says(started: Started) -> None:
     guest, entry = started.guest, started.entry
     words = guest.run("cat /proc/cmdline").stdout.split()

@@ -1,0 +1,89 @@
+"""A machine with more disks and media than the one that it is booted from."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.boot.hardware import SERVER
+from tests.boot.qemu import boot
+from tests.boot.start import BIOS, CD, UEFI, Firmware, Start
+from tests.boot.test_starts import BOOT_LOADER_LIMIT
+
+pytestmark = [pytest.mark.acceptance_full, pytest.mark.timeout(600)]
+
+# Under emulation; a minute more where somebody waits for the disk.
+INITRD_LIMIT = 45
+
+
+@dataclass(frozen=True, slots=True)
+class OtherStick:
+    """Another image of the same version, on a stick.
+
+    Attributes:
+        image: its file.
+    """
+
+    image: Path
+
+    def arguments(self) -> list[str]:
+        """QEMU's, with the stick in a USB socket; the machine's firmware starts something else."""
+        return [
+            *("-drive", f"file={self.image},if=none,id=other,format=raw,readonly=on"),
+            *("-device", "qemu-xhci", "-device", "usb-storage,drive=other,removable=on"),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class SlowDisk:
+    """A disk that answers its first question at once, and the next after a minute.
+
+    Attributes:
+        image: its file.
+    """
+
+    image: Path
+
+    def arguments(self) -> list[str]:
+        """QEMU's."""
+        drive = f"file={self.image},if=none,id=slow,format=raw,throttling.bps-total=64"
+        return ["-drive", drive, "-device", "virtio-blk-pci,drive=slow"]
+
+
+@pytest.fixture(scope="module")
+def other(iso: Path, tmp_path_factory: pytest.TempPathFactory) -> OtherStick:
+    """The image, with another id on its medium and in its initrd."""
+    data = iso.read_bytes()
+    (own,) = set(re.findall(rb"(?<=bee-image-id\0)\0*([0-9a-f]{64})\n", data))
+    file = tmp_path_factory.mktemp("other") / "other.iso"
+    file.write_bytes(data.replace(own, own[::-1]))
+    return OtherStick(file)
+
+
+@pytest.mark.parametrize(("firmware", "words"), [(BIOS, ""), (UEFI, ""), (BIOS, "union=overlay")], ids=str)
+def test_it_runs_from_its_own_medium_whatever_else_there_is(
+    iso: Path, key: Path, other: OtherStick, firmware: Firmware, words: str
+) -> None:
+    with boot(iso, SERVER, key, Start(firmware, CD), stick=other) as guest:
+        if words:
+            guest.wait_for_serial("boot: ", BOOT_LOADER_LIMIT)
+            guest.type_on_serial(f"live {words}\r")
+        guest.wait_for_login()
+        assert guest.run("lsblk -dno TRAN /dev/sda /dev/sdb").stdout.split().count("usb") == 1
+        assert guest.run("findmnt -nro SOURCE /run/live/medium").stdout == "/dev/sr0\n"
+        assert guest.changed_disks() == []
+
+
+def test_a_disk_that_hangs_delays_no_log_in(iso: Path, key: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "slow.img"
+    with disk.open("wb") as file:
+        file.truncate(64 << 20)
+    with boot(iso, SERVER, key, Start(BIOS, CD), stick=SlowDisk(disk)) as guest:
+        guest.wait_for_login()
+        shown = guest.run("systemctl show --value -p UserspaceTimestampMonotonic").stdout
+        assert int(shown) / 1e6 < INITRD_LIMIT
+        # Its driver is still at it.
+        assert "/dev/vda" not in guest.run("blkid -c /dev/null || :", limit=20).stdout
