@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # git may otherwise write what it learns of file times into its index (git(1), GIT_OPTIONAL_LOCKS).
 _READ_ONLY = {"GIT_OPTIONAL_LOCKS": "0"}
+# Untracked files that a build takes, as git status says them.
+_OF_THE_IMAGE = ("? bee/", "? iso/", "? schemas/")
 _VERSION = re.compile(r'^__version__\s*=\s*"([^"]+)"', re.MULTILINE)
 
 
@@ -41,18 +43,18 @@ def bee_version(paths: Paths) -> str:
 
 
 def git_commit(root: Path) -> str:
-    """The checkout's commit, with -dirty when tracked files differ from it; `unknown` outside git.
+    """The checkout's commit, with -dirty where files differ or one of the image's is not in it; `unknown` outside git.
 
     Args:
         root: the checkout.
     """
     try:
         # git describe --dirty would write the index, whatever it is told (git-status(1), "Background Refresh").
-        said = _git(root, "status", "--porcelain=v2", "--branch", "--untracked-files=no").splitlines()
+        said = _git(root, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "-z").split("\0")
     except BuildError:
         return "unknown"
     commit = next((line.split()[2] for line in said if line.startswith("# branch.oid ")), "(initial)")
-    dirty = any(not line.startswith("#") for line in said)
+    dirty = any(line[:1] not in {"", "#", "?"} or line.startswith(_OF_THE_IMAGE) for line in said)
     return "unknown" if commit == "(initial)" else f"{commit}{'-dirty' if dirty else ''}"
 
 
