@@ -232,6 +232,11 @@ class Guest:
         """Plug or unplug the network card's cable."""
         self._monitor("set_link", name="nic0", up=plugged)
 
+    def plug_in_a_network_card(self, name: str) -> None:
+        """Put one into a USB socket, on a network of its own with DHCP."""
+        self._monitor("netdev_add", type="user", id=name, restrict=True)
+        self._monitor("device_add", driver="usb-net", id=f"{name}-card", netdev=name)
+
     # -- power, keyboard and USB
 
     def power_off(self) -> None:

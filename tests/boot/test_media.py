@@ -11,7 +11,7 @@ import pytest
 from tests.boot.hardware import SERVER
 from tests.boot.qemu import boot
 from tests.boot.start import BIOS, CD, UEFI, Firmware, Start
-from tests.boot.test_starts import BOOT_LOADER_LIMIT
+from tests.boot.test_starts import BOOT_LOADER_LIMIT, SETTLED_LIMIT
 
 pytestmark = [pytest.mark.acceptance_full, pytest.mark.timeout(600)]
 
@@ -75,6 +75,15 @@ def test_it_runs_from_its_own_medium_whatever_else_there_is(
         assert guest.run("lsblk -dno TRAN /dev/sda /dev/sdb").stdout.split().count("usb") == 1
         assert guest.run("findmnt -nro SOURCE /run/live/medium").stdout == "/dev/sr0\n"
         assert guest.changed_disks() == []
+
+
+def test_a_network_card_that_is_plugged_in_later_gets_its_address(iso: Path, key: Path, other: OtherStick) -> None:
+    with boot(iso, SERVER, key, Start(BIOS, CD), stick=other) as guest:
+        guest.wait_for_login()
+        guest.run("systemctl is-system-running --wait", limit=SETTLED_LIMIT, check=False)
+        guest.plug_in_a_network_card("later")
+        asked = "ip -4 -o address show scope global | wc -l"
+        guest.wait_for(lambda: guest.run(asked).stdout == "2\n", "an address of the second card", 120)
 
 
 def test_a_disk_that_hangs_delays_no_log_in(iso: Path, key: Path, tmp_path: Path) -> None:

@@ -10,7 +10,12 @@ if TYPE_CHECKING:
     from tests.iso.overlay.world import World
 
 ETHERNET, INFINIBAND = "1", "32"
-LATER = "-pf /run/dhclient-late.pid -lf /var/lib/dhcp/dhclient-late.leases"
+
+
+def client(index: int) -> str:
+    """A later client's own files."""
+    files = f"-pf /run/dhclient-{index}.pid -lf /var/lib/dhcp/dhclient-{index}.leases"
+    return f"dhclient -nw -cf /etc/bee/dhclient.conf {files}"
 
 
 @pytest.fixture
@@ -112,7 +117,7 @@ def test_what_udev_has_named_need_not_wait_and_the_rest_is_asked_on_later_by_a_c
     assert later.stdout == ("ib0 is not Ethernet: left alone\nasking for addresses on enp65s0f1 eth0\n")
     assert world.calls == [
         "dhclient -nw -cf /etc/bee/dhclient.conf eno1",
-        f"dhclient -nw -cf /etc/bee/dhclient.conf {LATER} enp65s0f1 eth0",
+        f"{client(4)} enp65s0f1 eth0",
     ]
 
 
@@ -140,3 +145,59 @@ def test_nothing_is_early_where_the_command_line_gives_addresses(world: World) -
     world.file("proc/cmdline", "boot=live bee.net=eno2:192.0.2.7/24\n")
     assert world.run("network", "early").returncode == 0
     assert world.calls == []
+
+
+def test_a_card_that_is_plugged_in_later_is_asked_on_once(world: World) -> None:
+    world.tool("dhclient")
+    _interface(world, "eno1", index=2)
+    world.run("network")
+    assert world.run("network", "later").stdout == ""
+    _interface(world, "enx52540000", index=3)
+    assert world.run("network", "later").stdout == "asking for addresses on enx52540000\n"
+    assert world.run("network", "later").stdout == ""
+    assert world.calls[1:] == [f"{client(3)} enx52540000"]
+
+
+def test_one_that_was_pulled_out_and_comes_again_is_asked_on_again(world: World) -> None:
+    world.tool("dhclient")
+    _interface(world, "enx52540000", index=3)
+    world.run("network")
+    _interface(world, "enx52540000", index=4)
+    world.run("network", "later")
+    assert world.calls[1:] == [f"{client(4)} enx52540000"]
+
+
+def test_one_that_udev_is_not_done_with_is_left_until_it_is(world: World) -> None:
+    world.tool("dhclient")
+    world.run("network")
+    _interface(world, "eth0")
+    assert world.run("network", "later").stdout == ""
+    assert world.calls == []
+
+
+def test_a_card_for_which_the_command_line_has_an_address_gets_it_later_too_and_no_console_a_word(world: World) -> None:
+    world.tool("dhclient")
+    world.tool("ip")
+    world.file("proc/cmdline", "boot=live bee.net=enx1:192.0.2.7/24 bee.net=enx2:192.0.2.8\n")
+    world.file("sys/class/tty/console/active", "tty0\n")
+    world.run("network")
+    console = world.file("dev/tty0")
+    _interface(world, "enx1", index=3)
+    world.file("sys/class/net/enx1/address", "52:54:00:be:e0:01\n")
+    world.run("network", "later")
+    assert "ip -4 address replace 192.0.2.7/24 dev enx1" in world.calls
+    assert not any("dhclient" in call for call in world.calls)
+    assert console.read_text() == ""
+
+
+def test_every_change_of_a_link_is_looked_at(world: World) -> None:
+    world.tool("dhclient")
+    world.tool("udevadm")
+    _interface(world, "enx1", index=3)
+    # What ip(8) monitors: a card appears after the first look.
+    appears = f"mkdir -p {world.root}/sys/class/net/enx2/device; cd {world.root}/sys/class/net/enx2"
+    world.tool("ip", f"echo 3: enx1; {appears}; echo 1 >type; echo 4 >ifindex; touch {world.root}/run/udev/data/n4")
+    world.run("network", "watch")
+    clients = [call for call in world.calls if call.startswith("dhclient")]
+    assert " ".join(clients).count("enx1") == 1
+    assert " ".join(clients).count("enx2") == 1

@@ -14,7 +14,8 @@ from tests.house.tree import ROOT
 from tests.iso.overlay.world import OVERLAY, SCRIPTS
 
 UNITS = OVERLAY / "etc/systemd/system"
-SERVICES = ("bee-addresses", "bee-audit", "bee-network-early", "bee-network", "bee-nvidia", "bee-sshsetup")
+NETWORK = ("bee-network-early", "bee-network-later", "bee-network")
+SERVICES = ("bee-addresses", "bee-audit", *NETWORK, "bee-nvidia", "bee-sshsetup")
 # What does its work and ends; bee-addresses runs as long as the system.
 ONE_SHOTS = ("bee-audit", "bee-network-early", "bee-network", "bee-nvidia", "bee-sshsetup")
 SHELL = "bee.shell=tty1"
@@ -83,11 +84,12 @@ def test_sshd_follows_the_set_up_which_waits_for_nothing() -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_nothing_waits_for_the_network(name: str) -> None:
     ordered = set().union(*(_words(name, key) for key in ("After", "Requires", "Wants", "BindsTo", "Requisite")))
-    own = {"bee-network-early.service"}  # starts a client in the background, and is done
+    # Each starts a client in the background, and is done; what comes later must not come before them.
+    own = {"bee-network-early.service"} | ({"bee-network.service"} if name == "bee-network-later" else set())
     assert not [unit for unit in ordered - own if "network" in unit or "dhc" in unit]
 
 
-@pytest.mark.parametrize("name", ["bee-addresses", "bee-audit", "bee-network", "bee-network-early", "bee-nvidia"])
+@pytest.mark.parametrize("name", ["bee-addresses", "bee-audit", *NETWORK, "bee-nvidia"])
 def test_no_target_waits_for_what_may_be_slow(name: str) -> None:
     # with default dependencies multi-user.target would be ordered after everything it wants
     assert _settings(name)["DefaultDependencies"] == ["no"]
