@@ -37,4 +37,6 @@ def line(verdict: Verdict) -> str:
     if len(verdict.why) > _SHOWN:
         shown.append(f"and {len(verdict.why) - _SHOWN} more")
     outcome = "run" if verdict.runs else "cached"
-    return f"{verdict.step.stage.name:<18} {outcome:<7} {'; '.join(shown)}".rstrip()
+    unless = f"unless {verdict.unless}" if verdict.unless else ""
+    said = ", ".join(filter(None, ["; ".join(shown), unless]))
+    return f"{verdict.step.stage.name:<18} {outcome:<7} {said}".rstrip()

@@ -15,6 +15,7 @@ from iso.graph.verdict import verdicts
 
 if TYPE_CHECKING:
     from iso.graph.stage import Step
+    from iso.graph.verdict import Verdict
 
 
 class Plan(Question):
@@ -28,13 +29,13 @@ class Plan(Question):
         docs = {task.name: task.doc for task in self.task_list}
         shown = places(docs)
         # The report of the others takes no time.
-        stages = [verdict.step for verdict in verdicts(self.steps()) if verdict.runs]
-        running = [step for step in stages if step.stage.name != REPORT]
-        for step in running:
-            seconds = report.expected(step)
+        running = [each for each in verdicts(self.steps()) if each.runs and each.step.stage.name != REPORT]
+        for verdict in running:
+            name, seconds = verdict.step.stage.name, report.expected(verdict.step)
             time = f" … about {clock(seconds)}" if seconds is not None else ""
-            print(f"{shown.get(step.stage.name, docs[step.stage.name])}{time}")
-            for command in commands(step):
+            unless = f", unless {verdict.unless}" if verdict.unless else ""
+            print(f"{shown.get(name, docs[name])}{time}{unless}")
+            for command in commands(verdict.step):
                 print(f"    {command}")
         print(_total(running))
         return 0
@@ -52,12 +53,15 @@ def commands(step: Step) -> list[str]:
         return [f"# known when the stages before it have run: {explained(error)}"]
 
 
-def _total(running: list[Step]) -> str:
+def _total(running: list[Verdict]) -> str:
     if not running:
         return "nothing to do"
-    known = [seconds for step in running if (seconds := report.expected(step)) is not None]
-    unknown = len(running) - len(known)
+    # What a cache may spare is not counted: it is most of a build's time, and seldom spent.
+    certain = [verdict.step for verdict in running if not verdict.unless]
+    known = [seconds for step in certain if (seconds := report.expected(step)) is not None]
+    unknown, spared = len(certain) - len(known), len(running) - len(certain)
     if not known:
         return f"{len(running)} to run; no earlier build says how long that takes"
     more = f" and {unknown} of unknown length" if unknown else ""
-    return f"{len(running)} to run, about {clock(sum(known))}{more}"
+    less = f", without {spared} that a cache may spare" if spared else ""
+    return f"{len(running)} to run, about {clock(sum(known))}{more}{less}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from iso.tree import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,15 @@ class Inputs:
             KeyError: a part is missing.
         """
         return cls(value["files"], value["settings"], value["tools"])
+
+    def without(self, settings: Collection[str]) -> Inputs:
+        """All parts but some settings.
+
+        Args:
+            settings: their names.
+        """
+        kept = {name: value for name, value in self.settings.items() if name not in settings}
+        return Inputs(self.files, kept, self.tools)
 
     def changes_since(self, before: Inputs) -> list[str]:
         """What differs, a phrase for each part: files by name, the rest with the old and the new value.

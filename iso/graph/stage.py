@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from iso.paths import Paths
     from iso.versions import Config
 
+
+def _never(_job: Job) -> str | None:
+    """Of a stage that nothing spares."""
+    return None
+
+
 # What the mirror's answer is called among the inputs of a stage that asks.
 ANSWER = "the mirror's answer"
 
@@ -52,6 +58,7 @@ class Stage:
         outputs: what it leaves behind.
         remark: what to say of it in a run that skips it.
         spared: why there is nothing to do, whatever happened before, as when a cache has the result; else None.
+        chooses: settings of later stages that are as this one leaves them: before it has run nobody can tell them.
     """
 
     name: str
@@ -62,7 +69,13 @@ class Stage:
     summary: str = ""
     outputs: Callable[[Job], list[Path]] = lambda _job: []
     remark: Callable[[Job], str | None] = lambda _job: None
-    spared: Callable[[Job], str | None] = lambda _job: None
+    spared: Callable[[Job], str | None] = _never
+    chooses: tuple[str, ...] = ()
+
+    @property
+    def can_be_spared(self) -> bool:
+        """Whether a cache may have its result."""
+        return self.spared is not _never
 
     def job(self, config: Config, paths: Paths) -> Job:
         """What it works on in one build; each stage has a log of its own."""

@@ -10,11 +10,11 @@ from iso.errors import BuildError
 from iso.graph.stage import ANSWER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     from iso.graph.inputs import Inputs
-    from iso.graph.stage import Step
+    from iso.graph.stage import Stage, Step
     from iso.graph.stamps import Done
 
 NOT_DONE = "not done yet"
@@ -28,11 +28,13 @@ class Verdict:
         step: the stage.
         runs: whether it would run.
         why: the reasons for either.
+        unless: what only the build itself finds out, and would make it otherwise; empty where all is known.
     """
 
     step: Step
     runs: bool
     why: tuple[str, ...] = ()
+    unless: str = ""
 
 
 def verdicts(steps: Iterable[Step]) -> Iterator[Verdict]:
@@ -45,23 +47,23 @@ def verdicts(steps: Iterable[Step]) -> Iterator[Verdict]:
         BuildError: what a stage depends on cannot be told.
     """
     cause = ""
+    choice: Stage | None = None
     for step in steps:
-        verdict = _verdict(step, cause)
+        verdict = _verdict(step, cause, choice)
         yield verdict
-        if verdict.runs and not cause:
-            cause = step.stage.name
+        if verdict.runs:
+            cause = cause or step.stage.name
+            choice = step.stage if step.stage.chooses else choice
 
 
-def _verdict(step: Step, cause: str) -> Verdict:
-    """What happens with a stage when `cause` is the first before it that runs."""
+def _verdict(step: Step, cause: str, choice: Stage | None) -> Verdict:
+    """What happens with a stage when `cause` is the first before it that runs, and `choice` has yet to choose."""
     done = step.stamp.read()
     answer = done.inputs.settings.get(ANSWER) if done else None
     try:
         if spared := step.stage.spared(step.job):
-            # A hidden stage settles the kernel, which decides what a cache is asked for.
-            undecided = cause.startswith("_") and "kernel" in step.stage.inputs(step.job).settings
-            return Verdict(step, runs=False, why=(f"{spared}, unless {cause} changes that" if undecided else spared,))
-        why = reasons(step, step.inputs_with(answer))
+            return Verdict(step, runs=False, why=(spared,), unless=_changed_by(choice, step))
+        why = reasons(step, step.inputs_with(answer), choice.chooses if choice else ())
     except (BuildError, OSError):
         if not cause:
             raise
@@ -70,21 +72,34 @@ def _verdict(step: Step, cause: str) -> Verdict:
     if cause and why in ([], [NOT_DONE]):
         why = [f"follows from {cause}"]
     if answer and not why:
-        return Verdict(step, runs=False, why=("unless the mirror, asked in every build, answers otherwise",))
-    return Verdict(step, runs=bool(why), why=tuple(why))
+        return Verdict(step, runs=False, unless="the mirror, asked in every build, answers otherwise")
+    return Verdict(step, runs=bool(why), why=tuple(why), unless=_spared_after(choice, step))
 
 
-def reasons(step: Step, inputs: Inputs) -> list[str]:
+def _changed_by(choice: Stage | None, step: Step) -> str:
+    """Why a stage that is spared now may not be; a driver that nobody wants is wanted after no choice either."""
+    depends = choice and not step.stage.inputs(step.job).settings.keys().isdisjoint(choice.chooses)
+    return f"{choice.name} changes that" if choice and depends else ""
+
+
+def _spared_after(choice: Stage | None, step: Step) -> str:
+    """Why a stage that is not spared now may be: a cache is asked for what was chosen last."""
+    return f"a cache has what {choice.name} chooses" if choice and step.stage.can_be_spared else ""
+
+
+def reasons(step: Step, inputs: Inputs, chosen: Collection[str] = ()) -> list[str]:
     """Why a stage must run; nothing where it need not.
 
     Args:
         step: the stage.
         inputs: what it depends on now.
+        chosen: settings that a stage before it has yet to choose: as they are they tell nothing.
     """
     done = step.stamp.read()
     if done is None:
         return [NOT_DONE]
-    return [*inputs.changes_since(done.inputs), *_lost(step.stage.outputs(step.job), done, step.job.paths.root)]
+    changes = inputs.without(chosen).changes_since(done.inputs.without(chosen))
+    return [*changes, *_lost(step.stage.outputs(step.job), done, step.job.paths.root)]
 
 
 def _lost(outputs: Iterable[Path], done: Done, root: Path) -> list[str]:

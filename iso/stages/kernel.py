@@ -136,4 +136,5 @@ KERNEL = Stage(
     cmdline=lambda _job: [apt.UPDATE],
     outputs=_outputs,
     remark=_remark,
+    chooses=("KERNEL_ABI", "compiler", "headers", "kernel", "nvidia_source"),
 )
