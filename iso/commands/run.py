@@ -34,6 +34,9 @@ class Run(DoitRun):  # type: ignore[misc]  # doit has no types
             args: names of tasks.
         """
         self._options = sorted(params._non_default_keys)
+        if params["outfile"] in (None, sys.__stdout__):
+            # doit has it from before the loader saw to it.
+            params["outfile"] = sys.stdout
         words = unchanged.asked(sys.argv[1:])
         before = unchanged.state(words) if words is not None else ""
         if lines := unchanged.said(before):

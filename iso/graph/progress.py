@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
@@ -160,7 +161,7 @@ class Lines(Reporter):
 
     def __init__(self, outstream: IO[str], options: Mapping[str, object]) -> None:
         super().__init__(outstream, options)
-        self._live = LiveLine(outstream) if outstream.isatty() else None
+        self._live = LiveLine(outstream) if outstream.isatty() and os.environ.get("TERM") != "dumb" else None
         self._stdout = sys.stdout
         self._about = ""
         if self._live:
@@ -245,4 +246,4 @@ class JsonLines(Reporter):
         self._write({"event": event, "time": time.time(), "stage": task.name, "title": task.doc, **where, **more})
 
     def _write(self, event: Mapping[str, object]) -> None:
-        self._say(json.dumps(event, ensure_ascii=False))
+        self._say(json.dumps(event))

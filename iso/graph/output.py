@@ -1,0 +1,99 @@
+"""Where a command prints: a full disk, a closed descriptor or another encoding ends nothing in a traceback."""
+
+from __future__ import annotations
+
+import atexit
+import codecs
+import contextlib
+import io
+import os
+import sys
+
+# What an encoding lacks is written so that it is still read; anything else as Python would write it in a literal.
+_PLAIN = {"…": "...", "→": "->"}
+_ERRORS = "iso.plain"
+_STREAMS = ("stdin", "stdout", "stderr")
+
+
+class Output(io.TextIOWrapper):
+    """Standard output, which ends the command in one line where it cannot be written; a broken pipe stays one."""
+
+    def write(self, text: str) -> int:
+        """Write a text.
+
+        Raises:
+            SystemExit: it cannot be written.
+        """
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _lost(error) from None
+
+    def flush(self) -> None:
+        """Write what was kept back.
+
+        Raises:
+            SystemExit: it cannot be written.
+        """
+        try:
+            super().flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _lost(error) from None
+
+
+def prepare() -> None:
+    """Have all three streams, and a standard output that takes any text; asked before anything is printed."""
+    for number, name in enumerate(_STREAMS):
+        if getattr(sys, name) is None:
+            _occupy(number)
+            stream = open(number, "w" if number else "r", encoding="utf-8", closefd=False)  # noqa: SIM115  # for good
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+    codecs.register_error(_ERRORS, _plainly)
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper):
+        sys.stdout = Output(
+            out.buffer, out.encoding, _ERRORS, line_buffering=out.line_buffering, write_through=out.write_through
+        )
+        atexit.register(_finish, sys.stdout)
+
+
+def _occupy(number: int) -> None:
+    """Put the null device in the place of a closed descriptor, which the next file to be opened would take."""
+    null = os.open(os.devnull, os.O_RDWR)
+    if null == number:
+        os.set_inheritable(null, True)
+    else:
+        os.dup2(null, number)
+        os.close(null)
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    written = (_PLAIN.get(letter) or letter.encode("ascii", "backslashreplace").decode() for letter in letters)
+    return "".join(written), error.end
+
+
+def _lost(error: OSError) -> SystemExit:
+    with contextlib.suppress(OSError):
+        print(f"standard output: {error.strerror}", file=sys.stderr)
+    # What could not be written would be tried, and complained of, once more at the end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return SystemExit(1)
+
+
+def _finish(out: Output) -> None:
+    """The last of what was printed, while an exit status can still say that it is lost."""
+    try:
+        out.flush()
+    except SystemExit:
+        os._exit(1)
+    except (OSError, ValueError):
+        # A broken pipe, whose reader had enough; or it was closed by whoever had it.
+        return

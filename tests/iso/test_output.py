@@ -1,0 +1,100 @@
+"""What a command prints meets unusual places: a full disk, a closed descriptor, another encoding, a dumb terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.iso.test_commands import asked
+from tests.iso.test_graph import DOIT, doit, project, runs
+from tests.iso.test_progress import rest
+
+__all__ = ["asked", "project"]
+FULL = "standard output: No space left on device\n"
+QUESTIONS = ["list", "help", "help task", "help plan", "explain iso", "plan iso", "--version", "--help"]
+
+
+def redirected(folder: Path, words: str, redirection: str) -> subprocess.CompletedProcess[str]:
+    """A command whose streams a shell sets up."""
+    command = f"{shlex.join(DOIT)} {words} {redirection}"
+    return subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("words", QUESTIONS)
+def test_a_question_on_a_full_disk_is_one_line(asked: Path, words: str) -> None:
+    done = redirected(asked, words, ">/dev/full")
+    assert (done.returncode, done.stderr) == (1, FULL)
+
+
+@pytest.mark.parametrize("words", ["iso", "--log-json iso"])
+def test_a_build_on_a_full_disk_is_one_line_and_no_stage_is_begun(asked: Path, words: str) -> None:
+    done = redirected(asked, words, ">/dev/full")
+    assert (done.returncode, done.stderr, runs(asked)) == (1, FULL, [])
+    assert doit(asked).returncode == 0
+    runs(asked)
+    # Where every stage is done, and where nothing was touched since, it says so as well.
+    for _ in range(3):
+        done = redirected(asked, words, ">/dev/full")
+        assert (done.returncode, done.stderr, runs(asked)) == (1, FULL, [])
+        doit(asked)
+
+
+def test_where_nothing_at_all_can_be_said_nothing_is(asked: Path) -> None:
+    assert redirected(asked, "iso", ">/dev/full 2>&1").returncode == 1
+    assert redirected(asked, "list", ">/dev/full 2>&1").returncode == 1
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("words", ["list", "help", "explain", "iso", "--log-json iso"])
+def test_a_closed_descriptor_is_as_good_as_dev_null(asked: Path, words: str, closed: str) -> None:
+    done = redirected(asked, words, closed)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert bool(done.stdout) == (">&-" not in closed.split())
+    if "iso" in words:
+        assert runs(asked) == ["copy", "check"]
+
+
+def test_no_file_of_a_build_takes_the_place_of_a_closed_descriptor(asked: Path) -> None:
+    """Else what is printed would go into the file of the lock."""
+    dodo = (asked / "dodo.py").read_text()
+    (asked / "dodo.py").write_text(
+        dodo.replace('ran("copy")\n', 'ran("copy")\n    __import__("os").write(1, b"raw")\n')
+    )
+    assert redirected(asked, "iso", ">&-").returncode == 0
+    assert not any(b"raw" in file.read_bytes() for file in (asked / "dist").rglob("*") if file.is_file())
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "utf-8", "utf-8:strict", "cp1252"])
+def test_any_encoding_will_do(asked: Path, encoding: str) -> None:
+    arrow = "->" if encoding != "utf-8" and ":" not in encoding else "→"
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def said(*words: str) -> str:
+        done = subprocess.run([*DOIT, *words], cwd=asked, capture_output=True, env=environment, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        return done.stdout.decode(encoding.partition(":")[0])
+
+    dots = "…" if encoding in {"utf-8", "utf-8:strict", "cp1252"} else "..."
+    assert said("iso").splitlines()[:2] == [f"[1/2] copy {dots}", f"[2/2] check {dots}"]
+    assert said("explain", "suite=bookworm").splitlines()[0].endswith(f"suite: trixie {arrow} bookworm")
+    (asked / "input").write_text("other")
+    events = [json.loads(line) for line in said("--log-json", "iso").splitlines()]
+    assert events[-1]["outcome"] == "succeeded"
+
+
+@pytest.mark.parametrize(("terminal", "moves"), [("dumb", False), ("xterm", True)])
+def test_a_dumb_terminal_gets_plain_lines(asked: Path, terminal: str, moves: bool) -> None:
+    master, slave = pty.openpty()
+    environment = os.environ | {"TERM": terminal}
+    with subprocess.Popen(DOIT, cwd=asked, stdin=slave, stdout=slave, stderr=slave, env=environment):
+        os.close(slave)
+        shown = rest(master)
+    os.close(master)
+    assert (b"\x1b" in shown) == moves
+    assert "[2/2] check" in shown.decode()
