@@ -98,3 +98,10 @@ def test_a_dumb_terminal_gets_plain_lines(asked: Path, terminal: str, moves: boo
     os.close(master)
     assert (b"\x1b" in shown) == moves
     assert "[2/2] check" in shown.decode()
+
+
+@pytest.mark.parametrize("words", [["iso", ""], [""], ["explain", ""], ["", "iso"], ["--log-json", "iso", ""]])
+def test_an_empty_word_is_refused_in_one_line(asked: Path, words: list[str]) -> None:
+    done = doit(asked, *words)
+    assert (done.returncode, done.stderr) == (2, "an empty word on the command line: leave it out\n")
+    assert runs(asked) == []
