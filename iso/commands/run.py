@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from doit.cmd_run import Run as DoitRun
+from doit.exceptions import InvalidCommand, InvalidDodoFile, InvalidTask
 
 from iso.graph import unchanged
 
@@ -49,10 +50,22 @@ class Run(DoitRun):  # type: ignore[misc]  # doit has no types
             from iso.graph.progress import JsonLines  # noqa: PLC0415
 
             params["reporter"] = JsonLines
-        result: int = super().execute(params, args)
+        result = self._told(params, args)
         build = self.loader.namespace.get("build")
         if before and words is not None and result == 0 and build and not build.ran:
             unchanged.remember(before, unchanged.state(words), _cached_lines(self.task_list))
+        return result
+
+    def _told(self, params: Any, args: list[str]) -> int:
+        """Run them; programs are also told of what is refused before there is a reporter."""
+        try:
+            result: int = super().execute(params, args)
+        except (SystemExit, InvalidCommand, InvalidDodoFile, InvalidTask) as refusal:
+            if params["log_json"]:
+                from iso.graph.progress import JsonLines  # noqa: PLC0415
+
+                JsonLines.refused(str(refusal))
+            raise
         return result
 
     # doit looks at the names of the arguments for what to hand in.
@@ -60,17 +73,16 @@ class Run(DoitRun):  # type: ignore[misc]  # doit has no types
     def _execute(self, **params: Any) -> int:
         from iso import container  # noqa: PLC0415
         from iso.errors import BadInputError, explained  # noqa: PLC0415
+        from iso.graph.refusal import refuse  # noqa: PLC0415
 
         build = self.loader.namespace["build"]
         if params["num_process"]:
-            print(f"-n {params['num_process']}: each stage waits for the one before it: leave it out", file=sys.stderr)
-            return 2
+            refuse([f"-n {params['num_process']}: each stage waits for the one before it: leave it out"])
         if container.SETTING in build.settings:
             try:
                 container.hand_over(build.paths, build.settings, self.sel_tasks, self._options)
             except (BadInputError, OSError) as error:
-                print(explained(error), file=sys.stderr)
-                return 2
+                refuse([explained(error)])
         result: int = super()._execute(**params)
         return result
 

@@ -73,6 +73,7 @@ class Reporter:
         self.ran: list[str] = []
         self._selected: set[str] = set()
         self._failed = False
+        self._message = ""
 
     def started(self, task: Any, step: Step) -> None:
         """A stage starts."""
@@ -86,8 +87,8 @@ class Reporter:
     def failed(self, task: Any, said: str) -> None:
         """A stage failed."""
 
-    def ended(self, outcome: str, seconds: float) -> None:
-        """The build ended: succeeded, failed or interrupted."""
+    def ended(self, outcome: str, seconds: float, message: str) -> None:
+        """The build ended: succeeded, failed, interrupted or refused; the last with why."""
 
     def initialize(self, tasks: Mapping[str, Any], selected: list[str]) -> None:
         """The tasks are known."""
@@ -121,10 +122,15 @@ class Reporter:
 
     def complete_run(self) -> None:
         """doit ends, however it came to that."""
-        outcome = "failed" if self._failed else "succeeded"
-        if sys.exc_info()[0] is not None:
+        outcome, message = "failed" if self._failed else "succeeded", self._message
+        error = sys.exc_info()[1]
+        if isinstance(error, KeyboardInterrupt):
             outcome = "interrupted"
-        self.ended(outcome, time.monotonic() - self.began)
+        elif isinstance(error, SystemExit):
+            outcome, message = "refused", str(error)
+        elif error:
+            outcome, message = "failed", f"{type(error).__name__}: {error}"
+        self.ended(outcome, time.monotonic() - self.began, message)
 
     def _say(self, line: str) -> None:
         """Print a line at once.
@@ -141,6 +147,7 @@ class Reporter:
     def runtime_error(self, message: str) -> None:
         """doit itself cannot go on."""
         self._failed = True
+        self._message = message
         sys.stderr.write(f"{message}\n")
 
     def get_status(self, task: Any) -> None:
@@ -200,7 +207,7 @@ class Lines(Reporter):
         self.outstream.flush()
         sys.stderr.write(f"{task.name.lstrip('_')}: {said}\n")
 
-    def ended(self, outcome: str, seconds: float) -> None:
+    def ended(self, outcome: str, seconds: float, message: str) -> None:  # noqa: ARG002  # who is refused is told by that
         """The build ended; a failure was said when it happened."""
         self._stop()
         sys.stdout = self._stdout
@@ -215,9 +222,23 @@ class Lines(Reporter):
 class JsonLines(Reporter):
     """For programs: one JSON object a line on standard output; what stages print goes to standard error."""
 
+    # Whether there is one, which says how the build ends.
+    made = False
+
     def __init__(self, outstream: IO[str], options: Mapping[str, object]) -> None:
         super().__init__(outstream, options)
+        type(self).made = True
         self._stdout, sys.stdout = sys.stdout, sys.stderr
+
+    @classmethod
+    def refused(cls, message: str) -> None:
+        """A command line was refused before doit made a reporter; one that was made has told it.
+
+        Args:
+            message: why.
+        """
+        if not cls.made:
+            cls(sys.stdout, {}).ended("refused", 0.0, message)
 
     def started(self, task: Any, step: Step) -> None:
         """A stage starts."""
@@ -235,10 +256,11 @@ class JsonLines(Reporter):
         """A stage failed."""
         self._event("failed", task, message=said)
 
-    def ended(self, outcome: str, seconds: float) -> None:
+    def ended(self, outcome: str, seconds: float, message: str) -> None:
         """The build ended."""
         sys.stdout = self._stdout
-        self._write({"event": "ended", "time": time.time(), "outcome": outcome, "seconds": round(seconds, 3)})
+        why = {"message": message} if message else {}
+        self._write({"event": "ended", "time": time.time(), "outcome": outcome, "seconds": round(seconds, 3), **why})
 
     def _event(self, event: str, task: Any, **more: object) -> None:
         place = self.places.get(task.name)

@@ -17,6 +17,7 @@ from iso.errors import BadInputError, BuildError, explained
 from iso.graph import broken_pipe, report
 from iso.graph.inputs import Inputs
 from iso.graph.progress import Lines
+from iso.graph.refusal import refuse
 from iso.graph.stage import Stage, Step
 from iso.graph.stamps import Done, Stamp, outputs_of
 from iso.graph.verdict import reasons
@@ -191,10 +192,4 @@ def _configured(paths: Paths, settings: dict[str, str]) -> Config:
     try:
         return load(paths, settings)
     except BadInputError as error:
-        sys.exit(_refused(error.complaints))
-
-
-def _refused(complaints: tuple[str, ...] | list[str]) -> int:
-    for complaint in complaints:
-        print(complaint, file=sys.stderr)
-    return 2
+        refuse(error.complaints)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from iso.graph.progress import Lines, places
 from iso.graph.terminal import LiveLine, clock, last_line
 from tests.iso.test_commands import PLUGINS
-from tests.iso.test_graph import DOIT, doit, project
+from tests.iso.test_graph import DOIT, doit, project, runs, wait_for_stage
 
 __all__ = ["project"]
 
@@ -155,3 +155,59 @@ def test_what_is_printed_meanwhile_stays_whole_above_the_line() -> None:
     line.stop()
     visible = [part.rpartition("\x1b[K")[2] for part in terminal.getvalue().split("\n")]
     assert visible == ["printed 0", "printed 1", "printed 2", ""]
+
+
+def events_of(project: Path, *words: str) -> tuple[int, list[dict[str, object]], str]:
+    """Exit status, events and standard error of a build that is told as events."""
+    done = doit(project, "--log-json", *words)
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
+def test_programs_are_told_that_another_build_has_the_checkout(project: Path) -> None:
+    (project / "pyproject.toml").write_text(PLUGINS)
+    (project / "input").write_text("slow")
+    with subprocess.Popen(DOIT, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as build:
+        wait_for_stage(project, "check")
+        code, (event,), said = events_of(project, "iso")
+        build.kill()
+    assert (code, event["event"], event["outcome"]) == (1, "ended", "refused")
+    assert said == f"{event['message']}\n"
+    assert f"another build of this checkout is running, process {build.pid}" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["nvidia=maybe", "colour=blue"], 2, "{said}"),
+        (["-n", "2", "iso"], 2, "{said}"),
+        (["container=podman", "copy"], 2, "{said}"),
+        (["nothing"], 3, 'Invalid parameter: "nothing". Must be a command, task, or a target.'),
+    ],
+)
+def test_programs_are_told_what_was_wrong_with_the_command_line(
+    project: Path, words: list[str], code: int, told: str
+) -> None:
+    (project / "pyproject.toml").write_text(PLUGINS)
+    status, (event,), said = events_of(project, *words)
+    assert (status, event["event"], event["outcome"], event["seconds"]) == (code, "ended", "refused", 0.0)
+    assert str(event["message"]).startswith(told.format(said=said.rstrip("\n")))
+    assert runs(project) == []
+
+
+def test_programs_are_told_of_an_interruption_and_of_no_other_one(project: Path) -> None:
+    (project / "pyproject.toml").write_text(PLUGINS)
+    (project / "input").write_text("slow")
+    told = [*DOIT, "--log-json", "iso"]
+    with subprocess.Popen(told, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as build:
+        wait_for_stage(project, "check")
+        build.terminate()
+        assert build.stdout
+        events = [json.loads(line) for line in build.stdout]
+    assert (events[-1]["event"], events[-1]["outcome"]) == ("ended", "interrupted")
+    dodo = (project / "dodo.py").read_text()
+    # What is wrong with the graph itself, which no stage could say.
+    (project / "dodo.py").write_text(
+        dodo.replace("    return build.result()", '    return {"actions": None, "task_dep": ["no-such"]}')
+    )
+    _, events, _ = events_of(project, "iso")
+    assert events[-1]["outcome"] in {"failed", "refused"}
