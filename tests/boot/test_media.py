@@ -63,7 +63,11 @@ def other(iso: Path, tmp_path_factory: pytest.TempPathFactory) -> OtherStick:
     return OtherStick(file)
 
 
-@pytest.mark.parametrize(("firmware", "words"), [(BIOS, ""), (UEFI, ""), (BIOS, "union=overlay")], ids=str)
+@pytest.mark.parametrize(
+    ("firmware", "words"),
+    [(BIOS, ""), (UEFI, ""), (BIOS, "union=overlay")],
+    ids=["BIOS", "UEFI", "live-boot"],
+)
 def test_it_runs_from_its_own_medium_whatever_else_there_is(
     iso: Path, key: Path, other: OtherStick, firmware: Firmware, words: str
 ) -> None:
