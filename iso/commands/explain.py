@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iso.commands.question import Question
+from iso.graph.printable import printable
 from iso.graph.verdict import verdicts
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def line(verdict: Verdict) -> str:
     Args:
         verdict: the judgement.
     """
-    shown = list(verdict.why[:_SHOWN])
+    shown = [printable(why) for why in verdict.why[:_SHOWN]]
     if len(verdict.why) > _SHOWN:
         shown.append(f"and {len(verdict.why) - _SHOWN} more")
     outcome = "run" if verdict.runs else "cached"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from iso.commands.question import Question
 from iso.errors import BuildError, explained
 from iso.graph import report
+from iso.graph.printable import printable
 from iso.graph.progress import places
 from iso.graph.tasks import REPORT
 from iso.graph.terminal import clock
@@ -36,7 +37,7 @@ class Plan(Question):
             unless = f", unless {verdict.unless}" if verdict.unless else ""
             print(f"{shown.get(name, docs[name])}{time}{unless}")
             for command in commands(verdict.step):
-                print(f"    {command}")
+                print(f"    {printable(command)}")
         print(_total(running))
         return 0
 

@@ -11,6 +11,7 @@ from doit.exceptions import InvalidCommand
 
 from iso import container
 from iso.errors import BadInputError, BuildError, explained
+from iso.graph.refusal import refuse
 
 if TYPE_CHECKING:
     from iso.graph.stage import Step
@@ -84,6 +85,8 @@ class Question(DoitCmdBase, abc.ABC):  # type: ignore[misc]  # doit has no types
             if self.words and not self.takes_words:
                 raise BadInputError([f"{self.words[0]}: doit {self.name} takes no such word: doit help {self.name}"])
             return self.answer()
+        except BadInputError as error:
+            refuse(error.complaints)
         except (BuildError, OSError) as error:
             print(explained(error), file=sys.stderr)
-            return 2 if isinstance(error, BadInputError) else 1
+            return 1

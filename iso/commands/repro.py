@@ -8,6 +8,7 @@ from pathlib import Path
 from iso.commands.question import Question
 from iso.errors import BadInputError
 from iso.graph import repro
+from iso.graph.printable import printable
 from iso.tree import file_digest
 
 
@@ -45,7 +46,8 @@ class Repro(Question):
             repro.discard(place)
             print(f"identical: sha256 {digests.pop()}")
             return 0
-        print(*differing, f"kept in {place}", sep="\n")
+        # Images hold files of any name.
+        print(*(printable(str(each), kept="\t") for each in differing), f"kept in {place}", sep="\n")
         return 1
 
     def _built(self, place: Path, name: str) -> Path:

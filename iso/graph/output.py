@@ -8,6 +8,9 @@ import contextlib
 import io
 import os
 import sys
+from typing import Any
+
+from iso.graph.printable import printable
 
 # What an encoding lacks is written so that it is still read; anything else as Python would write it in a literal.
 _PLAIN = {"…": "...", "→": "->"}
@@ -45,8 +48,17 @@ class Output(io.TextIOWrapper):
             raise _lost(error) from None
 
 
+class Errors(io.TextIOWrapper):
+    """Standard error, by which no name of a file and no tool has a terminal do anything."""
+
+    def write(self, text: str) -> int:
+        """Write a text, of one line or several."""
+        super().write(printable(text, kept="\n\t"))
+        return len(text)
+
+
 def prepare() -> None:
-    """Have all three streams, and a standard output that takes any text; asked before anything is printed."""
+    """Have all three streams, and two of them take any text; asked before anything is printed."""
     for number, name in enumerate(_STREAMS):
         if getattr(sys, name) is None:
             _occupy(number)
@@ -54,12 +66,14 @@ def prepare() -> None:
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
     codecs.register_error(_ERRORS, _plainly)
-    out = sys.stdout
-    if isinstance(out, io.TextIOWrapper):
-        sys.stdout = Output(
-            out.buffer, out.encoding, _ERRORS, line_buffering=out.line_buffering, write_through=out.write_through
-        )
-        atexit.register(_finish, sys.stdout)
+    sys.stderr = _in_place_of(sys.__stderr__, Errors)
+    sys.stdout = _in_place_of(sys.__stdout__, Output)
+    atexit.register(_finish, sys.stdout)
+
+
+def _in_place_of(stream: Any, kind: type[io.TextIOWrapper]) -> io.TextIOWrapper:
+    buffering = {"line_buffering": stream.line_buffering, "write_through": stream.write_through}
+    return kind(stream.buffer, stream.encoding, _ERRORS, **buffering)
 
 
 def _occupy(number: int) -> None:
@@ -88,7 +102,7 @@ def _lost(error: OSError) -> SystemExit:
     return SystemExit(1)
 
 
-def _finish(out: Output) -> None:
+def _finish(out: io.TextIOWrapper) -> None:
     """The last of what was printed, while an exit status can still say that it is lost."""
     try:
         out.flush()

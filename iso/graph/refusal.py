@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Never
 
+from iso.graph.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -35,5 +37,5 @@ def refuse(complaints: Sequence[str]) -> Never:
     Raises:
         Refused: always.
     """
-    print(*complaints, sep="\n", file=sys.stderr)
+    print(*map(printable, complaints), sep="\n", file=sys.stderr)
     raise Refused(complaints)

@@ -53,7 +53,9 @@ def write(steps: Sequence[Step], ran: set[str], config: Config, paths: Paths) ->
         "tools": tools,
         "stages": stages,
     }
-    replace_file(paths.report, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
+    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    # A file's name that is no text has surrogates (PEP 383), which a string of JSON writes as Python does: \udce9.
+    replace_file(paths.report, text.encode(errors="backslashreplace"))
 
 
 def _stage(step: Step, *, ran: bool, root: Path) -> dict[str, Any]:

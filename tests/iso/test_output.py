@@ -10,7 +10,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from iso.graph.printable import printable
 from tests.iso.test_commands import asked
 from tests.iso.test_graph import DOIT, doit, project, runs
 from tests.iso.test_progress import rest
@@ -105,3 +108,89 @@ def test_an_empty_word_is_refused_in_one_line(asked: Path, words: list[str]) -> 
     done = doit(asked, *words)
     assert (done.returncode, done.stderr) == (2, "an empty word on the command line: leave it out\n")
     assert runs(asked) == []
+
+
+@given(st.text(st.characters()))
+def test_what_is_printed_of_any_text_is_one_line_without_controls(text: str) -> None:
+    shown = printable(text)
+    assert shown.isprintable()
+    assert shown == text or not text.isprintable()
+    shown.encode()
+
+
+@given(st.text(st.characters()))
+def test_what_is_to_be_kept_is_kept(text: str) -> None:
+    assert printable(text, kept="\n\t").replace("\n", "").replace("\t", "").isprintable()
+    assert printable(text, kept="\n\t").count("\n") == text.count("\n")
+
+
+@given(st.binary(min_size=1).filter(lambda name: not name.isascii()))
+def test_bytes_of_a_name_that_are_no_text_are_shown_as_bytes(name: bytes) -> None:
+    # Every byte beyond ASCII is then no text.
+    text = name.decode("ascii", "surrogateescape")
+    assert printable(text).encode("ascii").count(b"\\x") >= sum(byte >= 0x80 for byte in name)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("caf\udce9", r"caf\xe9"),
+        ("café → …", "café → …"),
+        ("a\nb\x1b[31m\x9b", r"a\nb\x1b[31m\x9b"),
+        ("right\u202eleft\ud800", r"right\u202eleft\ud800"),
+    ],
+)
+def test_what_is_no_text_is_shown_as_python_would_write_it(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def oddly_named(project: Path) -> str:
+    """A setting, of a file whose name is Latin-1; all in the folder `tree` is an input."""
+    key = os.fsdecode(bytes(project / "k") + b"\xe9\x1b[31m.pub")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", project / "key"], check=True)
+    (project / "key.pub").rename(key)
+    dodo = (project / "dodo.py").read_text()
+    dodo = dodo.replace(
+        'return Inputs(listing(here / "input", "input")',
+        'return Inputs(listing(here / "input", "input") | listing(here / "tree", "tree")',
+    )
+    (project / "dodo.py").write_text(dodo)
+    (project / "tree").mkdir()
+    return f"authorized_keys={key}"
+
+
+def test_a_name_that_is_no_text_is_built_with_reported_and_explained(asked: Path) -> None:
+    setting = oddly_named(asked)
+    assert doit(asked).returncode == 0
+    (asked / os.fsdecode(b"tree/caf\xe9\n\x1b[31m")).touch()
+    explained = doit(asked, "explain", setting)
+    assert (explained.returncode, explained.stderr) == (0, "")
+    lines = explained.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["copy", "check", "iso"]
+    assert r"tree/caf\xe9\n\x1b[31m is new" in lines[0]
+    assert rf"authorized_keys: none → {asked}/k\xe9\x1b[31m.pub" in lines[2]
+    for words in ([setting], ["--log-json", "iso", setting], ["plan", setting]):
+        done = doit(asked, *words)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "\x1b" not in done.stdout
+    report = json.loads((asked / "dist/build.json").read_bytes().decode())
+    assert f"authorized_keys={report['settings']['authorized_keys']}" == setting
+    assert os.fsdecode(b"tree/caf\xe9\n\x1b[31m") in report["stages"][0]["inputs"]["files"]
+
+
+@pytest.mark.parametrize(
+    "words", [["explain", "fo\x1b[31mo=bar"], ["iso", "fo\no=bar"], ["list", "fo\x1bo"], ["fo\x1bo"], ["cache", "f\no"]]
+)
+def test_what_is_said_of_a_strange_word_is_shown_and_obeyed_by_no_terminal(asked: Path, words: list[str]) -> None:
+    done = doit(asked, *words)
+    assert done.returncode in {2, 3}
+    assert done.stdout == ""
+    assert all(line.isprintable() for line in done.stderr.splitlines())
+    assert printable(words[-1].partition("=")[0]) in done.stderr
+
+
+def test_what_a_failed_tool_said_is_obeyed_by_no_terminal(asked: Path) -> None:
+    dodo = (asked / "dodo.py").read_text()
+    (asked / "dodo.py").write_text(dodo.replace("the input is bad:", "the\\x1b[31m input\\tis\\nbad:"))
+    (asked / "input").write_text("bad")
+    assert doit(asked).stderr.startswith("check: the\\x1b[31m input\tis\nbad: write another\n")
