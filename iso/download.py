@@ -125,7 +125,8 @@ def _continue(opener: urllib.request.OpenerDirector, url: str, partial: Path, sa
                 f"{without_userinfo(url)}: the server says {error.code} {error.reason}: correct nvidia_url= or "
                 "NVIDIA_URL in iso/builder/VERSIONS"
             ) from None
-    except (OSError, http.client.HTTPException) as error:
+    # ValueError: it sends us on to what is no URL.
+    except (OSError, http.client.HTTPException, ValueError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise _BrokenOffError(f"cannot be reached: {getattr(reason, 'strerror', None) or reason}") from None
     with contextlib.closing(answer):
@@ -138,7 +139,8 @@ def _continue(opener: urllib.request.OpenerDirector, url: str, partial: Path, sa
 
 def _receive(answer: http.client.HTTPResponse, partial: Path, begin: int, say: Callable[[str], None]) -> None:
     length = answer.headers.get("Content-Length", "")
-    whole = begin + int(length) if length.isdigit() else None
+    # Anything else is no length (RFC 9110, section 8.6) or more than any disk holds.
+    whole = begin + int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
     progress = Progress(without_userinfo(answer.url).rpartition("/")[2], whole, say)
     got = begin
     with partial.open("r+b" if begin else "wb") as stream:

@@ -34,6 +34,7 @@ class Server:
         asked: the Range of each request.
         logins: the Authorization of each request.
         elsewhere: a URL that it sends everyone on to.
+        length: what it says that its answer is long, in place of the truth.
     """
 
     content: bytes = CONTENT
@@ -43,6 +44,7 @@ class Server:
     asked: list[str | None] = field(default_factory=list)
     logins: list[str | None] = field(default_factory=list)
     elsewhere: str = ""
+    length: str = ""
     url: str = ""
 
 
@@ -74,7 +76,7 @@ def serving(server: Server) -> Iterator[Server]:
             else:
                 self.send_response(200)
             body = server.content[begin:]
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", server.length or str(len(body)))
             self.end_headers()
             cut = server.cuts.pop(0) if server.cuts else len(body)
             self.wfile.write(body[:cut])
@@ -218,6 +220,21 @@ def test_a_password_is_not_sent_to_where_one_server_points(target: Path) -> None
         get(server, target)
     assert server.logins == ["Basic bWU6Z2VoZWlt"]
     assert other.logins == [None]
+
+
+@pytest.mark.parametrize("elsewhere", ["http://[bad/", "http://host:port/x", "http://host/a b\x01", "//[::1"])
+def test_a_server_that_sends_on_to_nowhere_is_one_line(target: Path, elsewhere: str) -> None:
+    with serving(Server(elsewhere=elsewhere)) as server, pytest.raises(BuildError) as caught:
+        get(server, target)
+    assert "\n" not in str(caught.value)
+    assert len(server.asked) == ATTEMPTS
+
+
+@pytest.mark.parametrize("length", ["\u00b2", "\u00b9\u00b2", "-1", "many", "9" * 5000])
+def test_a_length_that_is_no_number_is_not_believed(target: Path, length: str) -> None:
+    with serving(Server(length=length)) as server, contextlib.suppress(BuildError):
+        get(server, target)
+    assert server.asked
 
 
 def test_a_full_disk_is_no_fault_of_the_server(target: Path) -> None:
