@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from iso.archive.mirror import security_beside
 from iso.errors import BadInputError
 from iso.image import module_key, vendor
 from iso.paths import strange_characters
@@ -92,16 +93,24 @@ def load(paths: Paths, settings: Mapping[str, str]) -> Config:
     """
     complaints = [*_place(paths.root), *vendor.problems(paths.vendor)]
     try:
-        config = configure(paths.versions.read_text(), settings)
-    except OSError as error:
-        complaints.insert(0, f"{paths.versions}: {error.strerror}")
-    except UnicodeDecodeError:
-        complaints.insert(0, f"{paths.versions}: not a text file (UTF-8)")
+        config = configure(_text(paths.versions, settings), settings)
     except BadInputError as error:
         complaints[:0] = error.complaints
     if complaints:
         raise BadInputError(complaints)
     return config
+
+
+def _text(file: Path, settings: Mapping[str, str]) -> str:
+    problem: str | None = file_problem(str(file))
+    if problem is None:
+        try:
+            return file.read_text()
+        except OSError as error:
+            problem = error.strerror
+        except UnicodeDecodeError:
+            problem = "not a text file (UTF-8)"
+    raise BadInputError([f"{file}: {problem}", *_of_settings(settings)])
 
 
 def _place(root: Path) -> Iterable[str]:
@@ -159,19 +168,11 @@ def configure(versions: str, settings: Mapping[str, str], name: str = NAME) -> C
         f"{name}: unknown key {key}{_nearest(key, VERSIONS_KEYS)}" for key in values if key not in VERSIONS_KEYS
     ]
     complaints += [f"{name}: {key} is missing" for key in VERSIONS_KEYS if key not in values]
-    complaints += [
-        f"{key}={shown(value)}: no such setting{_nearest(key, CHECKS)}"
-        for key, value in settings.items()
-        if key not in CHECKS
-    ]
     for key, value in values.items():
         if key in VERSIONS_KEYS and (problem := VERSIONS_CHECKS[VERSIONS_KEYS[key]](value)):
             complaints.append(f"{name}: {key}={shown(value)}: {problem}")
-    for key, value in settings.items():
-        if key in CHECKS and (problem := CHECKS[key](value)):
-            complaints.append(f"{key}={_repeated(key, value)}: {problem}")
     pinned = {VERSIONS_KEYS[key]: value for key, value in values.items() if key in VERSIONS_KEYS}
-    complaints += _together(pinned, settings)
+    complaints += [*_of_settings(settings), *_driver(pinned, settings)]
     if complaints:
         raise BadInputError(complaints)
     return _config(pinned, settings)
@@ -209,13 +210,36 @@ def _config(pinned: Mapping[str, str], settings: Mapping[str, str]) -> Config:
     )
 
 
-def _together(pinned: Mapping[str, str], settings: Mapping[str, str]) -> Iterable[str]:
-    """What is wrong with values that are each right."""
+def _of_settings(settings: Mapping[str, str]) -> Iterable[str]:
+    """What is wrong with the command line's settings, whatever stands in VERSIONS."""
+    for key, value in settings.items():
+        if key not in CHECKS:
+            yield f"{key}={shown(value)}: no such setting{_nearest(key, CHECKS)}"
+    for key, value in settings.items():
+        if key in CHECKS and (problem := CHECKS[key](value)):
+            yield f"{key}={_repeated(key, value)}: {problem}"
+    yield from _archives(settings)
+    given = [settings.get(key) for key in ("sign_key", "sign_cert")]
+    # What is no file at all has its own complaint.
+    if None in given or not any(file_problem(path) for path in given if path is not None):
+        yield from module_key.problems(*(Path(path) if path is not None else None for path in given))
+
+
+def _archives(settings: Mapping[str, str]) -> Iterable[str]:
     dated = [setting for setting in ("mirror", "security_mirror") if SNAPSHOT_FIELD in settings.get(setting, "")]
     if dated and "snapshot" not in settings:
         yield f"{dated[0]}={shown(settings[dated[0]])}: {SNAPSHOT_FIELD} wants snapshot=TIME"
     if "snapshot" in settings and not dated:
         yield f"snapshot={settings['snapshot']}: no mirror= with {SNAPSHOT_FIELD} in it to put it into"
+    archive = settings.get("mirror", "").replace(SNAPSHOT_FIELD, settings.get("snapshot", SNAPSHOT_FIELD))
+    if not archive or SNAPSHOT_FIELD in archive or CHECKS["mirror"](archive):
+        return
+    if not settings.get("security_mirror") and not security_beside(archive):
+        yield f"mirror={archive}: it says nothing of its security archive: name that one, security_mirror=URL"
+
+
+def _driver(pinned: Mapping[str, str], settings: Mapping[str, str]) -> Iterable[str]:
+    """What is wrong with values of an installer that are each right."""
     chosen = {**pinned, **settings}
     version = chosen.get("nvidia_version", "")
     if chosen.get("nvidia") == "run":
@@ -225,10 +249,6 @@ def _together(pinned: Mapping[str, str], settings: Mapping[str, str]) -> Iterabl
             yield f"nvidia_version={version}: nvidia_url= is of another version: {url}"
         if version != pinned.get("nvidia_version") and "nvidia_sha256" not in settings:
             yield f"nvidia_version={version}: wants the nvidia_sha256= of its installer beside it"
-    given = [settings.get(key) for key in ("sign_key", "sign_cert")]
-    # What is no file at all has its own complaint.
-    if None in given or not any(file_problem(path) for path in given if path is not None):
-        yield from module_key.problems(*(Path(path) if path is not None else None for path in given))
 
 
 def _repeated(key: str, value: str) -> str:

@@ -47,7 +47,7 @@ def find(config: Config) -> Mirror:
         question = ["apt-get", "indextargets", "--format", FORMAT, "Created-By: Packages"]
         here = parse_index_targets(remembered.capture(question, [Path(file) for file in machine_files.APT]))
         # A named archive brings its own security archive; only without a name are both this machine's.
-        security = security or (_security_beside(archive) if archive else here[1])
+        security = security or (security_beside(archive) if archive else here[1])
         archive = archive or here[0]
     if not archive:
         raise BuildError("this machine's apt has no Debian archive: name one, doit iso mirror=URL")
@@ -88,7 +88,14 @@ def parse_proxies(dump: str) -> dict[str, str]:
     return found | ({"no_proxy": ",".join(sorted(direct))} if direct and found else {})
 
 
-def _security_beside(archive: str) -> str | None:
-    """Where mirrors have the security archive: beside the archive, by its usual name, with the same time behind it."""
+def security_beside(archive: str) -> str | None:
+    """Where mirrors have the security archive: beside the archive, by its usual name, with the same time behind it.
+
+    Args:
+        archive: its URL.
+
+    Returns:
+        A URL; None where the archive itself has another name than the usual one.
+    """
     match = re.fullmatch(r"(.*/debian)(/[0-9]{8}T[0-9]{6}Z)?/?", archive)
     return f"{match[1]}-security{match[2] or ''}" if match else None

@@ -24,7 +24,7 @@ class Cache(Question):
             "name": "prune",
             "long": "prune",
             "type": str,
-            "default": "",
+            "default": None,
             "help": "remove what was unused longest until no more than SIZE is left, such as 20G",
         },
     )
@@ -37,7 +37,7 @@ class Cache(Question):
         """
         folder = self.build.paths.cache
         wanted = self.options["prune"]
-        if not wanted:
+        if wanted is None:
             found = cache_entries.entries(folder)
             for entry in found:
                 print(_line(entry, "in use" if entry.in_use else ""))

@@ -6,6 +6,8 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from iso.image import elf
+from iso.settings import file_problem
 from iso.tree import file_digest
 
 if TYPE_CHECKING:
@@ -16,10 +18,6 @@ SUMS = "SHA256SUMS"
 
 # A line of sha256sum(1), of a file read as text or as bytes.
 _LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](?:\./)?(\S+)")
-# elf(5): 64 bit, little endian; an executable, position independent or not; for x86-64.
-_IDENT = b"\x7fELF\x02\x01"
-_TYPES = (2, 3)
-_X86_64 = 62
 
 
 def programs(folder: Path) -> list[Path]:
@@ -48,20 +46,6 @@ def parse_sums(text: str) -> tuple[dict[str, str], list[int]]:
     return found, strange
 
 
-def is_program(head: bytes) -> bool:
-    """Whether a file is an x86-64 executable, by its ELF header.
-
-    Args:
-        head: its first 20 bytes.
-    """
-    kind, machine = head[16:18], head[18:20]
-    return (
-        head.startswith(_IDENT)
-        and int.from_bytes(kind, "little") in _TYPES
-        and int.from_bytes(machine, "little") == _X86_64
-    )
-
-
 def problems(folder: Path) -> list[str]:
     """All that is wrong with the vendors' programs, a line each.
 
@@ -71,20 +55,27 @@ def problems(folder: Path) -> list[str]:
     there = programs(folder)
     if not there:
         return []
-    try:
-        sums, strange = parse_sums((folder / SUMS).read_text(errors="replace"))
-    except OSError as error:
+    # A pipe would be waited for until somebody writes into it.
+    unread = file_problem(str(folder / SUMS))
+    if unread is None:
+        try:
+            sums, strange = parse_sums((folder / SUMS).read_text(errors="replace"))
+        except OSError as error:
+            unread = error.strerror
+    if unread:
         make = f"sha256sum {' '.join(path.name for path in there)} >{SUMS}, once you know that they are the vendor's"
-        return [f"{folder / SUMS}: {error.strerror}: in that folder, {make}"]
+        return [f"{folder / SUMS}: {unread}: in that folder, {make}"]
     said = [f"{folder / SUMS}:{number}: not a line of sha256sum(1)" for number in strange]
     return said + [complaint for path in there if (complaint := _problem(path, sums.get(path.name)))]
 
 
 def _problem(path: Path, wanted: str | None) -> str | None:
+    if problem := file_problem(str(path)):
+        return f"{path}: {problem}"
     try:
         with path.open("rb") as stream:
-            head = stream.read(20)
-        if not is_program(head):
+            is_program = elf.is_program(stream)
+        if not is_program:
             return f"{path}: not an x86-64 executable"
         if wanted is None:
             return f"{path}: not in {SUMS} beside it"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +25,15 @@ PLUGINS = "[tool.doit.plugins.command]\n" + "".join(
 def asked(project: Path) -> Path:
     (project / "pyproject.toml").write_text(PLUGINS)
     return project
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of clones of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    folder = tmp_path / "caches/bee-busnode/iso"
+    folder.mkdir(parents=True)
+    return folder
 
 
 def explain(project: Path, *words: str) -> dict[str, str]:
@@ -198,3 +209,31 @@ def test_the_help_says_of_each_command_what_it_is_for(asked: Path) -> None:
     assert " object at 0x" not in done.stdout
     (line,) = [line for line in done.stdout.splitlines() if " clean " in line]
     assert line.endswith(" not here: rm -rf dist removes all results")
+
+
+def test_a_cache_is_pruned_to_a_size_and_what_a_build_uses_stays(asked: Path, shared: Path) -> None:
+    for age, name in enumerate(("old", "used", "new")):
+        (shared / name).write_bytes(b"x" * 100_000)
+        os.utime(shared / name, (10**9 + age, 10**9 + age))
+    with (shared / "used").open() as used:
+        fcntl.flock(used, fcntl.LOCK_SH)
+        listed = doit(asked, "cache").stdout.splitlines()
+        assert [line.split()[3:] for line in listed[:-1]] == [["old"], ["used", "in", "use"], ["new"]]
+        assert listed[-1].endswith(f"  in {shared}")
+        done = doit(asked, "cache", "--prune", "50K")
+    assert (done.returncode, done.stderr) == (1, "")
+    remarks = [line.split(maxsplit=3)[3] for line in done.stdout.splitlines()[:-1]]
+    assert remarks == ["old  removed", "new  removed", "used  kept: a running build uses it"]
+    assert done.stdout.splitlines()[-1].endswith(f"  left in {shared}")
+    assert [path.name for path in shared.iterdir()] == ["used"]
+    done = doit(asked, "cache", "--prune=50K")
+    assert (done.returncode, list(shared.iterdir())) == (0, [])
+
+
+@pytest.mark.parametrize("size", ["", " ", "20X", "all"])
+def test_a_prune_to_no_size_is_refused(asked: Path, shared: Path, size: str) -> None:
+    (shared / "old").write_bytes(b"x")
+    done = doit(asked, "cache", f"--prune={size}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"--prune {size}: not a size such as 20G (K, M, G and T are powers of 1024)\n"
+    assert (shared / "old").exists()

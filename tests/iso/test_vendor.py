@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -67,21 +68,6 @@ def test_a_folder_without_sums_says_how_to_make_them(folder: Path) -> None:
     assert "sha256sum storcli64 sas3ircu >SHA256SUMS" in line
 
 
-@pytest.mark.parametrize(
-    ("offset", "byte"), [(0, 0), (4, 1), (5, 2), (16, 1), (18, 40)], ids=["magic", "32bit", "big", "object", "arm"]
-)
-def test_programs_of_other_machines_are_told_apart(offset: int, byte: int) -> None:
-    head = bytearray(PROGRAM[:20])
-    assert vendor.is_program(bytes(head))
-    head[offset] = byte
-    assert not vendor.is_program(bytes(head))
-
-
-@given(st.binary(max_size=30))
-def test_any_head_is_judged(head: bytes) -> None:
-    assert vendor.is_program(head) in {True, False}
-
-
 @given(st.text(max_size=200))
 def test_any_sums_are_read(text: str) -> None:
     found, strange = vendor.parse_sums(text)
@@ -102,3 +88,25 @@ def test_a_link_that_leads_nowhere_is_said(tmp_path: Path) -> None:
     (tmp_path / "storcli64").symlink_to("gone")
     (tmp_path / vendor.SUMS).touch()
     assert vendor.problems(tmp_path) == [f"{tmp_path}/storcli64: No such file or directory"]
+
+
+def test_a_pipe_and_a_device_are_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "storcli64")
+    (tmp_path / "sas2ircu").symlink_to("/dev/zero")
+    (tmp_path / "mstflint").mkdir()
+    (tmp_path / vendor.SUMS).touch()
+    assert vendor.problems(tmp_path) == [
+        f"{tmp_path}/storcli64: a pipe or a device, which cannot be read twice: name a file",
+        f"{tmp_path}/sas2ircu: a pipe or a device, which cannot be read twice: name a file",
+        f"{tmp_path}/mstflint: Is a directory",
+    ]
+    (tmp_path / vendor.SUMS).unlink()
+    os.mkfifo(tmp_path / vendor.SUMS)
+    (line,) = vendor.problems(tmp_path)
+    assert line.startswith(f"{tmp_path}/SHA256SUMS: a pipe or a device")
+
+
+def test_a_library_is_no_program(folder: Path) -> None:
+    shutil.copy("/usr/lib/x86_64-linux-gnu/libm.so.6", folder / "storcli64")
+    write_sums(folder)
+    assert vendor.problems(folder) == [f"{folder}/storcli64: not an x86-64 executable"]

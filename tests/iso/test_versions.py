@@ -206,6 +206,11 @@ def test_a_password_in_the_file_is_never_repeated() -> None:
         ),
         ({"sign_key": "/nonexistent"}, "sign_key= needs sign_cert="),
         ({"sign_cert": "/nonexistent"}, "sign_cert= needs sign_key="),
+        ({"mirror": "http://m/foo"}, "mirror=http://m/foo: it says nothing of its security archive: name that one"),
+        (
+            {"mirror": "http://m/{snapshot}/foo", "snapshot": "20260131T000000Z"},
+            "mirror=http://m/20260131T000000Z/foo: it says nothing of its security archive",
+        ),
     ],
 )
 def test_values_that_do_not_go_together_are_refused(settings: dict[str, str], said: str) -> None:
@@ -330,3 +335,33 @@ def test_a_checkout_whose_path_live_build_cannot_bear_is_refused_before_work(tmp
     paths.versions.write_text(GOOD)
     with pytest.raises(BadInputError, match="live-build cannot bear ' ' '\u00f6' in a folder's name"):
         load(paths, {})
+
+
+def test_an_archive_with_another_name_is_taken_with_its_security_archive() -> None:
+    url = "http://mirror/trixie"
+    assert configure(GOOD, {"mirror": url, "security_mirror": "http://mirror/security"}).mirror == url
+    # What is wrong with a URL is said once.
+    assert len(complaints(mirror="ftp://mirror/trixie")) == len(complaints(mirror="http://m/{snapshot}/x")) == 1
+
+
+@pytest.mark.parametrize("content", [None, b"\xff", "pipe"])
+def test_without_its_file_the_settings_are_looked_at_all_the_same(tmp_path: Path, content: bytes | str | None) -> None:
+    paths = make_checkout(tmp_path)
+    paths.versions.unlink()
+    if isinstance(content, bytes):
+        paths.versions.write_bytes(content)
+    elif content:
+        os.mkfifo(paths.versions)
+    settings = {"nvida": "none", "suite": "potato", "sign_key": "/dev/null", "nvidia": "run", "snapshot": "2026"}
+    with pytest.raises(BadInputError) as caught:
+        load(paths, settings)
+    said = caught.value.complaints
+    assert said[0].startswith(f"{paths.versions}: ")
+    assert [line.split("=")[0] for line in said[1:]] == [
+        "nvida",
+        "suite",
+        "sign_key",
+        "snapshot",
+        "snapshot",
+        "sign_key",
+    ]
