@@ -283,7 +283,12 @@ def abi_order(abi: str) -> tuple[tuple[int, ...], str]:
     return tuple(int(number) for number in re.findall(r"[0-9]+", abi.rpartition("-")[0])), abi
 
 
-def _series(abi: str) -> tuple[int, ...]:
+def series(abi: str) -> tuple[int, ...]:
+    """The series that a kernel is of: version and patch level, such as 6 and 12.
+
+    Args:
+        abi: its ABI.
+    """
     return abi_order(abi)[0][:2]
 
 
@@ -300,8 +305,8 @@ def newest_kernel(pinned: str, available: list[str]) -> str:
     if not available:
         raise BuildError("the mirror has no kernel of that release at all: is it complete?")
     # A release may carry a newer series beside its own; the driver that goes with the pin may not build against that.
-    series = [abi for abi in available if _series(abi) == _series(pinned)]
-    return (series or available)[-1]
+    alike = [abi for abi in available if series(abi) == series(pinned)]
+    return (alike or available)[-1]
 
 
 def choose_kernel(pinned: str, available: list[str], *, newest_allowed: bool) -> tuple[str, str | None]:

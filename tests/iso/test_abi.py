@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from iso.commands.abi import Abi
-from iso.errors import BuildError
+from iso.errors import BadInputError, BuildError
 from iso.stages import kernel
 from iso.versions import load
 from tests.iso.checkout import make_checkout
@@ -34,12 +36,20 @@ def paths(tmp_path: Path) -> Paths:
     return found
 
 
-def ask(paths: Paths, monkeypatch: pytest.MonkeyPatch, kernels: list[str], bump: bool = False, **changes: str) -> int:
+def ask(
+    paths: Paths,
+    monkeypatch: pytest.MonkeyPatch,
+    kernels: list[str],
+    bump: bool = False,
+    settings: dict[str, str] | None = None,
+    **changes: str,
+) -> int:
     """The command, with a mirror that has these kernels."""
     monkeypatch.setattr(kernel, "archive_of", lambda _job: SimpleNamespace(kernels=lambda: kernels))
-    config = dataclasses.replace(load(paths, {}), **changes)
+    config = dataclasses.replace(load(paths, settings or {}), **changes)
     command = Abi.__new__(Abi)
-    command.loader = SimpleNamespace(namespace={"build": SimpleNamespace(config=config, paths=paths)})
+    build = SimpleNamespace(config=config, paths=paths, settings=settings or {})
+    command.loader = SimpleNamespace(namespace={"build": build})
     command.options = {"bump": bump}
     return command.answer()
 
@@ -88,3 +98,46 @@ def test_a_mirror_without_kernels_changes_nothing(paths: Paths, monkeypatch: pyt
     with pytest.raises(BuildError, match="no kernel"):
         ask(paths, monkeypatch, [], bump=True)
     assert paths.versions.read_bytes() == before
+
+
+def test_a_bump_keeps_line_ends_and_writes_through_a_link(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = paths.versions.read_bytes().replace(b"\n", b"\r\n")
+    elsewhere = paths.root / "elsewhere"
+    elsewhere.write_bytes(before)
+    paths.versions.unlink()
+    paths.versions.symlink_to(elsewhere)
+    assert ask(paths, monkeypatch, KERNELS, bump=True) == 0
+    assert paths.versions.readlink() == elsewhere
+    wanted = before.replace(PINNED.encode(), b"DEBIAN_KERNEL_ABI=6.12.117+deb13-amd64")
+    assert elsewhere.read_bytes() == wanted
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="owners are changed by root only")
+def test_a_bump_as_root_leaves_the_file_to_its_owner(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.chown(paths.versions, 1234, 4321)
+    paths.versions.chmod(0o640)
+    assert ask(paths, monkeypatch, KERNELS, bump=True) == 0
+    status = paths.versions.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (1234, 4321, 0o640)
+
+
+@pytest.mark.parametrize("abi", ["6.19.0+deb13-amd64", "pin-or-newest"])
+def test_a_bump_of_another_kernel_than_the_pin_is_refused(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, abi: str
+) -> None:
+    before = paths.versions.read_bytes()
+    with pytest.raises(BadInputError, match=f"^abi={re.escape(abi)}: --bump goes by the pin in .*: leave it out$"):
+        ask(paths, monkeypatch, KERNELS, bump=True, settings={"abi": abi})
+    assert paths.versions.read_bytes() == before
+
+
+def test_a_bump_into_another_series_is_left_to_whoever_builds(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = paths.versions.read_bytes()
+    said = "--bump: the mirror has no kernel of the series of 6.12.94.*write the kernel that you want"
+    with pytest.raises(BuildError, match=said):
+        ask(paths, monkeypatch, KERNELS[3:], bump=True)
+    assert paths.versions.read_bytes() == before
+    assert ask(paths, monkeypatch, KERNELS[3:]) == 1
+    assert "--bump" not in capsys.readouterr().out
