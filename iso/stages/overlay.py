@@ -120,7 +120,7 @@ def _patch_motd(job: Job) -> None:
         raise BuildError(f"iso/overlay/etc/motd: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise BuildError(f"iso/overlay/etc/motd: not UTF-8, at byte {error.start}") from None
-    (job.paths.overlay / "etc/motd").write_text(release.fill_in(template, _facts(job)))
+    (job.paths.overlay / "etc/motd").write_text(release.fill_in(template, _facts(job)), encoding="utf-8")
 
 
 def _folder(path: Path, mode: int = 0o755) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -341,3 +342,20 @@ def test_the_same_keys_in_another_place_stage_nothing_again(paths: Paths, tmp_pa
             [stage.inputs(stage.job(chosen, paths)) for stage in (overlay.PASSWORD, overlay.STAGE, overlay.AUTHORIZE)]
         )
     assert found[0] == found[1]
+
+
+def test_the_motd_has_the_same_bytes_in_any_locale(paths: Paths) -> None:
+    motd = "Grüße von bee … @SUITE@\n"
+    (paths.source_overlay / "etc/motd").write_text(motd, encoding="utf-8")
+    script = f"""
+from pathlib import Path
+from iso.paths import Paths
+from iso.stages import overlay
+from tests.iso.checkout import config, run
+paths = Paths(root=Path({str(paths.root)!r}), cache=Path({str(paths.cache)!r}), private=Path({str(paths.private)!r}))
+run(overlay.STAGE, paths, config())
+run(overlay.PATCH_MOTD, paths, config())
+"""
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", script], env=os.environ | locale, cwd=Path(__file__).parents[2], check=True)
+    assert (paths.overlay / "etc/motd").read_bytes() == motd.replace("@SUITE@", "trixie").encode()
