@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Never
 
 from iso.errors import BadInputError
@@ -18,6 +19,8 @@ _SCRIPT = "build-in-container.sh"
 # What the script tells the build in there of the machine around it: its system, and a word PACKAGE=VERSION for each
 # package that it has of those a build needs.
 _SYSTEM, _PACKAGES = "BEE_HOST_SYSTEM", "BEE_HOST_PACKAGES"
+# And where on that machine the folder with the password is.
+_PRIVATE = "BEE_HOST_PRIVATE"
 
 
 def hand_over(paths: Paths, settings: Mapping[str, str], tasks: Sequence[str], options: Sequence[str]) -> Never:
@@ -60,3 +63,13 @@ def host(tools: Mapping[str, str]) -> dict[str, object] | None:
         "system": system,
         "other_versions": {name: {"host": there[name], "container": tools[name]} for name in differing},
     }
+
+
+def on_host(private: Path) -> Path:
+    """Where a file of the user's own folder is on the machine around this container; outside of one, where it is.
+
+    Args:
+        private: a file right in that folder (`Paths.private`).
+    """
+    folder = os.environ.get(_PRIVATE)
+    return Path(folder) / private.name if folder else private

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iso.errors import BuildError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 def hold(file: Path) -> int:
@@ -30,12 +30,26 @@ def hold(file: Path) -> int:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+        holder = _told(os.pread(descriptor, 80, 0).decode(errors="replace"))
         os.close(descriptor)
         raise BuildError(f"{file}: another build of this checkout is running, process {holder}") from None
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    os.pwrite(descriptor, f"{os.getpid()} {_numbering()}\n".encode(), 0)
     return descriptor
+
+
+def _told(content: str) -> str:
+    number, _blank, numbering = content.strip().partition(" ")
+    elsewhere = ", as its own container numbers them" if numbering and numbering != _numbering() else ""
+    return f"{number or 'unknown'}{elsewhere}"
+
+
+def _numbering() -> str:
+    """Which processes a number is one of: a container has numbers of its own (pid_namespaces(7))."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
 
 
 @contextlib.contextmanager

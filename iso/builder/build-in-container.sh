@@ -22,11 +22,30 @@ die() {
 engine=${BEE_CONTAINER_ENGINE:-$(command -v podman || command -v docker)} ||
     die "neither podman nor docker is here: apt install podman"
 
-# The place on this machine of the file that a setting names.
+# All that is wrong with settings, files and VERSIONS, before hours of work: where this machine has a Python that can tell.
+python=/usr/bin/python3
+unfit=''
+if [ -x "$python" ] && "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    PYTHONPATH=$root "$python" -B -P -m iso.fit "$@" || unfit=yes
+fi
+
+# The place on this machine of the file that a setting names, in `placed`; what is wrong with it is gathered.
+wrong='' odd=''
 place() {
-    [ -f "${1#*=}" ] || die "$1: no such file"
-    realpath -- "${1#*=}"
+    placed=''
+    if [ -f "${1#*=}" ]; then placed=$(realpath -- "${1#*=}"); else wrong="$wrong$1: no such file
+"; fi
+    bear "$1" "$placed"
 }
+
+# An engine takes a colon for the end of a path.
+bear() {
+    case $2 in *:*) odd="$odd$1: a container engine cannot bear the colon in $2: give it another name
+" ;; esac
+}
+bear "this checkout" "$root"
+bear "the cache" "$cache"
+bear "the password's folder" "$private"
 
 suite=$(sed -n 's/^[[:space:]]*SUITE=\([^[:space:]]*\)[[:space:]]*$/\1/p' "$root/iso/builder/VERSIONS")
 keys='' sign_key='' sign_cert='' release_key=''
@@ -38,25 +57,30 @@ while [ "$count" -gt 0 ]; do
     case $word in
     --authorized-keys)
         [ "$count" -gt 0 ] || die "--authorized-keys wants a file"
-        keys=$(place "authorized_keys=$1")
+        place "authorized_keys=$1"
+        keys=$placed
         shift
         count=$((count - 1))
         continue
         ;;
     --authorized-keys=* | authorized_keys=*)
-        keys=$(place "authorized_keys=${word#*=}")
+        place "authorized_keys=${word#*=}"
+        keys=$placed
         continue
         ;;
     sign_key=*)
-        sign_key=$(place "$word")
+        place "$word"
+        sign_key=$placed
         word=sign_key=/run/sign_key
         ;;
     sign_cert=*)
-        sign_cert=$(place "$word")
+        place "$word"
+        sign_cert=$placed
         word=sign_cert=/run/sign_cert
         ;;
     release_key=*)
-        release_key=$(place "$word")
+        place "$word"
+        release_key=$placed
         word=release_key=/run/release_key
         ;;
     suite=*) suite=${word#*=} ;;
@@ -66,6 +90,12 @@ while [ "$count" -gt 0 ]; do
     esac
     set -- "$@" "$word"
 done
+# What is missing was said already, if anything was.
+[ -z "$unfit" ] || wrong=''
+if [ -n "$unfit$wrong$odd" ]; then
+    printf '%s' "$wrong$odd" | sed 's/^/build-in-container.sh: /' >&2
+    exit 2
+fi
 if [ -n "$keys" ]; then set -- --authorized-keys=/run/authorized_keys "$@"; fi
 
 command -v "${engine%% *}" >/dev/null || die "$engine is not here: install it, or name another engine"
@@ -87,10 +117,26 @@ authorities=/etc/ssl/certs/ca-certificates.crt
 trust=
 if [ -f "$authorities" ]; then trust="-v $authorities:/run/authorities.crt:ro -e PIP_CERT=/run/authorities.crt"; fi
 
+# This machine's apt may reach the archive by a proxy only. Its URL may have a password: it goes by the environment, of
+# which a command line names the variables (iso/archive/mirror.py).
+proxies() {
+    command -v apt-config >/dev/null || return 0
+    eval "$(apt-config shell by_http Acquire::http::Proxy by_https Acquire::https::Proxy)"
+    case ${by_http-} in '' | [Dd][Ii][Rr][Ee][Cc][Tt]) ;; *) export http_proxy="$by_http" ;; esac
+    case ${by_https-} in '' | [Dd][Ii][Rr][Ee][Cc][Tt]) ;; *) export https_proxy="$by_https" ;; esac
+    direct=$(apt-config dump | sed -n 's/^Acquire::https\{0,1\}::Proxy::\([^ ";]*\) "DIRECT";$/\1/Ip' | sort -u | paste -s -d ,)
+    [ -z "$direct" ] || export no_proxy="${no_proxy:+$no_proxy,}$direct"
+}
+proxies
+carried=
+for name in http_proxy https_proxy no_proxy; do
+    if printenv "$name" >/dev/null; then carried="$carried -e $name"; fi
+done
+
 # Becomes the engine, which so hears the signals that this script is sent, and ends what runs in the container.
 # shellcheck disable=SC2086 # the engine may come with options
 become_run() {
-    exec $engine run --privileged --network=host --tmpfs /tmp:exec ${BEE_CONTAINER_OPTIONS:-} $trust \
+    exec $engine run --privileged --network=host --tmpfs /tmp:exec ${BEE_CONTAINER_OPTIONS:-} $trust $carried \
         -v "$root:$root" -w "$root" "$@"
 }
 
@@ -152,8 +198,13 @@ host=$(. /etc/os-release && printf %s "$PRETTY_NAME")
 # shellcheck disable=SC2046 # a list of words on purpose
 installed=$(dpkg-query -W -f '${Package}=${Version} ' $(printf '%s\n' "$packages" | sed 's/#.*//') 2>/dev/null || true)
 
+# A generated password is shown on the terminal alone.
+terminal=
+if [ -t 0 ] && [ -t 1 ]; then terminal=-t; fi
+
 # The container's own .venv: another release has another Python.
-become_run --rm -e "BEE_HOST_SYSTEM=$host" -e "BEE_HOST_PACKAGES=$installed" \
+become_run --rm ${terminal:+"$terminal"} -e "BEE_HOST_SYSTEM=$host" -e "BEE_HOST_PRIVATE=$private" \
+    -e "BEE_HOST_PACKAGES=$installed" \
     ${SOURCE_DATE_EPOCH:+-e "SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH"} ${keys:+-v "$keys:/run/authorized_keys:ro"} \
     ${sign_key:+-v "$sign_key:/run/sign_key:ro"} ${sign_cert:+-v "$sign_cert:/run/sign_cert:ro"} \
     ${release_key:+-v "$release_key:/run/release_key:ro"} \

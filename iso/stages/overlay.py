@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+from iso import container
 from iso.errors import BuildError
 from iso.graph.inputs import Inputs
 from iso.graph.stage import Job, Stage
@@ -68,7 +69,7 @@ def _authorize(job: Job) -> None:
         return
     fallback = password.load_or_generate(job.paths.fallback_password)
     _write(_folder(job.paths.overlay / "etc/bee") / "password-fallback", f"{fallback.hash()}\n".encode(), 0o600)
-    password.show(fallback, job.paths.fallback_password)
+    password.show(fallback, container.on_host(job.paths.fallback_password))
 
 
 def _add_program(job: Job) -> None:

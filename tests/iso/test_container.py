@@ -64,9 +64,18 @@ def test_the_versions_that_differ_are_named_and_no_others(monkeypatch: pytest.Mo
     assert container.host({"live-build": "1"}) == {"system": "Debian 12", "other_versions": {}}
 
 
+def test_the_password_s_place_is_named_as_the_machine_around_knows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = Path("/root/.config/bee-busnode/iso/fallback-password.json")
+    monkeypatch.delenv("BEE_HOST_PRIVATE", raising=False)
+    assert container.on_host(inside) == inside
+    monkeypatch.setenv("BEE_HOST_PRIVATE", "/home/jo/.config/bee-busnode/iso")
+    assert container.on_host(inside) == Path("/home/jo/.config/bee-busnode/iso/fallback-password.json")
+
+
 def test_an_engine_that_is_not_there_is_one_line(asked: Path) -> None:
     script = Path(__file__).parents[2] / "iso/builder/build-in-container.sh"
     (asked / "iso/builder/build-in-container.sh").write_bytes(script.read_bytes())
+    (asked / "iso/fit.py").touch()
     done = subprocess.run(
         ["/bin/sh", asked / "iso/builder/build-in-container.sh", "nvidia=none"],
         env={"PATH": "/usr/bin:/bin", "HOME": str(asked), "BEE_CONTAINER_ENGINE": "podwoman --debug"},

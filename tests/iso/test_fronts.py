@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -33,6 +34,7 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "iso/builder/VERSIONS", root / "iso/builder/VERSIONS")
     (root / "iso/__init__.py").touch()
     (root / "iso/preflight.py").write_text("import sys\nprint('preflight', *sys.argv[1:])\n")
+    (root / "iso/fit.py").touch()
     say = '#!/bin/sh\nprintf "%s" "${0##*/}"\nprintf " [%s]" "$@"\necho\n'
     for tool in ("iso/builder/setup-builder.sh", ".venv/bin/doit", "bin/engine"):
         (root / tool).parent.mkdir(parents=True, exist_ok=True)
@@ -238,6 +240,87 @@ def test_a_container_build_refuses_what_it_does_not_know(checkout: Path, argumen
     done = run(checkout, CONTAINER, *arguments, BEE_CONTAINER_ENGINE="engine")
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def with_engine(checkout: Path) -> dict[str, str]:
+    return {"BEE_CONTAINER_ENGINE": "engine", "PATH": f"{checkout / 'bin'}:{os.environ['PATH']}"}
+
+
+def test_all_that_is_wrong_is_said_before_a_container_is_made(checkout: Path) -> None:
+    passed = shutil.ignore_patterns("__pycache__", "overlay")
+    shutil.copytree(ROOT / "iso", checkout / "iso", dirs_exist_ok=True, ignore=passed)
+    words = ["nvida=none", "suite=potato", "sign_key=no/key", "sign_cert=no/cert", "--authorized-keys", "no keys"]
+    done = run(checkout, CONTAINER, *words, **with_engine(checkout))
+    assert (done.returncode, done.stdout) == (2, "")
+    for said in (
+        "nvida=none: no such setting; did you mean nvidia?",
+        "suite=potato: must be one of trixie, bookworm",
+        "sign_key=no/key: No such file or directory",
+        "sign_cert=no/cert: No such file or directory",
+        "authorized_keys=no keys: No such file or directory",
+    ):
+        assert sum(line == said for line in done.stderr.splitlines()) == 1, done.stderr
+    # Not the folder's of whoever calls, which may have modules of the same names.
+    (checkout.parent / "iso").mkdir()
+    (checkout.parent / "iso/fit.py").write_text("raise SystemExit(9)")
+    assert run(checkout, CONTAINER, "nvida=none", **with_engine(checkout)).stderr.startswith("nvida=none: no")
+
+
+def test_all_files_that_a_container_cannot_be_given_are_named_at_once(checkout: Path) -> None:
+    for name in ("our:key", "our cert"):
+        (checkout.parent / name).touch()
+    words = ["sign_key=our:key", "sign_cert=our cert", "release_key=no/key", "authorized_keys=no/keys"]
+    done = run(checkout, CONTAINER, *words, **with_engine(checkout), XDG_CACHE_HOME=f"{checkout}/ca:che")
+    assert (done.returncode, done.stdout) == (2, "")
+    bear = "a container engine cannot bear the colon in"
+    assert sorted(line.removeprefix("build-in-container.sh: ") for line in done.stderr.splitlines()) == [
+        "authorized_keys=no/keys: no such file",
+        "release_key=no/key: no such file",
+        f"sign_key=our:key: {bear} {checkout.parent}/our:key: give it another name",
+        f"the cache: {bear} {checkout}/ca:che/bee-busnode/iso: give it another name",
+    ]
+
+
+APT_CONFIG = """#!/bin/sh
+case $1 in
+shell) echo "by_http='http://me:geheim@proxy:3128/'"; echo "by_https='DIRECT'" ;;
+dump) echo 'Acquire::http::Proxy "http://me:geheim@proxy:3128/";'; echo 'Acquire::http::Proxy::near.lan "DIRECT";' ;;
+esac
+"""
+
+
+def test_a_container_has_the_proxy_of_this_machine_s_apt_and_nobody_sees_its_password(checkout: Path) -> None:
+    (checkout / "bin/apt-config").write_text(APT_CONFIG)
+    (checkout / "bin/apt-config").chmod(0o755)
+    with (checkout / "bin/engine").open("a") as engine:
+        engine.write('echo "$http_proxy|$https_proxy|$no_proxy" >>"$HOME/seen"\n')
+    (checkout / "home").mkdir()
+    done = run(checkout, CONTAINER, **with_engine(checkout), http_proxy="", https_proxy="", no_proxy="own.lan")
+    last = done.stdout.splitlines()[-1]
+    assert "[-e] [http_proxy]" in last
+    assert "[-e] [no_proxy]" in last
+    assert "geheim" not in done.stdout + done.stderr
+    assert set((checkout / "home/seen").read_text().split()) == {"http://me:geheim@proxy:3128/||own.lan,near.lan"}
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_container_has_a_terminal_where_this_is_one(checkout: Path, shown: bool) -> None:
+    ours, theirs = pty.openpty()
+    home = checkout / "home"
+    home.mkdir()
+    (checkout / "bin/engine").write_text('#!/bin/sh\nprintf " [%s]" "$@" >"$HOME/asked"\n')
+    subprocess.run(
+        [checkout / CONTAINER],
+        env=os.environ | {"HOME": str(home), "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": ""} | with_engine(checkout),
+        stdin=theirs,
+        stdout=theirs if shown else subprocess.DEVNULL,
+        check=True,
+    )
+    os.close(ours)
+    os.close(theirs)
+    asked = (home / "asked").read_text()
+    assert ("[-t]" in asked) == shown
+    assert f"[BEE_HOST_PRIVATE={home}/.config/bee-busnode/iso]" in asked
 
 
 def test_without_an_engine_it_says_what_to_install(checkout: Path) -> None:

@@ -37,6 +37,14 @@ def test_the_holder_is_named_and_a_killed_one_holds_nothing(tmp_path: Path) -> N
     lock.hold(file)
 
 
+def test_a_holder_in_a_container_is_no_process_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(lock, "_numbering", lambda: "pid:[1]")
+        lock.hold(tmp_path / ".lock")
+    with pytest.raises(BuildError, match=f"running, process {os.getpid()}, as its own container numbers them$"):
+        lock.hold(tmp_path / ".lock")
+
+
 def test_who_waits_says_so_and_comes_after(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "shared.lock"
     order = []
