@@ -35,9 +35,7 @@ class Run(DoitRun):  # type: ignore[misc]  # doit has no types
             args: names of tasks.
         """
         self._options = sorted(params._non_default_keys)
-        if params["outfile"] in (None, sys.__stdout__):
-            # doit has it from before the loader saw to it.
-            params["outfile"] = sys.stdout
+        params["outfile"] = _outfile(params["outfile"])
         words = unchanged.asked(sys.argv[1:])
         before = unchanged.state(words) if words is not None else ""
         if lines := unchanged.said(before):
@@ -64,7 +62,7 @@ class Run(DoitRun):  # type: ignore[misc]  # doit has no types
             if params["log_json"]:
                 from iso.graph.progress import JsonLines  # noqa: PLC0415
 
-                JsonLines.refused(str(refusal))
+                JsonLines.refused(str(refusal), params["outfile"])
             raise
         return result
 
@@ -85,6 +83,20 @@ class Run(DoitRun):  # type: ignore[misc]  # doit has no types
                 refuse([explained(error)])
         result: int = super()._execute(**params)
         return result
+
+
+def _outfile(outfile: Any) -> Any:
+    """Where the build is told, of what doit has for its option -o: a name, or what standard output was at its start."""
+    if not isinstance(outfile, str):
+        return sys.stdout
+    from iso.errors import explained  # noqa: PLC0415
+    from iso.graph import output  # noqa: PLC0415
+    from iso.graph.refusal import refuse  # noqa: PLC0415
+
+    try:
+        return output.to_file(outfile)
+    except OSError as error:
+        refuse([explained(error)])
 
 
 def _cached_lines(tasks: list[Any]) -> list[str]:

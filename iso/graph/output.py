@@ -19,7 +19,9 @@ _STREAMS = ("stdin", "stdout", "stderr")
 
 
 class Output(io.TextIOWrapper):
-    """Standard output, which ends the command in one line where it cannot be written; a broken pipe stays one."""
+    """What is printed, which ends the command in one line where it cannot be written; a broken pipe stays one."""
+
+    shown = "standard output"
 
     def write(self, text: str) -> int:
         """Write a text.
@@ -32,7 +34,7 @@ class Output(io.TextIOWrapper):
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise _lost(error) from None
+            raise self._lost(error) from None
 
     def flush(self) -> None:
         """Write what was kept back.
@@ -45,15 +47,22 @@ class Output(io.TextIOWrapper):
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise _lost(error) from None
+            raise self._lost(error) from None
+
+    def _lost(self, error: OSError) -> SystemExit:
+        print(f"{self.shown}: {error.strerror}", file=sys.stderr)
+        # What could not be written would be tried, and complained of, once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+        return SystemExit(1)
 
 
 class Errors(io.TextIOWrapper):
     """Standard error, by which no name of a file and no tool has a terminal do anything."""
 
     def write(self, text: str) -> int:
-        """Write a text, of one line or several."""
-        super().write(printable(text, kept="\n\t"))
+        """Write a text, of one line or several; where it cannot be written, there is nobody to tell."""
+        with contextlib.suppress(OSError):
+            super().write(printable(text, kept="\n\t"))
         return len(text)
 
 
@@ -69,6 +78,21 @@ def prepare() -> None:
     sys.stderr = _in_place_of(sys.__stderr__, Errors)
     sys.stdout = _in_place_of(sys.__stdout__, Output)
     atexit.register(_finish, sys.stdout)
+
+
+def to_file(name: str) -> Output:
+    """The same into a file, which is written anew.
+
+    Args:
+        name: its path.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    out = Output(open(name, "wb"), "utf-8", "backslashreplace")  # noqa: PTH123, SIM115  # open until the command ends
+    out.shown = name
+    atexit.register(_finish, out)
+    return out
 
 
 def _in_place_of(stream: Any, kind: type[io.TextIOWrapper]) -> io.TextIOWrapper:
@@ -92,14 +116,6 @@ def _plainly(error: UnicodeError) -> tuple[str, int]:
     letters = error.object[error.start : error.end]
     written = (_PLAIN.get(letter) or letter.encode("ascii", "backslashreplace").decode() for letter in letters)
     return "".join(written), error.end
-
-
-def _lost(error: OSError) -> SystemExit:
-    with contextlib.suppress(OSError):
-        print(f"standard output: {error.strerror}", file=sys.stderr)
-    # What could not be written would be tried, and complained of, once more at the end.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return SystemExit(1)
 
 
 def _finish(out: io.TextIOWrapper) -> None:

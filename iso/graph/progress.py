@@ -231,14 +231,15 @@ class JsonLines(Reporter):
         self._stdout, sys.stdout = sys.stdout, sys.stderr
 
     @classmethod
-    def refused(cls, message: str) -> None:
+    def refused(cls, message: str, outstream: IO[str]) -> None:
         """A command line was refused before doit made a reporter; one that was made has told it.
 
         Args:
             message: why.
+            outstream: where it goes.
         """
         if not cls.made:
-            cls(sys.stdout, {}).ended("refused", 0.0, message)
+            cls(outstream, {}).ended("refused", 0.0, message)
 
     def started(self, task: Any, step: Step) -> None:
         """A stage starts."""

@@ -53,6 +53,27 @@ def test_where_nothing_at_all_can_be_said_nothing_is(asked: Path) -> None:
     assert redirected(asked, "list", ">/dev/full 2>&1").returncode == 1
 
 
+def test_what_cannot_be_complained_of_keeps_its_exit_status(asked: Path) -> None:
+    assert redirected(asked, "iso nvidia=maybe", "2>/dev/full").returncode == 2
+    assert redirected(asked, "explain nvidia=maybe", "2>/dev/full").returncode == 2
+    (asked / "input").write_text("bad")
+    failed = redirected(asked, "--log-json iso", "2>/dev/full")
+    assert failed.returncode == 1
+    assert json.loads(failed.stdout.splitlines()[-1])["outcome"] == "failed"
+
+
+@pytest.mark.parametrize("options", ["-o", "--log-json -o"])
+def test_a_file_for_the_output_is_like_standard_output(asked: Path, options: str) -> None:
+    full = redirected(asked, f"run {options} /dev/full iso", "")
+    assert (full.returncode, full.stdout, full.stderr) == (1, "", "/dev/full: No space left on device\n")
+    absent = redirected(asked, f"run {options} nowhere/file iso", "")
+    assert (absent.returncode, absent.stdout, absent.stderr) == (2, "", "nowhere/file: No such file or directory\n")
+    assert runs(asked) == []
+    done = redirected(asked, f"run {options} file iso", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert "copy" in (asked / "file").read_text()
+
+
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize("words", ["list", "help", "explain", "iso", "--log-json iso"])
 def test_a_closed_descriptor_is_as_good_as_dev_null(asked: Path, words: str, closed: str) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 import threading
 import time
@@ -73,7 +74,8 @@ def test_nothing_in_a_log_reaches_the_terminal_as_a_control(
 
 def test_without_a_terminal_lines_are_plain(project: Path) -> None:
     done = doit(project)
-    assert done.stdout == "[1/2] copy …\n[2/2] check …\nfinished in 0 s\n"
+    # On a busy machine it takes its time.
+    assert re.fullmatch(r"\[1/2\] copy …\n\[2/2\] check …\nfinished in [0-9]+ s\n", done.stdout)
 
 
 def group(name: str, doc: str, actions: list[str]) -> SimpleNamespace:
