@@ -199,6 +199,8 @@ def test_the_driver_goes_where_the_document_says(paths: Paths) -> None:
         assert (staged / f"usr/lib/{name}.so.1").readlink() == Path(f"{name}.so.550.163.01")
         assert (staged / f"usr/lib/{name}.so.1").exists()
     assert (staged / "usr/lib/firmware/nvidia/550.163.01/gsp_ga10x.bin").exists()
+    # Below lib/modules depmod would find the modules, and udev load them at boot.
+    assert not [path for path in staged.rglob("*") if "lib/modules" in path.relative_to(staged).as_posix()]
     assert not (staged / "lib").exists()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import subprocess
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from iso.errors import BadInputError
-from iso.settings import CHECKS
+from iso.settings import CHECKS, NVIDIA_FLAVOURS, SUITES
 from iso.versions import VERSIONS_KEYS, Config, configure, load, parse_versions, replaced
 from tests.iso.checkout import make_checkout
 
@@ -57,6 +58,23 @@ def test_the_file_alone_describes_a_build() -> None:
 def test_the_repository_s_own_file_is_good() -> None:
     text = Path(__file__).parents[2].joinpath("iso/builder/VERSIONS").read_text()
     assert configure(text, {}).with_nvidia
+
+
+def test_the_table_of_gpus_is_about_the_drivers_that_each_release_is_built_with() -> None:
+    root = Path(__file__).parents[2]
+    manual = (root / "docs/iso.md").read_text()
+    section = manual.partition("### Which driver for which GPU\n")[2].partition("\n### ")[0]
+    pinned = parse_versions((root / "iso/builder/VERSIONS").read_text())[0]
+    drivers = {pinned["SUITE"]: pinned["NVIDIA_VERSION"]}
+    # The other releases' lines, as the manual has them.
+    drivers |= dict(re.findall(r"suite=(\w+) abi=\S+ nvidia_version=([0-9.]+)", manual))
+    assert set(drivers) == set(SUITES)
+    for suite, version in drivers.items():
+        assert f"{version.partition('.')[0]} ({suite})" in section
+    for flavour in NVIDIA_FLAVOURS:
+        assert f"{flavour} modules" in section
+    # The releases whose sources the build adapts to the pinned kernel.
+    assert set(drivers.values()) == set(re.findall(r"\b[0-9]{3}\.[0-9]+\.[0-9]{2}\b", section))
 
 
 def test_settings_win_over_the_file(tmp_path: Path) -> None:
