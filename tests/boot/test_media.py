@@ -15,8 +15,8 @@ from tests.boot.test_starts import BOOT_LOADER_LIMIT, SETTLED_LIMIT
 
 pytestmark = [pytest.mark.acceptance_full, pytest.mark.timeout(600)]
 
-# Under emulation; a minute more where somebody waits for the disk.
-INITRD_LIMIT = 45
+# Seconds; Debian's own initrd waits that long for a driver alone.
+INITRD_LIMIT = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,5 +98,5 @@ def test_a_disk_that_hangs_delays_no_log_in(iso: Path, key: Path, tmp_path: Path
         guest.wait_for_login()
         shown = guest.run("systemctl show --value -p UserspaceTimestampMonotonic").stdout
         assert int(shown) / 1e6 < INITRD_LIMIT
-        # Its driver is still at it.
-        assert "/dev/vda" not in guest.run("blkid -c /dev/null || :", limit=20).stdout
+        # It still waits for an answer.
+        assert guest.run("cat /sys/block/vda/inflight").stdout.split() != ["0", "0"]
