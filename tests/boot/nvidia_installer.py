@@ -13,6 +13,8 @@ from iso.stages.kernel import archive_of
 from iso.stages.nvidia_driver import Driver, Workshop
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from iso.paths import Paths
     from iso.versions import Config
 
@@ -43,12 +45,22 @@ def make(config: Config, paths: Paths, folder: Path) -> Path:
     files |= {file.name: file for file in (shared.smi, *shared.libraries)}
     files |= {f"firmware/{file.name}": file for file in shared.firmware}
     installer = folder / nvidia_run.name(config.nvidia_version)
+    pack(files, installer)
+    return installer
+
+
+def pack(files: Mapping[str, Path], installer: Path) -> None:
+    """An installer of some files and folders, the same bytes from the same ones.
+
+    Args:
+        files: each by its name in the archive.
+        installer: what is written.
+    """
     with installer.open("wb") as stream:
         stream.write(HEADER + MARK)
         with gzip.GzipFile("", "wb", 1, stream, mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
             for name, file in files.items():
                 archive.add(file, name, filter=_plain)
-    return installer
 
 
 def _driver(config: Config, flavour: str, paths: Paths, folder: Path) -> Driver:
