@@ -21,20 +21,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from iso.mounts import mounted_below
+from iso.mounts import mount_of, mounted_below
+from iso.stages import nvidia
 from tests.house.sources import changes, states
 from tests.house.tree import ROOT
+from tests.torture import small_driver
 
 SIGNALS = ("TERM", "INT", "KILL")
 # Without a driver: its stages are spared, and the image is the smaller one.
 STAGES = (
-    *("_kernel", "_password", "compile", "overlay", "authorize", "bee", "vendor", "modules", "nvidia_smi", "libraries"),
+    *("_kernel", "_password", "compile", "overlay", "authorize", "bee", "vendor"),
     *("release", "motd", "workdir", "sync", "live_build", "_manifest", "iso"),
 )
+# With one that is compiled in seconds: who makes it, and who puts it into the image.
+MAKERS = tuple(stage.name for stage in nvidia.SUBSTAGES)
+WITH_DRIVER = (*MAKERS, "modules", "nvidia_smi", "libraries")
 # Of the last stage there is more to end where no build has made the image's base before.
 BASE = "base"
 _LAST = "live_build"
-_SETTINGS = ("iso", "nvidia=none")
 # A live system that boots, and no more: every stage and hook has its work, and the image is there in half the time.
 # The one firmware package is for the hook that weeds firmware out.
 PACKAGES = ("live-boot", "systemd-sysv", "udev", "kmod", "initramfs-tools", "zstd", "firmware-bnx2")
@@ -48,12 +52,14 @@ class Checkout:
 
     Attributes:
         root: its folder.
+        driver: what its image has of NVIDIA's, if anything.
     """
 
     root: Path
+    driver: small_driver.SmallDriver | None = None
 
     @classmethod
-    def copied(cls, place: Path) -> Checkout:
+    def copied(cls, place: Path, driver: small_driver.SmallDriver | None = None) -> Checkout:
         """The copy in a folder: this checkout's files as they are now, few packages; what was built there stays."""
         root = place / "checkout"
         for folder in ("bee", "iso", "schemas"):
@@ -69,13 +75,14 @@ class Checkout:
         for file in lists.iterdir():
             file.unlink()
         (lists / "few.list.chroot").write_text("\n".join(PACKAGES) + "\n")
-        return cls(root)
+        return cls(root, driver)
 
     def build(self) -> subprocess.Popen[str]:
         """A build that prints its events."""
+        settings = self.driver.settings if self.driver else ("nvidia=none",)
         return subprocess.Popen(
             # Out of reach of what ends the harness, it must not outlive it: the next one would find the checkout taken.
-            ["setpriv", "--pdeathsig", "KILL", sys.executable, "-B", "-m", "doit", "--log-json", *_SETTINGS],
+            ["setpriv", "--pdeathsig", "KILL", sys.executable, "-B", "-m", "doit", "--log-json", "iso", *settings],
             cwd=self.root,
             env=os.environ | {"SOURCE_DATE_EPOCH": "1700000000"},
             stdin=subprocess.DEVNULL,
@@ -117,6 +124,17 @@ class Checkout:
         (base,) = [Path(word) for word in commands[-1] if word.endswith(".squashfs")]
         shutil.rmtree(base.parent)
 
+    def forget_made(self, part: str) -> None:
+        """Have what a part of a build makes, and a cache keeps, made again."""
+        if part == BASE:
+            self.forget_base()
+        if part in MAKERS and self.driver:
+            self.driver.forget(self.root / "dist")
+
+    def half_made(self) -> list[str]:
+        """What of the driver a build would believe, and is not whole."""
+        return self.driver.half_made(self.root / "dist") if self.driver else []
+
     def processes(self) -> list[str]:
         """Command lines of all that works in it."""
         found = []
@@ -125,9 +143,19 @@ class Checkout:
                 line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 where = str((process / "cwd").readlink())
                 mark = f"{self.root}/"
-                if process.name != str(os.getpid()) and (mark in f"{line} " or f"{where}/".startswith(mark)):
+                here = mark in f"{line} " or f"{where}/".startswith(mark) or self._is_seen_by(process)
+                if process.name != str(os.getpid()) and here:
                     found.append(line)
         return found
+
+    def _is_seen_by(self, process: Path) -> bool:
+        """Whether a process in a system of its own has a part of the checkout mounted: a compiler's line names none."""
+        own = Path("/proc/self")
+        if (process / "ns/mnt").readlink() == (own / "ns/mnt").readlink():
+            return False
+        point, _ = mount_of(self.root, (own / "mountinfo").read_text(errors="surrogateescape"))
+        mark = f"/{self.root.relative_to(point)}/"
+        return mark in (process / "mountinfo").read_text(errors="surrogateescape").replace(" ", "/ ")
 
 
 def end(checkout: Checkout, number: signal.Signals, stage: str, delay: float) -> list[str]:
@@ -160,6 +188,7 @@ def end(checkout: Checkout, number: signal.Signals, stage: str, delay: float) ->
         time.sleep(0.2)
     wrong += [f"still running: {line[:200]}" for line in left]
     wrong += [f"still mounted: {point}" for point in mounted_below(checkout.root)]
+    wrong += [f"half made: {name}" for name in checkout.half_made()]
     wrong += [f"forgotten: {name}" for name in sorted(ended - checkout.done - {"nvidia"})]
     return wrong + [f"changed by the build: {name}" for name in changes(sources, checkout.root)]
 
@@ -190,6 +219,18 @@ def _seconds(checkout: Checkout, stage: str) -> float:
     return next((float(each["seconds"]) for each in stages if each["name"] == stage), 0.0)
 
 
+def _longest(checkout: Checkout, part: str, wanted: str) -> float:
+    """How long a part of a build takes, which is done once more where the report does not say it."""
+    stage = _LAST if part == BASE else part
+    # A driver that was there spares the stages that make one; of a base the report has the stage that used it.
+    if part == BASE or (part in MAKERS and not _seconds(checkout, stage)):
+        checkout.forget_made(part)
+        checkout.forget(stage)
+        if (image := checkout.built()[0]) != wanted:
+            print(f"FINDING with {part} made again another image: {image} in place of {wanted}")
+    return _seconds(checkout, stage)
+
+
 @contextlib.contextmanager
 def alone(place: Path) -> Iterator[None]:
     """Have a folder for one harness at a time (flock(2))."""
@@ -203,7 +244,7 @@ def main(words: list[str] | None = None) -> int:
     """Torment a build for a while, and print what was wrong."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("signal", choices=SIGNALS)
-    parser.add_argument("stage", choices=(*STAGES, BASE))
+    parser.add_argument("stage", choices=(*STAGES, BASE, *WITH_DRIVER))
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True, help="go on until they are over; at least once")
     parser.add_argument("--place", type=Path, required=True, help="folder of the checkout's copy, kept for the next")
@@ -212,22 +253,18 @@ def main(words: list[str] | None = None) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     choices = random.Random(f"{arguments.seed} {arguments.signal} {arguments.stage}")
     end, rounds = time.monotonic() + arguments.seconds, 0
-    with alone(arguments.place):
-        checkout = Checkout.copied(arguments.place)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(alone(arguments.place))
+        with_driver = arguments.stage in WITH_DRIVER
+        driver = stack.enter_context(small_driver.served(arguments.place)) if with_driver else None
+        checkout = Checkout.copied(arguments.place, driver)
         wanted, _ = checkout.built()
-        stage = arguments.stage
-        if stage == BASE:
-            stage = _LAST
-            checkout.forget_base()
-            checkout.forget(stage)
-            if (image := checkout.built()[0]) != wanted:
-                print(f"FINDING on a base made again another image: {image} in place of {wanted}")
-        longest = _seconds(checkout, stage)
+        longest = _longest(checkout, arguments.stage, wanted)
+        stage = _LAST if arguments.stage == BASE else arguments.stage
         while not rounds or time.monotonic() < end:
             delay = choices.uniform(0, longest)
             rounds += 1
-            if arguments.stage == BASE:
-                checkout.forget_base()
+            checkout.forget_made(arguments.stage)
             for wrong in torment(checkout, signal.Signals[f"SIG{arguments.signal}"], stage, delay, wanted):
                 print(f"FINDING {arguments.signal} {delay:.2f} s into {arguments.stage}: {wrong}")
     print(f"executions: {rounds}")

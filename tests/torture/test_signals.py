@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -12,10 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from iso import cache, download
+from iso.isolation import handed_over, isolated
+from iso.stages import nvidia_cache, nvidia_run
 from tests.house.tree import ROOT
+from tests.iso.checkout import config
 from tests.iso.test_commands import PLUGINS
 from tests.iso.test_graph import project
-from tests.torture.signals import SIGNALS, STAGES, Checkout, end, torment
+from tests.torture import small_driver
+from tests.torture.signals import MAKERS, SIGNALS, STAGES, WITH_DRIVER, Checkout, end, torment
+from tests.torture.small_driver import SmallDriver
 
 __all__ = ["project"]
 IMAGE = """
@@ -111,16 +118,84 @@ def test_the_base_that_is_forgotten_is_the_images_own(tmp_path: Path) -> None:
     assert other.exists()
 
 
+def test_what_works_in_a_system_of_its_own_is_found_by_what_it_has_mounted(tmp_path: Path) -> None:
+    command = ["sh", "-c", 'mount --bind "$1" /mnt && cd / && exec sleep 60', "sh", str(tmp_path / "part")]
+    (tmp_path / "part").mkdir()
+    with subprocess.Popen(isolated(command), stdin=subprocess.PIPE, cwd="/") as left:
+        assert left.stdin
+        left.stdin.write(handed_over({"PATH": os.environ["PATH"]}))
+        left.stdin.flush()
+        limit = time.monotonic() + 30
+        while "sleep 60 " not in (found := Checkout(tmp_path).processes()) and time.monotonic() < limit:
+            time.sleep(0.1)
+    assert "sleep 60 " in found
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache that clones share, another one than the user's."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache/bee-busnode/iso"
+
+
+def test_the_small_driver_is_fetched_and_unpacked_as_nvidias(shared: Path, tmp_path: Path) -> None:
+    with small_driver.served(tmp_path) as driver:
+        installer = shared / "downloads" / nvidia_run.name(driver.version)
+        download.fetch(driver.url, driver.sha256, installer, proxies={"no": "127.0.0.1"})
+        target = tmp_path / "unpacked/driver"
+        target.parent.mkdir()
+        subprocess.run(["sh", installer, "--extract-only", "--target", target], check=True)
+        for flavour in ("proprietary", "open"):
+            wanted = config(nvidia_source="run", nvidia_version=driver.version, nvidia_flavour=flavour)
+            nvidia_run.located(tmp_path / "unpacked", wanted).require()
+        assert driver.half_made(tmp_path) == []
+        with installer.open("r+b") as stream:
+            stream.truncate(1000)
+        assert driver.half_made(tmp_path) == [str(installer)]
+    assert not installer.exists()
+
+
+def test_two_harnesses_have_a_driver_each(shared: Path, tmp_path: Path) -> None:
+    with small_driver.served(tmp_path / "one") as one, small_driver.served(tmp_path / "two") as two:
+        entries = [shared / f"nvidia-{version}-6.12" for version in (one.version, two.version, "550.163.01")]
+        for entry in entries:
+            entry.mkdir(parents=True)
+        one.forget(tmp_path)
+        assert [entry.exists() for entry in entries] == [False, True, True]
+
+
+def test_an_entry_of_the_driver_that_is_not_whole_is_found(shared: Path, tmp_path: Path) -> None:
+    driver = SmallDriver("0.0.1", "", "")
+    entries = [shared / "nvidia-0.0.1-6.12-abc", tmp_path / "dist/nvidia-0.0.1-6.12"]
+    for entry in entries:
+        cache.store(
+            entry, "of this", lambda folder: [(folder / name).touch() for name in nvidia_cache.MODULES] and None
+        )
+    assert driver.half_made(tmp_path / "dist") == []
+    (entries[0] / "nvidia.ko").write_text("more")
+    (entries[1] / cache.MANIFEST).unlink()
+    begun = shared / ".nvidia-0.0.1-6.12-abc.half"
+    begun.mkdir()
+    assert driver.half_made(tmp_path / "dist") == [str(entry) for entry in entries]
+    driver.forget(tmp_path / "dist")
+    assert list(shared.iterdir()) == list((tmp_path / "dist").iterdir()) == []
+
+
 @pytest.mark.acceptance
 @pytest.mark.timeout(900)
 def test_a_real_build_told_to_end_leaves_nothing(tmp_path: Path) -> None:
-    """The sample of `make torture`: each signal once, where the build has the most mounted; what follows is its."""
+    """The sample of `make torture`: each signal once where a build has the most mounted, and one compilation killed."""
     real = Checkout.copied(tmp_path)
     for number, name in enumerate(SIGNALS):
         assert end(real, signal.Signals[f"SIG{name}"], "live_build", 2.0 + 3 * number) == []
     assert {"compile", "overlay", "sync"} <= real.done
+    with small_driver.served(tmp_path) as driver:
+        assert end(Checkout.copied(tmp_path, driver), signal.SIGKILL, "nvidia:d_build", 1.0) == []
+    assert set(MAKERS[:3]) <= real.done
 
 
-def test_every_stage_of_a_build_without_a_driver_is_told_to_end() -> None:
+def test_every_stage_of_a_build_is_told_to_end() -> None:
     tasks = re.findall(r"^def task_(\w+)", (ROOT / "dodo.py").read_text(), re.MULTILINE)
-    assert [name for name in tasks if name != "nvidia"] == list(STAGES)
+    told = [stage.partition(":")[0] for stage in (*STAGES, *WITH_DRIVER)]
+    assert set(told) == set(tasks)
+    assert len(MAKERS) == 6

@@ -16,7 +16,7 @@ from tests.nodes.tree import SUITES
 from tests.torture import runner
 from tests.torture.faults import FAULTS
 from tests.torture.proofs import Report, Unit
-from tests.torture.signals import BASE, SIGNALS, STAGES
+from tests.torture.signals import BASE, SIGNALS, STAGES, WITH_DRIVER
 from tests.torture.sources import ROOT, closure, module_file
 
 # The time a program may take beyond its budget, to start and to end.
@@ -121,10 +121,12 @@ def signals(budget: Budget) -> list[Unit]:
             ),
             read=runner.found,
             limit=seconds + _BUILD_SECONDS,
-            sources=(program, ROOT / "dodo.py", *built),
+            sources=tuple(sorted({*closure(program), ROOT / "dodo.py", *built})),
         )
+        # Those with a driver together: another image is made in between.
+        for stages in ((*STAGES, BASE), WITH_DRIVER)
         for number in SIGNALS
-        for stage in (*STAGES, BASE)
+        for stage in stages
     ]
 
 
