@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from iso.tree import listing, plain_modes, walk
 from tests.iso.checkout import make_checkout
-from tests.iso.test_base import image, make_base
 from tests.iso.test_graph import ROOT
+from tests.iso.test_image_base import image, make_base
 from tests.iso.test_versions import PUBLIC_KEY
 
 # Stages 2 to 13 as doit runs them, in a process with a umask of its own.
