@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-PRODUCT = "bee-busnode/iso"
+from iso import PRODUCT
 
 
 def user_cache() -> Path:

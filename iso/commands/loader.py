@@ -7,7 +7,6 @@ import sys
 from doit.cmd_base import DodoTaskLoader
 
 from iso.graph import output
-from iso.graph.refusal import refuse
 
 
 class Loader(DodoTaskLoader):  # type: ignore[misc]  # doit has no types
@@ -17,5 +16,7 @@ class Loader(DodoTaskLoader):  # type: ignore[misc]  # doit has no types
         super().__init__()
         output.prepare()
         if "" in sys.argv[1:]:
+            from iso.graph.refusal import refuse  # noqa: PLC0415  # seldom needed, and each import counts
+
             # doit looks at the first letter of each word.
             refuse(["an empty word on the command line: leave it out"])

@@ -6,7 +6,9 @@ import functools
 import sys
 from typing import Any
 
+from doit import reporter
 from doit.cmd_run import Run as DoitRun
+from doit.dependency import DbmDB, JsonDB, SqliteDB
 from doit.exceptions import InvalidCommand, InvalidDodoFile, InvalidTask
 
 from iso.graph import unchanged
@@ -26,6 +28,24 @@ class Run(DoitRun):  # type: ignore[misc]  # doit has no types
             "help": "print the events of the build as JSON lines, for programs",
         },
     )
+
+    # For other packages' backends and reporters doit reads the metadata of all that is installed, each time anew: a
+    # tenth of a build with nothing to do, and there are none here.
+    def get_backends(self) -> dict[str, Any]:
+        """doit's own databases, by name."""
+        return self._chosen("backend", {"dbm": DbmDB, "json": JsonDB, "sqlite3": SqliteDB})
+
+    def get_reporters(self) -> dict[str, Any]:
+        """doit's own reporters, by name."""
+        own = (reporter.ConsoleReporter, reporter.ExecutedOnlyReporter, reporter.JsonReporter, reporter.ZeroReporter)
+        names = ("console", "executed-only", "json", "zero", "error-only")
+        return self._chosen("reporter", dict(zip(names, (*own, reporter.ErrorOnlyReporter), strict=True)))
+
+    def _chosen(self, option: str, kinds: dict[str, Any]) -> dict[str, Any]:
+        """What an option's value may be, told to its parser."""
+        if option in self.cmdparser:
+            self.cmdparser[option].choices = {name: getattr(kind, "desc", "") for name, kind in kinds.items()}
+        return kinds
 
     def execute(self, params: Any, args: list[str]) -> int:
         """Run the tasks that are named.

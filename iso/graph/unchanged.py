@@ -15,8 +15,7 @@ import os
 import stat
 import time
 
-from iso import machine_files
-from iso.paths import PRODUCT
+from iso import PRODUCT, machine_files
 
 # Beside the stamps, and like them gone with dist/.
 _FILE = "dist/unchanged.json"
@@ -124,32 +123,47 @@ def _look(path: str, found: list[object], seen: set[tuple[int, int]]) -> int:
     Raises:
         OSError: something cannot be looked at, or there is too much of it.
     """
-    if len(found) > _MOST:
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
     try:
         status = os.stat(path or ".", follow_symlinks=False)  # noqa: PTH116
-        if stat.S_ISLNK(status.st_mode):
-            return max(_add(path, status, found), _target(path, found, seen))
-        if not stat.S_ISDIR(status.st_mode):
-            return _add(path, status, found)
     except FileNotFoundError:
         found.append(path)
         return 0
+    return _judge(path, status, found, seen)
+
+
+def _judge(path: str, status: os.stat_result, found: list[object], seen: set[tuple[int, int]]) -> int:
+    if stat.S_ISDIR(status.st_mode):
+        return _look_into(path, status, found, seen)
+    if stat.S_ISLNK(status.st_mode):
+        return max(_add(path, status, found), _target(path, found, seen))
+    return _add(path, status, found)
+
+
+def _look_into(path: str, status: os.stat_result, found: list[object], seen: set[tuple[int, int]]) -> int:
+    if len(found) > _MOST:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
     found.append((path, status.st_mode))
     if (status.st_dev, status.st_ino) in seen:
         return 0
     seen.add((status.st_dev, status.st_ino))
+    prefix, latest = (f"{path}/" if path else ""), 0
     with os.scandir(path or ".") as entries:
-        names = sorted(entry.name for entry in entries)
-    prefix = f"{path}/" if path else ""
-    inside = [f"{prefix}{name}" for name in names if name != _COMPILED]
-    return max((_look(each, found, seen) for each in inside if each not in _LEFT_OUT), default=0)
+        inside = sorted((entry.name, entry) for entry in entries)
+    for name, entry in inside:
+        each = prefix + name
+        if name == _COMPILED or each in _LEFT_OUT:
+            continue
+        try:
+            latest = max(latest, _judge(each, entry.stat(follow_symlinks=False), found, seen))
+        except FileNotFoundError:
+            found.append(each)
+    return latest
 
 
 def _add(path: str, status: os.stat_result, found: list[object]) -> int:
-    times = (status.st_mtime_ns, status.st_ctime_ns)
-    found.append((path, status.st_mode, status.st_ino, status.st_size, *times))
-    return status.st_ctime_ns
+    changed = status.st_ctime_ns
+    found.append((path, status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, changed))
+    return changed
 
 
 def _target(path: str, found: list[object], seen: set[tuple[int, int]]) -> int:
