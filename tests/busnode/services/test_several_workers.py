@@ -153,9 +153,9 @@ def test_a_stop_hands_back_what_waits_for_its_node(
 
     def hears(event: str) -> bool:
         nonlocal rest
-        # What is read while a worker writes may end within a line.
+        # What is read while a worker writes may end within a line; of the lines, the workers' own are objects.
         *lines, rest = (rest + capfd.readouterr().err).split("\n")
-        said.extend(json.loads(line) for line in lines if line)
+        said.extend(json.loads(line) for line in lines if line.startswith("{"))
         return any(line["event"] == event and line.get("correlation_id") == "c-1" for line in said)
 
     with ThreadPoolExecutor(1) as pool, (nodes / "n00/run/lock").open("w") as lock:
