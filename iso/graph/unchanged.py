@@ -132,6 +132,8 @@ def _look(path: str, found: list[object], seen: set[tuple[int, int]]) -> int:
 
 
 def _judge(path: str, status: os.stat_result, found: list[object], seen: set[tuple[int, int]]) -> int:
+    if len(found) > _MOST:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
     if stat.S_ISDIR(status.st_mode):
         return _look_into(path, status, found, seen)
     if stat.S_ISLNK(status.st_mode):
@@ -140,8 +142,6 @@ def _judge(path: str, status: os.stat_result, found: list[object], seen: set[tup
 
 
 def _look_into(path: str, status: os.stat_result, found: list[object], seen: set[tuple[int, int]]) -> int:
-    if len(found) > _MOST:
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
     found.append((path, status.st_mode))
     if (status.st_dev, status.st_ino) in seen:
         return 0
