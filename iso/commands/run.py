@@ -37,9 +37,14 @@ class Run(DoitRun):  # type: ignore[misc]  # doit has no types
 
     def get_reporters(self) -> dict[str, Any]:
         """doit's own reporters, by name."""
-        own = (reporter.ConsoleReporter, reporter.ExecutedOnlyReporter, reporter.JsonReporter, reporter.ZeroReporter)
-        names = ("console", "executed-only", "json", "zero", "error-only")
-        return self._chosen("reporter", dict(zip(names, (*own, reporter.ErrorOnlyReporter), strict=True)))
+        kinds = {
+            "console": reporter.ConsoleReporter,
+            "executed-only": reporter.ExecutedOnlyReporter,
+            "json": reporter.JsonReporter,
+            "zero": reporter.ZeroReporter,
+            "error-only": reporter.ErrorOnlyReporter,
+        }
+        return self._chosen("reporter", kinds)
 
     def _chosen(self, option: str, kinds: dict[str, Any]) -> dict[str, Any]:
         """What an option's value may be, told to its parser."""
