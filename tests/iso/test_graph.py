@@ -16,17 +16,16 @@ from tests.iso.checkout import make_checkout
 
 ROOT = Path(__file__).parents[2]
 DOIT = [sys.executable, "-m", "doit"]
-DODO = f"""
+# How a small project's dodo.py begins: with what its stages are made of, and what notes that one ran.
+PREFACE = f"""
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, {str(ROOT)!r})
-from iso import shell
-from iso.graph import tasks as graph
 from iso.errors import BuildError
-from iso.graph.stage import Stage
+from iso.graph import tasks as graph
 from iso.graph.inputs import Inputs
+from iso.graph.stage import Stage
 from iso.tree import listing
 
 DOIT_CONFIG = graph.DOIT_CONFIG
@@ -37,6 +36,11 @@ def ran(name):
     # Closed here: a signal that comes while an abandoned file is closed would be lost.
     with (here / "runs").open("a") as stream:
         stream.write(name + "\\n")
+"""
+DODO = f"""{PREFACE}
+import time
+
+from iso import shell
 
 def copy(job):
     ran("copy")

@@ -11,28 +11,10 @@ import pytest
 from iso.stages import kernel, nvidia_cache
 from tests.iso.checkout import config, make_checkout
 from tests.iso.test_commands import PLUGINS, explain
-from tests.iso.test_graph import ROOT, doit, runs
+from tests.iso.test_graph import PREFACE, ROOT, doit, runs
 
 # A kernel is chosen, a password kept, a driver made for that kernel unless a cache has it, and all of it used.
-DODO = f"""
-import sys
-from pathlib import Path
-
-sys.path.insert(0, {str(ROOT)!r})
-from iso.errors import BuildError
-from iso.graph import tasks as graph
-from iso.graph.inputs import Inputs
-from iso.graph.stage import Stage
-from iso.tree import listing
-
-DOIT_CONFIG = graph.DOIT_CONFIG
-here = Path(__file__).parent
-build = graph.Build.of_command_line(__file__)
-
-def ran(name):
-    with (here / "runs").open("a") as stream:
-        stream.write(name + "\\n")
-
+DODO = f"""{PREFACE}
 def chosen():
     if not (here / "chosen").exists():
         raise BuildError("nothing was chosen yet")
