@@ -20,47 +20,40 @@ INITRD_LIMIT = 60
 
 
 @dataclass(frozen=True, slots=True)
-class OtherStick:
-    """Another image of the same version, on a stick.
+class Part:
+    """Something more in a machine.
 
     Attributes:
-        image: its file.
+        words: QEMU's arguments.
     """
 
-    image: Path
+    words: tuple[str, ...]
 
     def arguments(self) -> list[str]:
-        """QEMU's, with the stick in a USB socket; the machine's firmware starts something else."""
-        return [
-            *("-drive", f"file={self.image},if=none,id=other,format=raw,readonly=on"),
-            *("-device", "qemu-xhci", "-device", "usb-storage,drive=other,removable=on"),
-        ]
+        """QEMU's, with it."""
+        return list(self.words)
 
 
-@dataclass(frozen=True, slots=True)
-class SlowDisk:
-    """A disk that answers its first question at once, and the next after a minute.
+def other_stick(image: Path) -> Part:
+    """Another image on a stick in a USB socket; the machine's firmware starts something else."""
+    drive = f"file={image},if=none,id=other,format=raw,readonly=on"
+    return Part(("-drive", drive, "-device", "qemu-xhci", "-device", "usb-storage,drive=other,removable=on"))
 
-    Attributes:
-        image: its file.
-    """
 
-    image: Path
-
-    def arguments(self) -> list[str]:
-        """QEMU's."""
-        drive = f"file={self.image},if=none,id=slow,format=raw,throttling.bps-total=64"
-        return ["-drive", drive, "-device", "virtio-blk-pci,drive=slow"]
+def slow_disk(image: Path) -> Part:
+    """A disk that answers its first question at once, and the next after a minute."""
+    drive = f"file={image},if=none,id=slow,format=raw,throttling.bps-total=64"
+    return Part(("-drive", drive, "-device", "virtio-blk-pci,drive=slow"))
 
 
 @pytest.fixture(scope="module")
-def other(iso: Path, tmp_path_factory: pytest.TempPathFactory) -> OtherStick:
+def other(iso: Path, tmp_path_factory: pytest.TempPathFactory) -> Part:
     """The image, with another id on its medium and in its initrd."""
     data = iso.read_bytes()
     (own,) = set(re.findall(rb"(?<=bee-image-id\0)\0*([0-9a-f]{64})\n", data))
     file = tmp_path_factory.mktemp("other") / "other.iso"
     file.write_bytes(data.replace(own, own[::-1]))
-    return OtherStick(file)
+    return other_stick(file)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +62,7 @@ def other(iso: Path, tmp_path_factory: pytest.TempPathFactory) -> OtherStick:
     ids=["BIOS", "UEFI", "live-boot"],
 )
 def test_it_runs_from_its_own_medium_whatever_else_there_is(
-    iso: Path, key: Path, other: OtherStick, firmware: Firmware, words: str
+    iso: Path, key: Path, other: Part, firmware: Firmware, words: str
 ) -> None:
     with boot(iso, SERVER, key, Start(firmware, CD), stick=other) as guest:
         if words:
@@ -81,7 +74,7 @@ def test_it_runs_from_its_own_medium_whatever_else_there_is(
         assert guest.changed_disks() == []
 
 
-def test_a_network_card_that_is_plugged_in_later_gets_its_address(iso: Path, key: Path, other: OtherStick) -> None:
+def test_a_network_card_that_is_plugged_in_later_gets_its_address(iso: Path, key: Path, other: Part) -> None:
     with boot(iso, SERVER, key, Start(BIOS, CD), stick=other) as guest:
         guest.wait_for_login()
         guest.run("systemctl is-system-running --wait", limit=SETTLED_LIMIT, check=False)
@@ -94,7 +87,7 @@ def test_a_disk_that_hangs_delays_no_log_in(iso: Path, key: Path, tmp_path: Path
     disk = tmp_path / "slow.img"
     with disk.open("wb") as file:
         file.truncate(64 << 20)
-    with boot(iso, SERVER, key, Start(BIOS, CD), stick=SlowDisk(disk)) as guest:
+    with boot(iso, SERVER, key, Start(BIOS, CD), stick=slow_disk(disk)) as guest:
         guest.wait_for_login()
         shown = guest.run("systemctl show --value -p UserspaceTimestampMonotonic").stdout
         assert int(shown) / 1e6 < INITRD_LIMIT
