@@ -71,15 +71,20 @@ def task_iso():
 """
 
 
+def small_project(folder: Path, dodo: str, packages: str = "git\n") -> Path:
+    """A checkout with a graph of its own, whose stages have one input; `packages` is its list of what a build needs."""
+    make_checkout(folder)
+    (folder / "iso/builder/VERSIONS").write_text((ROOT / "iso/builder/VERSIONS").read_text())
+    (folder / "iso/builder/host-packages").mkdir()
+    (folder / "iso/builder/host-packages/iso").write_text(packages)
+    (folder / "dodo.py").write_text(dodo)
+    (folder / "input").write_text("good")
+    return folder
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    make_checkout(tmp_path)
-    (tmp_path / "iso/builder/VERSIONS").write_text((ROOT / "iso/builder/VERSIONS").read_text())
-    (tmp_path / "iso/builder/host-packages").mkdir()
-    (tmp_path / "iso/builder/host-packages/iso").write_text("# what a build needs\nlive-build\ngit # for the commit\n")
-    (tmp_path / "dodo.py").write_text(DODO)
-    (tmp_path / "input").write_text("good")
-    return tmp_path
+    return small_project(tmp_path, DODO, "# what a build needs\nlive-build\ngit # for the commit\n")
 
 
 def doit(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

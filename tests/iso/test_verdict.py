@@ -11,7 +11,7 @@ import pytest
 from iso.stages import kernel, nvidia_cache
 from tests.iso.checkout import config, make_checkout
 from tests.iso.test_commands import PLUGINS, explain
-from tests.iso.test_graph import PREFACE, ROOT, doit, runs
+from tests.iso.test_graph import PREFACE, doit, runs, small_project
 
 # A kernel is chosen, a password kept, a driver made for that kernel unless a cache has it, and all of it used.
 DODO = f"""{PREFACE}
@@ -69,14 +69,9 @@ def task_iso():
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    make_checkout(tmp_path)
-    (tmp_path / "iso/builder/VERSIONS").write_text((ROOT / "iso/builder/VERSIONS").read_text())
-    (tmp_path / "iso/builder/host-packages").mkdir()
-    (tmp_path / "iso/builder/host-packages/iso").write_text("git\n")
-    (tmp_path / "dodo.py").write_text(DODO)
+    small_project(tmp_path, DODO)
     (tmp_path / "pyproject.toml").write_text(PLUGINS)
     (tmp_path / "mirror").write_text("-1")
-    (tmp_path / "input").write_text("good")
     (tmp_path / "cache").mkdir()
     return tmp_path
 
